@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 pub mod api;
+pub mod definition;
 pub mod functions;
+pub mod machine;
 pub mod objects;
+pub mod path;
 
 pub use functions::{FunctionError, Functions};
 

@@ -1,0 +1,279 @@
+//! Amazon States Language: text → checked [`Definition`], or every problem at once with its place.
+//!
+//! A field or resource that the engine lacks is a problem that names it, never ignored.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::path::{Path, Template};
+
+mod choice;
+mod parse;
+
+pub use choice::Rule;
+
+/// A state machine, or the inside of a Parallel branch or a Map.
+#[derive(Debug, PartialEq)]
+pub struct Scope {
+    pub start_at: String,
+    pub states: HashMap<String, State>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Definition {
+    pub scope: Arc<Scope>,
+    /// Of the whole execution.
+    pub timeout_seconds: Option<u64>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct State {
+    pub kind: Kind,
+    /// `None`: the whole input.
+    pub input_path: Selection,
+    pub output_path: Selection,
+    /// `None`: `$`, the result replaces the input.
+    pub result_path: Selection,
+    pub parameters: Option<Template>,
+    pub result_selector: Option<Template>,
+    pub retry: Vec<Retrier>,
+    pub catch: Vec<Catcher>,
+    /// `None`: this state ends its scope.
+    pub next: Option<String>,
+}
+
+/// A path field that may be absent (`$`) or `null` (nothing).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Selection {
+    Whole,
+    Nothing,
+    Path(Path),
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Kind {
+    Pass {
+        result: Option<Value>,
+    },
+    Task(Task),
+    Choice {
+        rules: Vec<(Rule, String)>,
+        default: Option<String>,
+    },
+    Wait(Wait),
+    Succeed,
+    Fail {
+        error: Option<Text>,
+        cause: Option<Text>,
+    },
+    Parallel {
+        branches: Vec<Arc<Scope>>,
+    },
+    Map(Box<MapState>),
+}
+
+impl Kind {
+    /// As in `Type` and in history events.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pass { .. } => "Pass",
+            Self::Task(_) => "Task",
+            Self::Choice { .. } => "Choice",
+            Self::Wait(_) => "Wait",
+            Self::Succeed => "Succeed",
+            Self::Fail { .. } => "Fail",
+            Self::Parallel { .. } => "Parallel",
+            Self::Map(_) => "Map",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Text {
+    Literal(String),
+    Path(Path),
+}
+
+/// A value given in the definition or found at a path when the state is entered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Given<T> {
+    Value(T),
+    Path(Path),
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Task {
+    pub resource: Resource,
+    pub timeout: Option<Given<u64>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resource {
+    /// `arn:aws:states:::lambda:invoke`: the function is named by `Parameters.FunctionName`.
+    LambdaInvoke,
+    /// A function's own ARN.
+    Function(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wait {
+    Seconds(Given<u64>),
+    /// RFC 3339.
+    Timestamp(Given<jiff::Timestamp>),
+}
+
+#[derive(Debug, PartialEq)]
+pub struct MapState {
+    pub processor: Arc<Scope>,
+    pub items_path: Option<Path>,
+    /// `ItemSelector` or the legacy `Parameters`.
+    pub selector: Option<Template>,
+    pub max_concurrency: Option<Given<u64>>,
+    /// `None`: inline.
+    pub distributed: Option<Distributed>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Distributed {
+    pub label: Option<String>,
+    pub children: ChildKind,
+    pub reader: Option<Reader>,
+    pub tolerated_count: Option<Given<u64>>,
+    pub tolerated_percentage: Option<Given<f64>>,
+    /// Template giving `{Bucket, Prefix}`.
+    pub writer: Option<Template>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ChildKind {
+    Standard,
+    Express,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Reader {
+    pub format: Format,
+    /// Template giving `{Bucket, Key}`.
+    pub parameters: Template,
+    pub max_items: Option<Given<u64>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Format {
+    Json,
+    JsonLines,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retrier {
+    pub errors: Vec<String>,
+    pub interval_seconds: u64,
+    pub max_attempts: u64,
+    pub backoff_rate: f64,
+    pub max_delay_seconds: Option<u64>,
+    /// `JitterStrategy: FULL`.
+    pub jitter: bool,
+}
+
+impl Retrier {
+    /// How long to wait before retry number `attempt` (from 1), in milliseconds; `None` when none
+    /// is left. `random` is used for full jitter only (developer guide, "Retrying after an error").
+    pub fn delay_ms(&self, attempt: u64, random: u64) -> Option<u64> {
+        if attempt > self.max_attempts {
+            return None;
+        }
+        let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+        let seconds = self.interval_seconds as f64 * self.backoff_rate.powi(exponent);
+        // A year and a day is longer than any execution lives; keeps the arithmetic finite.
+        let longest = self.max_delay_seconds.unwrap_or(366 * 86_400) as f64;
+        let delay = (seconds.min(longest) * 1_000.0) as u64;
+        Some(if self.jitter && delay > 0 {
+            random % (delay + 1)
+        } else {
+            delay
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Catcher {
+    pub errors: Vec<String>,
+    pub next: String,
+    pub result_path: Selection,
+}
+
+/// Whether a retrier's or catcher's `ErrorEquals` covers `error`.
+///
+/// `States.Runtime` is never covered; `States.TaskFailed` covers all but timeouts (developer
+/// guide, "Handling errors").
+pub fn covers(errors: &[String], error: &str) -> bool {
+    if error == "States.Runtime" {
+        return false;
+    }
+    errors.iter().any(|name| match name.as_str() {
+        "States.ALL" => true,
+        "States.TaskFailed" => error != "States.Timeout",
+        name => name == error,
+    })
+}
+
+/// One thing wrong with a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub code: &'static str,
+    pub message: String,
+    /// JSON pointer.
+    pub place: String,
+}
+
+impl Definition {
+    /// Checks and reads a definition.
+    ///
+    /// # Errors
+    /// Every problem found; nothing is created from a definition with problems.
+    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        parse::definition(text)
+    }
+
+    /// The Distributed Map with this label, wherever it is.
+    pub fn labelled(&self, label: &str, machine: &str) -> Option<(&str, &State, &MapState)> {
+        find_labelled(&self.scope, label, machine)
+    }
+}
+
+/// The label of a Distributed Map: the author's, else one made from names, so that it is the same
+/// whenever it is asked for.
+pub fn label_of(distributed: &Distributed, machine: &str, state: &str) -> String {
+    distributed.label.clone().unwrap_or_else(|| {
+        let name = format!("{machine}/{state}");
+        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
+    })
+}
+
+fn find_labelled<'d>(
+    scope: &'d Scope,
+    label: &str,
+    machine: &str,
+) -> Option<(&'d str, &'d State, &'d MapState)> {
+    scope
+        .states
+        .iter()
+        .find_map(|(name, state)| match &state.kind {
+            Kind::Map(map) => match &map.distributed {
+                Some(distributed) if label_of(distributed, machine, name) == label => {
+                    Some((name.as_str(), state, map.as_ref()))
+                }
+                _ => find_labelled(&map.processor, label, machine),
+            },
+            Kind::Parallel { branches } => branches
+                .iter()
+                .find_map(|branch| find_labelled(branch, label, machine)),
+            _ => None,
+        })
+}
+
+#[cfg(test)]
+mod tests;

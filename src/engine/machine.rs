@@ -1,0 +1,566 @@
+//! One step of an execution: (definition, execution, input, now) → events and commands. Pure: no
+//! clock, no I/O, and randomness that is the same whenever the step is repeated.
+//!
+//! An execution is a tree of [`Frame`]s, one for each scope that is under way: the state machine
+//! itself, a Parallel branch, an iteration of an inline Map. What is still owed after a crash
+//! follows from the frames ([`owed`]); no second table can disagree with them.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::definition::{ChildKind, Format, Scope};
+
+mod context;
+mod states;
+mod tree;
+
+/// Longest JSON text of an input, output or task result, in bytes (Step Functions quotas).
+pub const MAX_PAYLOAD: usize = 262_144;
+/// History of one execution (Step Functions quotas).
+pub const MAX_EVENTS: u64 = 25_000;
+
+/// What never changes while an execution lives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// ARN.
+    pub id: String,
+    pub name: String,
+    pub role: String,
+    /// ARN; of children with the label.
+    pub machine_id: String,
+    pub machine_name: String,
+    /// Milliseconds since 1970.
+    pub started: i64,
+}
+
+/// What a step works with besides the execution itself.
+pub struct Machine<'m> {
+    pub scope: &'m Scope,
+    /// `TimeoutSeconds` of the whole execution.
+    pub timeout_seconds: Option<u64>,
+    pub identity: &'m Identity,
+    pub input: &'m Value,
+    /// Whether events are wanted. Their numbers are counted either way.
+    pub record: bool,
+}
+
+/// The state of an execution between two steps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Execution {
+    root: Frame,
+    last_event: u64,
+    last_token: u64,
+    pub redrive_count: u32,
+    /// Milliseconds since 1970.
+    redrive_time: Option<i64>,
+    /// The timer that ends the whole execution.
+    deadline: Option<Deadline>,
+}
+
+impl Execution {
+    /// Number of events so far.
+    pub fn events(&self) -> u64 {
+        self.last_event
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Deadline {
+    token: u64,
+    at: i64,
+}
+
+/// A scope under way: which state it is in and what that state waits for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Frame {
+    state: String,
+    /// As it came to the state, before `InputPath`.
+    input: Value,
+    /// When the state was entered, milliseconds since 1970.
+    entered: i64,
+    entered_event: u64,
+    /// What the next event of this frame follows.
+    last_event: u64,
+    /// Attempts so far, one count for each retrier.
+    retries: Vec<u64>,
+    phase: Phase,
+    /// Ended without success: takes no more deliveries, but can be redriven.
+    halted: bool,
+    /// The inline Map item this frame works on, for `$$.Map.Item`.
+    item: Option<Item>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Item {
+    index: usize,
+    value: Value,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+enum Phase {
+    #[default]
+    Ready,
+    Task {
+        token: u64,
+    },
+    Wait {
+        token: u64,
+        until: i64,
+    },
+    /// Between two attempts.
+    Retry {
+        token: u64,
+        until: i64,
+    },
+    Parallel {
+        branches: Vec<Branch>,
+    },
+    Map {
+        items: Vec<Value>,
+        branches: Vec<Branch>,
+        limit: usize,
+        /// Id of `MapStateStarted`.
+        started_event: u64,
+    },
+    MapRun {
+        arn: String,
+        redrives: u32,
+        /// Id of `MapStateStarted`.
+        started_event: u64,
+        /// Id of `MapRunStarted`.
+        run_event: u64,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Branch {
+    Waiting,
+    Running(Box<Frame>),
+    Succeeded(Value),
+    /// Failed, or aborted because a sibling failed.
+    Failed(Box<Frame>),
+}
+
+/// What a step takes in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    Start,
+    TaskEnded {
+        token: u64,
+        result: Result<Value, Failure>,
+    },
+    TimerFired {
+        token: u64,
+    },
+    MapRunEnded {
+        arn: String,
+        redrives: u32,
+        result: Result<Value, Failure>,
+    },
+    Stop {
+        error: Option<String>,
+        cause: Option<String>,
+    },
+    Redrive,
+}
+
+/// Why a state or an execution failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    pub error: Option<String>,
+    pub cause: Option<String>,
+}
+
+impl Failure {
+    pub fn new(error: impl Into<String>, cause: impl Into<String>) -> Self {
+        Self {
+            error: Some(error.into()),
+            cause: Some(cause.into()),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.error.as_deref().unwrap_or_default()
+    }
+}
+
+/// What must be done once the step is on disk.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Run a function and deliver [`Input::TaskEnded`].
+    Invoke {
+        token: u64,
+        function: String,
+        payload: Value,
+        integration: Integration,
+        timeout_ms: Option<u64>,
+    },
+    /// Deliver [`Input::TimerFired`] at `at`, milliseconds since 1970.
+    Timer {
+        token: u64,
+        at: i64,
+    },
+    StartMapRun(Box<MapRunPlan>),
+    /// Make sure that this Map Run goes on, redriven that many times, and deliver
+    /// [`Input::MapRunEnded`].
+    FollowMapRun {
+        arn: String,
+        redrives: u32,
+    },
+    StopMapRun {
+        arn: String,
+    },
+}
+
+/// How a function's result is wrapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Integration {
+    /// `lambda:invoke`: payload and metadata.
+    Invoke,
+    /// A function ARN: the payload itself.
+    Direct,
+}
+
+/// A Distributed Map with everything evaluated that depends on the parent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MapRunPlan {
+    pub arn: String,
+    /// Label of the Map state in the parent's definition.
+    pub label: String,
+    pub children: ChildKind,
+    pub items: ItemSource,
+    /// `$` of the `ItemSelector`.
+    pub input: Value,
+    /// `$$` of the `ItemSelector`, without `Map.Item`.
+    pub context: Value,
+    /// 0: the service's maximum.
+    pub max_concurrency: u64,
+    pub tolerated_count: u64,
+    pub tolerated_percentage: f64,
+    pub writer: Option<Destination>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ItemSource {
+    Values(Vec<Value>),
+    Object {
+        bucket: String,
+        key: String,
+        format: Format,
+        max_items: Option<u64>,
+    },
+}
+
+/// Where the ResultWriter writes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Destination {
+    pub bucket: String,
+    pub prefix: String,
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Succeeded(Value),
+    Failed(Failure),
+    TimedOut,
+    Aborted(Failure),
+}
+
+/// One event of the history, as numbered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    pub id: u64,
+    pub previous: u64,
+    /// Milliseconds since 1970.
+    pub at: i64,
+    pub kind: Cow<'static, str>,
+    /// Content of the `…EventDetails` member.
+    pub details: Option<Value>,
+}
+
+impl Event {
+    /// As `GetExecutionHistory` shows it.
+    pub fn to_json(&self) -> Value {
+        let mut event = json!({
+            "timestamp": seconds(self.at),
+            "type": self.kind,
+            "id": self.id,
+            "previousEventId": self.previous,
+        });
+        if let (Some(details), Some(object)) = (&self.details, event.as_object_mut()) {
+            object.insert(details_member(&self.kind), details.clone());
+        }
+        event
+    }
+}
+
+/// Milliseconds as the seconds with a fraction that the JSON services send.
+pub fn seconds(milliseconds: i64) -> Value {
+    json!(milliseconds as f64 / 1_000.0)
+}
+
+fn details_member(kind: &str) -> String {
+    if kind.ends_with("StateEntered") {
+        return "stateEnteredEventDetails".to_owned();
+    }
+    if kind.ends_with("StateExited") {
+        return "stateExitedEventDetails".to_owned();
+    }
+    let (first, rest) = kind.split_at(1);
+    format!("{}{rest}EventDetails", first.to_lowercase())
+}
+
+/// What a step gives out.
+#[derive(Debug, Default)]
+pub struct Step {
+    pub events: Vec<Event>,
+    pub commands: Vec<Command>,
+    /// Set by the step that ends the execution.
+    pub outcome: Option<Outcome>,
+}
+
+/// Takes one input in. An input that nobody waits for any more changes nothing.
+pub fn step(machine: &Machine<'_>, execution: &mut Execution, input: Input, now: i64) -> Step {
+    let mut stepper = Stepper {
+        machine,
+        execution,
+        now,
+        step: Step::default(),
+        draws: 0,
+    };
+    let mut root = std::mem::take(&mut stepper.execution.root);
+    stepper.take(&mut root, input);
+    stepper.execution.root = root;
+    stepper.step
+}
+
+/// The commands that a running execution still waits for, after a restart.
+pub fn owed(machine: &Machine<'_>, execution: &Execution) -> Vec<Command> {
+    let mut copy = execution.clone();
+    let root = std::mem::take(&mut copy.root);
+    let mut stepper = Stepper {
+        machine,
+        execution: &mut copy,
+        now: 0,
+        step: Step::default(),
+        draws: 0,
+    };
+    if let Some(deadline) = stepper.execution.deadline {
+        stepper.step.commands.push(Command::Timer {
+            token: deadline.token,
+            at: deadline.at,
+        });
+    }
+    stepper.owe(machine.scope, &root);
+    stepper.step.commands
+}
+
+/// Whether nothing but `size` bytes of JSON text fit into `value`'s text.
+pub fn exceeds(value: &Value, limit: usize) -> bool {
+    struct Budget(usize);
+    impl std::io::Write for Budget {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self
+                .0
+                .checked_sub(bytes.len())
+                .ok_or(std::io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    serde_json::to_writer(Budget(limit), value).is_err()
+}
+
+struct Stepper<'s> {
+    machine: &'s Machine<'s>,
+    execution: &'s mut Execution,
+    now: i64,
+    step: Step,
+    /// Random numbers drawn in this step.
+    draws: u64,
+}
+
+impl Stepper<'_> {
+    fn take(&mut self, root: &mut Frame, input: Input) {
+        let scope = self.machine.scope;
+        let flow = match input {
+            Input::Start => Some(self.start(root)),
+            Input::Stop { error, cause } => {
+                self.stop(root, Failure { error, cause });
+                None
+            }
+            Input::Redrive => Some(self.redrive_execution(root)),
+            Input::TimerFired { token }
+                if self
+                    .execution
+                    .deadline
+                    .is_some_and(|deadline| deadline.token == token) =>
+            {
+                self.time_out(root);
+                None
+            }
+            delivery => self.deliver(scope, root, &delivery),
+        };
+        match flow {
+            Some(Flow::Succeeded(output)) => {
+                let text = output.to_string();
+                self.event(
+                    "ExecutionSucceeded",
+                    root.last_event,
+                    || json!({"output": text, "outputDetails": {"truncated": false}}),
+                );
+                self.end(Outcome::Succeeded(output));
+            }
+            Some(Flow::Failed(failure)) => {
+                self.event("ExecutionFailed", root.last_event, || {
+                    failure_details(&failure)
+                });
+                self.end(Outcome::Failed(failure));
+            }
+            Some(Flow::Waiting) | None => {}
+        }
+    }
+
+    fn start(&mut self, root: &mut Frame) -> Flow {
+        let machine = self.machine;
+        self.event("ExecutionStarted", 0, || {
+            json!({
+                "input": machine.input.to_string(),
+                "inputDetails": {"truncated": false},
+                "roleArn": machine.identity.role,
+            })
+        });
+        self.set_deadline();
+        *root = Frame {
+            state: machine.scope.start_at.clone(),
+            input: machine.input.clone(),
+            ..Frame::default()
+        };
+        self.run(machine.scope, root)
+    }
+
+    fn set_deadline(&mut self) {
+        let Some(seconds) = self.machine.timeout_seconds else {
+            return;
+        };
+        let token = self.token();
+        let at = self
+            .now
+            .saturating_add_unsigned(seconds.saturating_mul(1_000));
+        self.execution.deadline = Some(Deadline { token, at });
+        self.step.commands.push(Command::Timer { token, at });
+    }
+
+    fn redrive_execution(&mut self, root: &mut Frame) -> Flow {
+        self.execution.redrive_count += 1;
+        self.execution.redrive_time = Some(self.now);
+        let count = self.execution.redrive_count;
+        let last = self.execution.last_event;
+        self.event("ExecutionRedriven", last, || json!({"redriveCount": count}));
+        self.set_deadline();
+        self.redrive(self.machine.scope, root)
+    }
+
+    fn stop(&mut self, root: &mut Frame, failure: Failure) {
+        self.abort(self.machine.scope, root);
+        self.event("ExecutionAborted", 0, || failure_details(&failure));
+        self.end(Outcome::Aborted(failure));
+    }
+
+    fn time_out(&mut self, root: &mut Frame) {
+        self.abort(self.machine.scope, root);
+        let last = root.last_event;
+        self.event(
+            "ExecutionTimedOut",
+            last,
+            || json!({"error": "States.Timeout"}),
+        );
+        self.end(Outcome::TimedOut);
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        self.execution.deadline = None;
+        self.step.outcome = Some(outcome);
+    }
+
+    /// Numbers an event and, where wanted, records it. Returns its id.
+    fn event(
+        &mut self,
+        kind: impl Into<Cow<'static, str>>,
+        previous: u64,
+        details: impl FnOnce() -> Value,
+    ) -> u64 {
+        self.execution.last_event += 1;
+        let id = self.execution.last_event;
+        if self.machine.record {
+            let details = Some(details()).filter(|details| !details.is_null());
+            self.step.events.push(Event {
+                id,
+                previous,
+                at: self.now,
+                kind: kind.into(),
+                details,
+            });
+        }
+        id
+    }
+
+    /// An event that follows the frame's last one and becomes it.
+    fn follow(
+        &mut self,
+        frame: &mut Frame,
+        kind: impl Into<Cow<'static, str>>,
+        details: impl FnOnce() -> Value,
+    ) -> u64 {
+        frame.last_event = self.event(kind, frame.last_event, details);
+        frame.last_event
+    }
+
+    fn token(&mut self) -> u64 {
+        self.execution.last_token += 1;
+        self.execution.last_token
+    }
+
+    /// A number that follows from the execution and from how far it is.
+    fn random(&mut self) -> u64 {
+        self.draws += 1;
+        context::mix(
+            &self.machine.identity.id,
+            self.execution.last_event,
+            self.draws,
+        )
+    }
+}
+
+fn failure_details(failure: &Failure) -> Value {
+    let mut details = serde_json::Map::new();
+    details.extend(
+        failure
+            .error
+            .clone()
+            .map(|error| ("error".to_owned(), error.into())),
+    );
+    details.extend(
+        failure
+            .cause
+            .clone()
+            .map(|cause| ("cause".to_owned(), cause.into())),
+    );
+    Value::Object(details)
+}
+
+/// How a scope stands after it was worked on.
+enum Flow {
+    Waiting,
+    Succeeded(Value),
+    Failed(Failure),
+}
+
+#[cfg(test)]
+mod tests;

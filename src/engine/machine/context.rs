@@ -1,0 +1,95 @@
+//! The context object (`$$`) and the values that templates see.
+
+use serde_json::{Map, Value, json};
+
+use super::{Execution, Frame, Machine};
+use crate::engine::path::Source;
+
+/// What a state's paths and templates are evaluated over.
+pub(super) struct View<'v> {
+    pub machine: &'v Machine<'v>,
+    pub execution: &'v Execution,
+    pub frame: &'v Frame,
+    /// `$`
+    pub input: &'v Value,
+    pub item: Option<(usize, &'v Value)>,
+    pub random: u64,
+}
+
+impl Source for View<'_> {
+    fn input(&self) -> &Value {
+        self.input
+    }
+
+    fn context(&self) -> Value {
+        let item = self
+            .frame
+            .item
+            .as_ref()
+            .map(|item| (item.index, &item.value));
+        context(self.machine, self.execution, self.frame, self.item.or(item))
+    }
+
+    fn random(&self) -> u64 {
+        self.random
+    }
+}
+
+/// Step Functions developer guide, "Accessing execution data from the Context object".
+pub(super) fn context(
+    machine: &Machine<'_>,
+    execution: &Execution,
+    frame: &Frame,
+    item: Option<(usize, &Value)>,
+) -> Value {
+    let identity = machine.identity;
+    let mut run = json!({
+        "Id": identity.id,
+        "Input": machine.input,
+        "Name": identity.name,
+        "RoleArn": identity.role,
+        "StartTime": iso(identity.started),
+        "RedriveCount": execution.redrive_count,
+    });
+    if let (Some(at), Some(run)) = (execution.redrive_time, run.as_object_mut()) {
+        run.insert("RedriveTime".to_owned(), iso(at).into());
+    }
+    let mut context = Map::new();
+    context.insert("Execution".to_owned(), run);
+    context.insert(
+        "StateMachine".to_owned(),
+        json!({"Id": identity.machine_id, "Name": identity.machine_name}),
+    );
+    context.insert(
+        "State".to_owned(),
+        json!({
+            "Name": frame.state,
+            "EnteredTime": iso(frame.entered),
+            "RetryCount": frame.retries.iter().sum::<u64>(),
+        }),
+    );
+    if let Some((index, value)) = item {
+        let item = json!({"Item": {"Index": index, "Value": value, "Source": "STATE_DATA"}});
+        context.insert("Map".to_owned(), item);
+    }
+    Value::Object(context)
+}
+
+/// RFC 3339 with milliseconds and `Z`, as AWS writes times into files and the context object.
+pub fn iso(milliseconds: i64) -> String {
+    jiff::Timestamp::from_millisecond(milliseconds)
+        .map_or_else(|_| milliseconds.to_string(), |at| format!("{at:.3}"))
+}
+
+/// A well-mixed number from an execution's id and two counters (SplitMix64 over an FNV-1a hash).
+pub(super) fn mix(id: &str, event: u64, draw: u64) -> u64 {
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mut z = hash
+        .wrapping_add(event.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        .wrapping_add(draw.wrapping_mul(0xd1b5_4a32_d192_ed03));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,765 @@
+//! What each type of state does when it is entered, and what follows when it has a result.
+
+use serde_json::{Value, json};
+
+use super::context::{View, context};
+use super::{
+    Branch, Command, Destination, Execution, Failure, Flow, Frame, Integration, ItemSource,
+    MAX_EVENTS, MAX_PAYLOAD, MapRunPlan, Phase, Stepper, exceeds, failure_details,
+};
+use crate::engine::definition::{
+    Distributed, Given, Kind, MapState, Resource, Scope, Selection, State, Task, Text, Wait,
+    covers, label_of,
+};
+use crate::engine::path::{EvaluationError, Path, Source, Template};
+use crate::engine::{ACCOUNT, REGION};
+
+/// How many iterations of an inline Map run at once when nothing is configured (quotas).
+const INLINE_CONCURRENCY: usize = 40;
+
+/// What a state has come to.
+pub(super) enum Result {
+    Waiting,
+    /// Its result, before ResultSelector, ResultPath and OutputPath.
+    Done(Value),
+    /// Its output; a Choice goes on as a rule says.
+    Jump(String, Value),
+    Failed(Failure),
+}
+
+/// What the scope does next.
+enum After {
+    Waiting,
+    /// The frame is at its next state.
+    Go,
+    End(Value),
+    Failed(Failure),
+}
+
+impl From<EvaluationError> for Failure {
+    fn from(error: EvaluationError) -> Self {
+        Self::new(error.error, error.cause)
+    }
+}
+
+impl Stepper<'_> {
+    /// Enters the frame's state and goes on until the scope waits or ends.
+    pub(super) fn run(&mut self, scope: &Scope, frame: &mut Frame) -> Flow {
+        let result = self.enter(scope, frame);
+        self.settle(scope, frame, result)
+    }
+
+    /// Goes on from a state's result until the scope waits or ends. A loop, not a recursion: a
+    /// scope may pass through any number of states.
+    pub(super) fn settle(&mut self, scope: &Scope, frame: &mut Frame, result: Result) -> Flow {
+        let mut result = result;
+        loop {
+            let after = match result {
+                Result::Waiting => After::Waiting,
+                Result::Done(value) => self.complete(scope, frame, value),
+                Result::Jump(next, output) => self.exit(frame, "Choice", Some(&next), output),
+                Result::Failed(failure) => self.fail(scope, frame, failure),
+            };
+            match after {
+                After::Waiting => return Flow::Waiting,
+                After::End(output) => return Flow::Succeeded(output),
+                After::Failed(failure) => {
+                    frame.halted = true;
+                    return Flow::Failed(failure);
+                }
+                After::Go if self.execution.last_event + 2 > MAX_EVENTS => {
+                    frame.halted = true;
+                    let cause = format!(
+                        "The execution reached the maximum number of history events ({MAX_EVENTS})."
+                    );
+                    return Flow::Failed(Failure::new("States.Runtime", cause));
+                }
+                After::Go => result = self.enter(scope, frame),
+            }
+        }
+    }
+
+    fn enter(&mut self, scope: &Scope, frame: &mut Frame) -> Result {
+        let Some(state) = scope.states.get(&frame.state) else {
+            let cause = format!("State {} does not exist", frame.state);
+            return Result::Failed(Failure::new("States.Runtime", cause));
+        };
+        let name = state.kind.name();
+        frame.entered = self.now;
+        frame.retries = vec![0; state.retry.len()];
+        frame.phase = Phase::Ready;
+        frame.halted = false;
+        let (state_name, input) = (&frame.state, &frame.input);
+        frame.last_event = self.event(format!("{name}StateEntered"), frame.last_event, || {
+            json!({"name": state_name, "input": input.to_string(), "inputDetails": {"truncated": false}})
+        });
+        frame.entered_event = frame.last_event;
+        self.begin(state, frame)
+    }
+
+    /// Does what the state is for; also the start of a retry and of a redrive.
+    pub(super) fn begin(&mut self, state: &State, frame: &mut Frame) -> Result {
+        self.try_begin(state, frame)
+            .unwrap_or_else(|failure| Result::Failed(failure))
+    }
+
+    fn try_begin(
+        &mut self,
+        state: &State,
+        frame: &mut Frame,
+    ) -> std::result::Result<Result, Failure> {
+        let input = self.effective_input(state, frame)?;
+        Ok(match &state.kind {
+            Kind::Pass { result } => {
+                let parameters = match &state.parameters {
+                    Some(template) => self.evaluate(template, frame, &input)?,
+                    None => input,
+                };
+                Result::Done(result.clone().unwrap_or(parameters))
+            }
+            Kind::Succeed => Result::Done(input),
+            Kind::Fail { error, cause } => {
+                let mut text = |text: &Option<Text>| match text {
+                    None => Ok(None),
+                    Some(Text::Literal(text)) => Ok(Some(text.clone())),
+                    Some(Text::Path(path)) => {
+                        self.find(path, frame, &input).map(|value| match value {
+                            Value::String(text) => Some(text),
+                            other => Some(other.to_string()),
+                        })
+                    }
+                };
+                Result::Failed(Failure {
+                    error: text(error)?,
+                    cause: text(cause)?,
+                })
+            }
+            Kind::Choice { rules, default } => {
+                self.choose(rules, default.as_deref(), state, frame, &input)?
+            }
+            Kind::Wait(wait) => {
+                let until = self.until(wait, frame, &input)?;
+                let token = self.token();
+                frame.phase = Phase::Wait { token, until };
+                self.step.commands.push(Command::Timer { token, at: until });
+                Result::Waiting
+            }
+            Kind::Task(task) => self.schedule(task, state, frame, &input)?,
+            Kind::Parallel { branches } => self.begin_parallel(branches, state, frame, &input)?,
+            Kind::Map(map) => match &map.distributed {
+                Some(distributed) => self.begin_map_run(map, distributed, frame, &input)?,
+                None => self.begin_map(state, map, frame, &input)?,
+            },
+        })
+    }
+
+    fn choose(
+        &mut self,
+        rules: &[(crate::engine::definition::Rule, String)],
+        default: Option<&str>,
+        state: &State,
+        frame: &mut Frame,
+        input: &Value,
+    ) -> std::result::Result<Result, Failure> {
+        let random = self.random();
+        let view = self.view(frame, input, random);
+        let mut next = default;
+        for (rule, target) in rules {
+            if rule.holds(&view)? {
+                next = Some(target);
+                break;
+            }
+        }
+        let Some(next) = next.map(str::to_owned) else {
+            let cause = "Failed to transition out of the state. The state has no matching rule and no Default";
+            return Ok(Result::Failed(Failure::new(
+                "States.NoChoiceMatched",
+                cause,
+            )));
+        };
+        let output = self.output(&state.output_path, frame, input.clone())?;
+        Ok(Result::Jump(next, output))
+    }
+
+    fn until(
+        &mut self,
+        wait: &Wait,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<i64, Failure> {
+        match wait {
+            Wait::Seconds(seconds) => {
+                let seconds = self.given(
+                    seconds,
+                    "SecondsPath",
+                    "integer",
+                    frame,
+                    input,
+                    Value::as_u64,
+                )?;
+                Ok(self
+                    .now
+                    .saturating_add_unsigned(seconds.saturating_mul(1_000)))
+            }
+            Wait::Timestamp(at) => {
+                let read = |value: &Value| value.as_str()?.parse::<jiff::Timestamp>().ok();
+                let at = self.given(at, "TimestampPath", "timestamp", frame, input, read)?;
+                Ok(at.as_millisecond())
+            }
+        }
+    }
+
+    fn schedule(
+        &mut self,
+        task: &Task,
+        state: &State,
+        frame: &mut Frame,
+        input: &Value,
+    ) -> std::result::Result<Result, Failure> {
+        let token = self.token();
+        let invoke = self.invocation(token, task, state, frame, input)?;
+        let Command::Invoke {
+            function,
+            payload,
+            timeout_ms,
+            ..
+        } = &invoke
+        else {
+            return Ok(Result::Waiting);
+        };
+        let timeout = timeout_ms.map(|timeout| timeout / 1_000);
+        match &task.resource {
+            Resource::LambdaInvoke => {
+                let parameters = json!({"FunctionName": function, "Payload": payload});
+                self.follow(frame, "TaskScheduled", || {
+                    with_timeout(
+                        json!({"resourceType": "lambda", "resource": "invoke", "region": REGION, "parameters": parameters.to_string()}),
+                        timeout,
+                    )
+                });
+                self.follow(
+                    frame,
+                    "TaskStarted",
+                    || json!({"resourceType": "lambda", "resource": "invoke"}),
+                );
+            }
+            Resource::Function(arn) => {
+                self.follow(frame, "LambdaFunctionScheduled", || {
+                    with_timeout(
+                        json!({"resource": arn, "input": payload.to_string(), "inputDetails": {"truncated": false}}),
+                        timeout,
+                    )
+                });
+                self.follow(frame, "LambdaFunctionStarted", || Value::Null);
+            }
+        }
+        frame.phase = Phase::Task { token };
+        self.step.commands.push(invoke);
+        Ok(Result::Waiting)
+    }
+
+    /// The call that a Task makes; the same whenever it is evaluated again.
+    pub(super) fn invocation(
+        &mut self,
+        token: u64,
+        task: &Task,
+        state: &State,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<Command, Failure> {
+        let parameters = match &state.parameters {
+            Some(template) => self.evaluate(template, frame, input)?,
+            None => input.clone(),
+        };
+        let timeout = match &task.timeout {
+            Some(timeout) => Some(self.given(
+                timeout,
+                "TimeoutSecondsPath",
+                "integer",
+                frame,
+                input,
+                Value::as_u64,
+            )?),
+            None => None,
+        };
+        let (function, payload, integration) = match &task.resource {
+            Resource::Function(arn) => (arn.clone(), parameters, Integration::Direct),
+            Resource::LambdaInvoke => {
+                let Some(name) = parameters.get("FunctionName").and_then(Value::as_str) else {
+                    let cause = "The field 'FunctionName' must be a string".to_owned();
+                    return Err(Failure::new("States.Runtime", cause));
+                };
+                let payload = parameters
+                    .get("Payload")
+                    .cloned()
+                    .unwrap_or_else(|| json!({}));
+                (name.to_owned(), payload, Integration::Invoke)
+            }
+        };
+        let timeout_ms = timeout.map(|seconds| seconds.saturating_mul(1_000));
+        Ok(Command::Invoke {
+            token,
+            function,
+            payload,
+            integration,
+            timeout_ms,
+        })
+    }
+
+    /// Takes a function's result in: the event it gives, and what the state has come to.
+    pub(super) fn task_ended(
+        &mut self,
+        state: &State,
+        frame: &mut Frame,
+        result: std::result::Result<Value, Failure>,
+    ) -> Result {
+        let direct = matches!(
+            &state.kind,
+            Kind::Task(Task {
+                resource: Resource::Function(_),
+                ..
+            })
+        );
+        let prefix = if direct { "LambdaFunction" } else { "Task" };
+        let with_resource = |mut details: Value| {
+            if let (false, Some(object)) = (direct, details.as_object_mut()) {
+                object.insert("resourceType".to_owned(), "lambda".into());
+                object.insert("resource".to_owned(), "invoke".into());
+            }
+            details
+        };
+        let result = match result {
+            Ok(value) if exceeds(&value, MAX_PAYLOAD) => Err(Failure::new(
+                "States.DataLimitExceeded",
+                "The state/task 'lambda' returned a result with a size exceeding the maximum number of bytes service limit.",
+            )),
+            other => other,
+        };
+        match result {
+            Ok(value) => {
+                self.follow(frame, format!("{prefix}Succeeded"), || {
+                    with_resource(
+                        json!({"output": value.to_string(), "outputDetails": {"truncated": false}}),
+                    )
+                });
+                Result::Done(value)
+            }
+            Err(failure) => {
+                let kind = if failure.name() == "States.Timeout" {
+                    "TimedOut"
+                } else {
+                    "Failed"
+                };
+                self.follow(frame, format!("{prefix}{kind}"), || {
+                    with_resource(failure_details(&failure))
+                });
+                Result::Failed(failure)
+            }
+        }
+    }
+
+    fn begin_map_run(
+        &mut self,
+        map: &MapState,
+        distributed: &Distributed,
+        frame: &mut Frame,
+        input: &Value,
+    ) -> std::result::Result<Result, Failure> {
+        let max_concurrency = match &map.max_concurrency {
+            Some(given) => self.given(
+                given,
+                "MaxConcurrencyPath",
+                "integer",
+                frame,
+                input,
+                Value::as_u64,
+            )?,
+            None => 0,
+        };
+        let items = match &distributed.reader {
+            Some(reader) => {
+                let address = self.evaluate(&reader.parameters, frame, input)?;
+                let max_items = match &reader.max_items {
+                    Some(given) => Some(self.given(
+                        given,
+                        "MaxItemsPath",
+                        "integer",
+                        frame,
+                        input,
+                        Value::as_u64,
+                    )?),
+                    None => None,
+                };
+                ItemSource::Object {
+                    bucket: member(&address, "Bucket")?,
+                    key: member(&address, "Key")?,
+                    format: reader.format,
+                    max_items: max_items.filter(|most| *most > 0),
+                }
+            }
+            None => ItemSource::Values(self.items(map.items_path.as_ref(), frame, input)?),
+        };
+        let length = match &items {
+            ItemSource::Values(values) => values.len(),
+            ItemSource::Object { .. } => 0,
+        };
+        let started_event = self.follow(frame, "MapStateStarted", || json!({"length": length}));
+        let tolerated_count = match &distributed.tolerated_count {
+            Some(given) => self.given(
+                given,
+                "ToleratedFailureCountPath",
+                "integer",
+                frame,
+                input,
+                Value::as_u64,
+            )?,
+            None => 0,
+        };
+        let tolerated_percentage = match &distributed.tolerated_percentage {
+            Some(given) => self.given(
+                given,
+                "ToleratedFailurePercentagePath",
+                "float",
+                frame,
+                input,
+                Value::as_f64,
+            )?,
+            None => 0.0,
+        };
+        if !(0.0..=100.0).contains(&tolerated_percentage) {
+            return Err(Failure::new(
+                "States.Runtime",
+                "ToleratedFailurePercentage must be between 0 and 100.",
+            ));
+        }
+        let writer = match &distributed.writer {
+            Some(template) => {
+                let address = self.evaluate(template, frame, input)?;
+                Some(Destination {
+                    bucket: member(&address, "Bucket")?,
+                    prefix: address
+                        .get("Prefix")
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                        .to_owned(),
+                })
+            }
+            None => None,
+        };
+        let machine = &self.machine.identity.machine_name;
+        let label = label_of(distributed, machine, &frame.state);
+        let bits = (u128::from(self.random()) << 64) | u128::from(self.random());
+        let id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
+        let arn = format!("arn:aws:states:{REGION}:{ACCOUNT}:mapRun:{machine}/{label}:{id}");
+        let run_event = self.follow(frame, "MapRunStarted", || json!({"mapRunArn": arn}));
+        frame.phase = Phase::MapRun {
+            arn: arn.clone(),
+            redrives: 0,
+            started_event,
+            run_event,
+        };
+        self.step
+            .commands
+            .push(Command::StartMapRun(Box::new(MapRunPlan {
+                arn,
+                label,
+                children: distributed.children,
+                items,
+                input: input.clone(),
+                context: context(self.machine, self.execution, frame, None),
+                max_concurrency,
+                tolerated_count,
+                tolerated_percentage,
+                writer,
+            })));
+        Ok(Result::Waiting)
+    }
+
+    fn begin_map(
+        &mut self,
+        state: &State,
+        map: &MapState,
+        frame: &mut Frame,
+        input: &Value,
+    ) -> std::result::Result<Result, Failure> {
+        let items = self.items(map.items_path.as_ref(), frame, input)?;
+        let limit = match &map.max_concurrency {
+            Some(given) => self.given(
+                given,
+                "MaxConcurrencyPath",
+                "integer",
+                frame,
+                input,
+                Value::as_u64,
+            )?,
+            None => 0,
+        };
+        let limit = if limit == 0 {
+            INLINE_CONCURRENCY
+        } else {
+            usize::try_from(limit).unwrap_or(usize::MAX)
+        };
+        let length = items.len();
+        let started_event = self.follow(frame, "MapStateStarted", || json!({"length": length}));
+        let branches = vec![Branch::Waiting; length];
+        frame.phase = Phase::Map {
+            items,
+            branches,
+            limit,
+            started_event,
+        };
+        Ok(self.pump_map(state, map, frame))
+    }
+
+    fn items(
+        &mut self,
+        path: Option<&Path>,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<Vec<Value>, Failure> {
+        let value = match path {
+            Some(path) => self.find(path, frame, input)?,
+            None => input.clone(),
+        };
+        match value {
+            Value::Array(items) => Ok(items),
+            other => {
+                let shown = path.map_or("$", Path::text);
+                let cause = format!("Reference path \"{shown}\" must point to array: {other}");
+                Err(Failure::new("States.Runtime", cause))
+            }
+        }
+    }
+
+    /// ResultSelector, ResultPath, OutputPath, the Exited event, and where the scope goes.
+    fn complete(&mut self, scope: &Scope, frame: &mut Frame, result: Value) -> After {
+        let Some(state) = scope.states.get(&frame.state) else {
+            return After::Failed(Failure::new("States.Runtime", "the state does not exist"));
+        };
+        let output = self.result_to_output(state, frame, result);
+        match output {
+            Ok(output) => self.exit(frame, state.kind.name(), state.next.as_deref(), output),
+            Err(failure) => self.fail(scope, frame, failure),
+        }
+    }
+
+    fn result_to_output(
+        &mut self,
+        state: &State,
+        frame: &Frame,
+        result: Value,
+    ) -> std::result::Result<Value, Failure> {
+        let result = match &state.result_selector {
+            Some(template) => self.evaluate(template, frame, &result)?,
+            None => result,
+        };
+        let combined = combine(&state.result_path, &frame.input, result)?;
+        let output = self.output(&state.output_path, frame, combined)?;
+        let aggregates = matches!(state.kind, Kind::Map(_) | Kind::Parallel { .. });
+        if aggregates && exceeds(&output, MAX_PAYLOAD) {
+            let cause = format!(
+                "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
+                frame.state
+            );
+            return Err(Failure::new("States.DataLimitExceeded", cause));
+        }
+        Ok(output)
+    }
+
+    fn exit(&mut self, frame: &mut Frame, kind: &str, next: Option<&str>, output: Value) -> After {
+        // A Distributed Map's exit follows MapRunStarted in recorded histories, not its success.
+        if let Phase::MapRun { run_event, .. } = frame.phase {
+            frame.last_event = run_event;
+        }
+        let state = frame.state.clone();
+        self.follow(frame, format!("{kind}StateExited"), || {
+            json!({"name": state, "output": output.to_string(), "outputDetails": {"truncated": false}})
+        });
+        frame.phase = Phase::Ready;
+        match next {
+            Some(next) => {
+                next.clone_into(&mut frame.state);
+                frame.input = output;
+                After::Go
+            }
+            None => After::End(output),
+        }
+    }
+
+    /// Retry, else Catch, else the scope has failed.
+    fn fail(&mut self, scope: &Scope, frame: &mut Frame, failure: Failure) -> After {
+        let Some(state) = scope.states.get(&frame.state) else {
+            return After::Failed(failure);
+        };
+        let error = failure.name().to_owned();
+        let retrier = state
+            .retry
+            .iter()
+            .position(|retrier| covers(&retrier.errors, &error));
+        if let Some(index) = retrier {
+            let attempt = frame.retries[index] + 1;
+            let random = self.random();
+            if let Some(delay) = state.retry[index].delay_ms(attempt, random) {
+                frame.retries[index] = attempt;
+                let token = self.token();
+                let until = self.now.saturating_add_unsigned(delay);
+                frame.phase = Phase::Retry { token, until };
+                self.step.commands.push(Command::Timer { token, at: until });
+                return After::Waiting;
+            }
+        }
+        let Some(catcher) = state
+            .catch
+            .iter()
+            .find(|catcher| covers(&catcher.errors, &error))
+        else {
+            return After::Failed(failure);
+        };
+        let caught = json!({"Error": error, "Cause": failure.cause.unwrap_or_default()});
+        match combine(&catcher.result_path, &frame.input, caught) {
+            Ok(output) => {
+                frame.phase = Phase::Ready;
+                self.exit(frame, state.kind.name(), Some(&catcher.next), output)
+            }
+            Err(failure) => After::Failed(failure),
+        }
+    }
+
+    pub(super) fn effective_input(
+        &mut self,
+        state: &State,
+        frame: &Frame,
+    ) -> std::result::Result<Value, Failure> {
+        match &state.input_path {
+            Selection::Whole => Ok(frame.input.clone()),
+            Selection::Nothing => Ok(json!({})),
+            Selection::Path(path) => self.find(path, frame, &frame.input),
+        }
+    }
+
+    fn output(
+        &mut self,
+        selection: &Selection,
+        frame: &Frame,
+        value: Value,
+    ) -> std::result::Result<Value, Failure> {
+        match selection {
+            Selection::Whole => Ok(value),
+            Selection::Nothing => Ok(json!({})),
+            Selection::Path(path) => self.find(path, frame, &value),
+        }
+    }
+
+    fn view<'v>(&'v self, frame: &'v Frame, input: &'v Value, random: u64) -> View<'v> {
+        let execution: &Execution = self.execution;
+        View {
+            machine: self.machine,
+            execution,
+            frame,
+            input,
+            item: None,
+            random,
+        }
+    }
+
+    fn find(
+        &mut self,
+        path: &Path,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<Value, Failure> {
+        let random = self.random();
+        Ok(path.get(&self.view(frame, input, random))?)
+    }
+
+    pub(super) fn evaluate(
+        &mut self,
+        template: &Template,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<Value, Failure> {
+        let random = self.random();
+        Ok(template.evaluate(&self.view(frame, input, random))?)
+    }
+
+    /// An inline Map's item as its iteration gets it.
+    pub(super) fn select_item(
+        &mut self,
+        map: &MapState,
+        frame: &Frame,
+        input: &Value,
+        item: (usize, &Value),
+    ) -> std::result::Result<Value, Failure> {
+        let Some(selector) = &map.selector else {
+            return Ok(item.1.clone());
+        };
+        let random = self.random();
+        let view = View {
+            item: Some(item),
+            ..self.view(frame, input, random)
+        };
+        Ok(selector.evaluate(&view as &dyn Source)?)
+    }
+
+    fn given<T: Clone>(
+        &mut self,
+        given: &Given<T>,
+        field: &str,
+        wanted: &str,
+        frame: &Frame,
+        input: &Value,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> std::result::Result<T, Failure> {
+        let path = match given {
+            Given::Value(value) => return Ok(value.clone()),
+            Given::Path(path) => path,
+        };
+        let value = self.find(path, frame, input)?;
+        read(&value).ok_or_else(|| {
+            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            Failure::new(
+                "States.Runtime",
+                format!(
+                    "An error occurred while executing the state '{}' (entered at the event id #{}). The {field} field refers to value \"{shown}\" which is not a valid {wanted}: {}",
+                    frame.state, frame.entered_event, path.text()
+                ),
+            )
+        })
+    }
+}
+
+fn combine(
+    selection: &Selection,
+    input: &Value,
+    result: Value,
+) -> std::result::Result<Value, Failure> {
+    match selection {
+        Selection::Whole => Ok(result),
+        Selection::Nothing => Ok(input.clone()),
+        Selection::Path(path) => {
+            let mut combined = input.clone();
+            path.put(&mut combined, result)?;
+            Ok(combined)
+        }
+    }
+}
+
+fn member(object: &Value, name: &str) -> std::result::Result<String, Failure> {
+    let text = object
+        .get(name)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty());
+    text.map(str::to_owned).ok_or_else(|| {
+        Failure::new(
+            "States.Runtime",
+            format!("The field '{name}' must be a string that is not empty"),
+        )
+    })
+}
+
+fn with_timeout(mut details: Value, timeout: Option<u64>) -> Value {
+    if let (Some(timeout), Some(object)) = (timeout, details.as_object_mut()) {
+        object.insert("timeoutInSeconds".to_owned(), timeout.into());
+    }
+    details
+}

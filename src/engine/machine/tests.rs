@@ -1,0 +1,321 @@
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::engine::definition::Definition;
+
+/// Drives an execution by hand: functions answer from a table, timers fire at once.
+struct Driver {
+    definition: Definition,
+    identity: Identity,
+    input: Value,
+    execution: Execution,
+    /// Answers of each function, in order; the last one repeats.
+    answers: HashMap<String, Vec<std::result::Result<Value, Failure>>>,
+    events: Vec<Event>,
+    map_runs: Vec<Command>,
+    outcome: Option<Outcome>,
+    now: i64,
+}
+
+impl Driver {
+    fn new(definition: Value, input: Value) -> Self {
+        let identity = Identity {
+            id: "arn:aws:states:us-east-1:000000000000:execution:M:run".into(),
+            name: "run".into(),
+            role: "role".into(),
+            machine_id: "arn:aws:states:us-east-1:000000000000:stateMachine:M".into(),
+            machine_name: "M".into(),
+            started: 0,
+        };
+        Self {
+            definition: Definition::parse(&definition.to_string()).unwrap(),
+            identity,
+            input,
+            execution: Execution::default(),
+            answers: HashMap::new(),
+            events: Vec::new(),
+            map_runs: Vec::new(),
+            outcome: None,
+            now: 0,
+        }
+    }
+
+    fn answer(mut self, function: &str, answers: &[std::result::Result<Value, Failure>]) -> Self {
+        self.answers.insert(function.into(), answers.to_vec());
+        self
+    }
+
+    fn give(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let machine = Machine {
+                scope: &self.definition.scope,
+                timeout_seconds: self.definition.timeout_seconds,
+                identity: &self.identity,
+                input: &self.input,
+                record: true,
+            };
+            let step = step(&machine, &mut self.execution, input, self.now);
+            self.events.extend(step.events);
+            if step.outcome.is_some() {
+                self.outcome = step.outcome;
+            }
+            for command in step.commands.into_iter().rev() {
+                match command {
+                    Command::Invoke {
+                        token, function, ..
+                    } => {
+                        let answers = self.answers.get_mut(&function).unwrap();
+                        let result = if answers.len() > 1 {
+                            answers.remove(0)
+                        } else {
+                            answers[0].clone()
+                        };
+                        inputs.push(Input::TaskEnded { token, result });
+                    }
+                    Command::Timer { token, at } => {
+                        self.now = self.now.max(at);
+                        inputs.push(Input::TimerFired { token });
+                    }
+                    map_run => self.map_runs.push(map_run),
+                }
+            }
+        }
+    }
+
+    fn run(mut self) -> Self {
+        self.give(Input::Start);
+        self
+    }
+
+    /// `TaskScheduled 3<-2` and so on.
+    fn history(&self) -> Vec<String> {
+        self.events
+            .iter()
+            .map(|event| format!("{} {}<-{}", event.kind, event.id, event.previous))
+            .collect()
+    }
+}
+
+fn task(function: &str, more: Value) -> Value {
+    let mut task = json!({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": function, "Payload.$": "$"}, "End": true});
+    task.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    task
+}
+
+#[test]
+fn a_retried_task_is_scheduled_again_without_a_second_entered_event() {
+    let definition = json!({"StartAt": "T", "States": {"T": task("f", json!({"Retry": [{"ErrorEquals": ["Oops"]}]}))}});
+    let driver = Driver::new(definition, json!({}))
+        .answer("f", &[Err(Failure::new("Oops", "c")), Ok(json!(1))])
+        .run();
+    assert_eq!(
+        driver.history(),
+        [
+            "ExecutionStarted 1<-0",
+            "TaskStateEntered 2<-0",
+            "TaskScheduled 3<-2",
+            "TaskStarted 4<-3",
+            "TaskFailed 5<-4",
+            "TaskScheduled 6<-5",
+            "TaskStarted 7<-6",
+            "TaskSucceeded 8<-7",
+            "TaskStateExited 9<-8",
+            "ExecutionSucceeded 10<-9"
+        ]
+    );
+    assert_eq!(driver.outcome, Some(Outcome::Succeeded(json!(1))));
+    assert_eq!(driver.now, 1_000);
+}
+
+#[test]
+fn a_catcher_takes_error_and_cause_to_its_path() {
+    let definition = json!({"StartAt": "T", "States": {
+        "T": task("f", json!({"Catch": [{"ErrorEquals": ["States.ALL"], "Next": "After", "ResultPath": "$.why"}]})),
+        "After": {"Type": "Pass", "End": true}}});
+    let driver = Driver::new(definition, json!({"a": 1}))
+        .answer("f", &[Err(Failure::new("Oops", "because"))])
+        .run();
+    assert_eq!(
+        driver.outcome,
+        Some(Outcome::Succeeded(
+            json!({"a": 1, "why": {"Error": "Oops", "Cause": "because"}})
+        ))
+    );
+}
+
+#[test]
+fn a_redriven_task_follows_its_original_entered_event() {
+    let definition = json!({"StartAt": "P", "States": {"P": {"Type": "Pass", "Next": "T"}, "T": task("f", json!({}))}});
+    let mut driver = Driver::new(definition, json!({}))
+        .answer("f", &[Err(Failure::new("Oops", "c")), Ok(json!(2))])
+        .run();
+    assert!(matches!(driver.outcome, Some(Outcome::Failed(_))));
+    driver.give(Input::Redrive);
+    assert_eq!(
+        driver.history()[3..],
+        [
+            "TaskStateEntered 4<-3",
+            "TaskScheduled 5<-4",
+            "TaskStarted 6<-5",
+            "TaskFailed 7<-6",
+            "ExecutionFailed 8<-7",
+            "ExecutionRedriven 9<-8",
+            "TaskScheduled 10<-4",
+            "TaskStarted 11<-10",
+            "TaskSucceeded 12<-11",
+            "TaskStateExited 13<-12",
+            "ExecutionSucceeded 14<-13"
+        ]
+    );
+    assert_eq!(driver.outcome, Some(Outcome::Succeeded(json!(2))));
+}
+
+fn distributed() -> Value {
+    json!({"StartAt": "M", "States": {"M": {"Type": "Map", "Label": "Lines", "End": true,
+        "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": "W", "States": {"W": {"Type": "Pass", "End": true}}}}}})
+}
+
+#[test]
+fn a_redriven_map_run_follows_map_state_started() {
+    let mut driver = Driver::new(distributed(), json!([1, 2])).run();
+    let Command::StartMapRun(plan) = driver.map_runs[0].clone() else {
+        panic!("no map run")
+    };
+    let failure = Failure::new(
+        "States.ExceedToleratedFailureThreshold",
+        "The specified tolerated failure threshold was exceeded",
+    );
+    driver.give(Input::MapRunEnded {
+        arn: plan.arn.clone(),
+        redrives: 0,
+        result: Err(failure),
+    });
+    driver.give(Input::Redrive);
+    assert_eq!(
+        driver.map_runs[1],
+        Command::FollowMapRun {
+            arn: plan.arn.clone(),
+            redrives: 1
+        }
+    );
+    // The first attempt's end, told again after a crash, changes nothing.
+    driver.give(Input::MapRunEnded {
+        arn: plan.arn.clone(),
+        redrives: 0,
+        result: Ok(json!([])),
+    });
+    driver.give(Input::MapRunEnded {
+        arn: plan.arn,
+        redrives: 1,
+        result: Ok(json!([1, 2])),
+    });
+    assert_eq!(
+        driver.history(),
+        [
+            "ExecutionStarted 1<-0",
+            "MapStateEntered 2<-0",
+            "MapStateStarted 3<-2",
+            "MapRunStarted 4<-3",
+            "MapRunFailed 5<-4",
+            "MapStateFailed 6<-5",
+            "ExecutionFailed 7<-6",
+            "ExecutionRedriven 8<-7",
+            "MapRunRedriven 9<-3",
+            "MapRunSucceeded 10<-9",
+            "MapStateSucceeded 11<-10",
+            "MapStateExited 12<-4",
+            "ExecutionSucceeded 13<-12"
+        ]
+    );
+}
+
+#[test]
+fn stopping_aborts_the_map_run_and_keeps_it_for_a_redrive() {
+    let mut driver = Driver::new(distributed(), json!([1])).run();
+    driver.give(Input::Stop {
+        error: None,
+        cause: None,
+    });
+    assert_eq!(
+        driver.history()[4..],
+        [
+            "MapRunAborted 5<-4",
+            "MapStateAborted 6<-5",
+            "ExecutionAborted 7<-0"
+        ]
+    );
+    assert!(matches!(driver.map_runs[1], Command::StopMapRun { .. }));
+    driver.give(Input::Redrive);
+    assert!(matches!(
+        &driver.map_runs[2],
+        Command::FollowMapRun { redrives: 1, .. }
+    ));
+}
+
+#[test]
+fn an_inline_map_fails_with_its_first_iteration_and_redrives_only_what_failed() {
+    let definition = json!({"StartAt": "M", "States": {"M": {"Type": "Map", "MaxConcurrency": 1, "End": true,
+        "ItemSelector": {"v.$": "$$.Map.Item.Value", "i.$": "$$.Map.Item.Index"},
+        "ItemProcessor": {"StartAt": "T", "States": {"T": task("f", json!({"OutputPath": "$"}))}}}}});
+    let mut driver = Driver::new(definition, json!(["a", "b"]))
+        .answer(
+            "f",
+            &[Ok(json!(1)), Err(Failure::new("Oops", "c")), Ok(json!(2))],
+        )
+        .run();
+    assert!(matches!(driver.outcome, Some(Outcome::Failed(_))));
+    driver.give(Input::Redrive);
+    assert_eq!(driver.outcome, Some(Outcome::Succeeded(json!([1, 2]))));
+    let started = driver
+        .events
+        .iter()
+        .filter(|event| event.kind == "MapIterationStarted")
+        .count();
+    assert_eq!(started, 2);
+}
+
+#[test]
+fn parallel_joins_in_branch_order_and_a_hundred_thousand_choices_need_no_stack() {
+    let branch = |n: u64| json!({"StartAt": format!("P{n}"), "States": {format!("P{n}"): {"Type": "Pass", "Result": n, "End": true}}});
+    let definition = json!({"StartAt": "P", "States": {"P": {"Type": "Parallel", "End": true, "Branches": [branch(1), branch(2)]}}});
+    let driver = Driver::new(definition, json!({})).run();
+    assert_eq!(driver.outcome, Some(Outcome::Succeeded(json!([1, 2]))));
+
+    let endless = json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Choice", "Choices": [{"Variable": "$.go", "IsPresent": false, "Next": "A"}], "Default": "C"}, "C": {"Type": "Succeed"}}});
+    let driver = Driver::new(endless, json!({})).run();
+    let Some(Outcome::Failed(failure)) = driver.outcome else {
+        panic!("it must end")
+    };
+    assert!(
+        failure
+            .cause
+            .unwrap()
+            .contains("maximum number of history events")
+    );
+    assert!(driver.events.len() as u64 <= MAX_EVENTS);
+}
+
+#[test]
+fn what_is_owed_after_a_restart_is_what_was_commanded() {
+    let definition = json!({"StartAt": "T", "TimeoutSeconds": 60, "States": {"T": task("f", json!({"TimeoutSeconds": 5}))}});
+    let driver = Driver::new(definition, json!({"x": 1}));
+    let machine = Machine {
+        scope: &driver.definition.scope,
+        timeout_seconds: driver.definition.timeout_seconds,
+        identity: &driver.identity,
+        input: &driver.input,
+        record: false,
+    };
+    let mut execution = Execution::default();
+    let first = step(&machine, &mut execution, Input::Start, 7);
+    let stored = serde_json::to_string(&execution).unwrap();
+    let restored: Execution = serde_json::from_str(&stored).unwrap();
+    assert_eq!(owed(&machine, &restored), first.commands);
+    assert!(first.events.is_empty() && restored.events() == 4);
+}

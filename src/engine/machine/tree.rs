@@ -1,0 +1,479 @@
+//! The tree of frames: deliveries down to the frame that waits, results up through Parallel and
+//! inline Map states, aborts, redrives, and what is owed after a restart.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::states::Result;
+use super::{Branch, Command, Failure, Flow, Frame, Input, Item, Phase, Stepper, failure_details};
+use crate::engine::definition::{Kind, MapState, Scope, State};
+
+impl Stepper<'_> {
+    /// Gives a delivery to the frame that waits for it. `None`: nobody does.
+    pub(super) fn deliver(
+        &mut self,
+        scope: &Scope,
+        frame: &mut Frame,
+        delivery: &Input,
+    ) -> Option<Flow> {
+        if frame.halted {
+            return None;
+        }
+        let state = scope.states.get(&frame.state)?;
+        let result = match (&frame.phase, delivery) {
+            (
+                Phase::Task { token },
+                Input::TaskEnded {
+                    token: ended,
+                    result,
+                },
+            ) if token == ended => self.task_ended(state, frame, result.clone()),
+            (Phase::Wait { token, .. }, Input::TimerFired { token: fired }) if token == fired => {
+                self.effective_input(state, frame)
+                    .map_or_else(Result::Failed, Result::Done)
+            }
+            (Phase::Retry { token, .. }, Input::TimerFired { token: fired }) if token == fired => {
+                self.begin(state, frame)
+            }
+            (
+                Phase::MapRun { arn, redrives, .. },
+                Input::MapRunEnded {
+                    arn: ended,
+                    redrives: round,
+                    result,
+                },
+            ) if arn == ended && redrives == round => self.map_run_ended(frame, result.clone()),
+            (Phase::Parallel { .. } | Phase::Map { .. }, _) => {
+                self.deliver_to_branches(state, frame, delivery)?
+            }
+            _ => return None,
+        };
+        Some(self.settle(scope, frame, result))
+    }
+
+    fn map_run_ended(
+        &mut self,
+        frame: &mut Frame,
+        result: std::result::Result<Value, Failure>,
+    ) -> Result {
+        match result {
+            Ok(value) => {
+                self.follow(frame, "MapRunSucceeded", || Value::Null);
+                self.follow(frame, "MapStateSucceeded", || Value::Null);
+                Result::Done(value)
+            }
+            Err(failure) => {
+                self.follow(frame, "MapRunFailed", || failure_details(&failure));
+                self.follow(frame, "MapStateFailed", || failure_details(&failure));
+                Result::Failed(failure)
+            }
+        }
+    }
+
+    fn deliver_to_branches(
+        &mut self,
+        state: &State,
+        frame: &mut Frame,
+        delivery: &Input,
+    ) -> Option<Result> {
+        let mut phase = std::mem::take(&mut frame.phase);
+        let answer = branches_of(&mut phase)
+            .iter_mut()
+            .enumerate()
+            .find_map(|(index, branch)| {
+                let Branch::Running(inner) = branch else {
+                    return None;
+                };
+                let flow = self.deliver(branch_scope(state, index)?, inner, delivery)?;
+                Some((index, flow))
+            });
+        frame.phase = phase;
+        let (index, flow) = answer?;
+        Some(
+            match (&state.kind, self.branch_settled(state, frame, index, flow)) {
+                (_, Some(failed)) => failed,
+                (Kind::Map(map), None) => self.pump_map(state, map, frame),
+                (_, None) => self.join_parallel(frame),
+            },
+        )
+    }
+
+    /// Files a branch's new standing. `Some` when the whole state has failed by it.
+    fn branch_settled(
+        &mut self,
+        state: &State,
+        frame: &mut Frame,
+        index: usize,
+        flow: Flow,
+    ) -> Option<Result> {
+        let name = frame.state.clone();
+        let is_map = matches!(state.kind, Kind::Map(_));
+        let branch = branches_of(&mut frame.phase).get_mut(index)?;
+        match flow {
+            Flow::Waiting => None,
+            Flow::Succeeded(output) => {
+                let Branch::Running(inner) = std::mem::replace(branch, Branch::Succeeded(output))
+                else {
+                    return None;
+                };
+                frame.last_event = inner.last_event;
+                if is_map {
+                    self.follow(
+                        frame,
+                        "MapIterationSucceeded",
+                        || json!({"name": name, "index": index}),
+                    );
+                }
+                None
+            }
+            Flow::Failed(failure) => {
+                let Branch::Running(inner) = std::mem::replace(branch, Branch::Waiting) else {
+                    return None;
+                };
+                let last = inner.last_event;
+                *branch = Branch::Failed(inner);
+                frame.last_event = last;
+                if is_map {
+                    self.event(
+                        "MapIterationFailed",
+                        last,
+                        || json!({"name": name, "index": index}),
+                    );
+                }
+                self.abort_branches(state, frame);
+                frame.last_event = last;
+                let kind = state.kind.name();
+                self.follow(frame, format!("{kind}StateFailed"), || {
+                    failure_details(&failure)
+                });
+                Some(Result::Failed(failure))
+            }
+        }
+    }
+
+    pub(super) fn begin_parallel(
+        &mut self,
+        scopes: &[Arc<Scope>],
+        state: &State,
+        frame: &mut Frame,
+        input: &Value,
+    ) -> std::result::Result<Result, Failure> {
+        let input = match &state.parameters {
+            Some(template) => self.evaluate(template, frame, input)?,
+            None => input.clone(),
+        };
+        let started = self.follow(frame, "ParallelStateStarted", || Value::Null);
+        let branches = scopes.iter().map(|scope| {
+            Branch::Running(Box::new(Frame {
+                state: scope.start_at.clone(),
+                input: input.clone(),
+                last_event: started,
+                item: frame.item.clone(),
+                ..Frame::default()
+            }))
+        });
+        frame.phase = Phase::Parallel {
+            branches: branches.collect(),
+        };
+        for (index, scope) in scopes.iter().enumerate() {
+            if let Some(failed) = self.run_branch(scope, state, frame, index) {
+                return Ok(failed);
+            }
+        }
+        Ok(self.join_parallel(frame))
+    }
+
+    /// Runs a branch from its present state. `Some` when the whole state has failed by it.
+    fn run_branch(
+        &mut self,
+        scope: &Scope,
+        state: &State,
+        frame: &mut Frame,
+        index: usize,
+    ) -> Option<Result> {
+        let Some(Branch::Running(inner)) = branches_of(&mut frame.phase).get_mut(index) else {
+            return None;
+        };
+        let mut inner = std::mem::take(inner);
+        let flow = self.run(scope, &mut inner);
+        self.put_back(state, frame, index, inner, flow)
+    }
+
+    fn put_back(
+        &mut self,
+        state: &State,
+        frame: &mut Frame,
+        index: usize,
+        inner: Box<Frame>,
+        flow: Flow,
+    ) -> Option<Result> {
+        if let Some(place) = branches_of(&mut frame.phase).get_mut(index) {
+            *place = Branch::Running(inner);
+        }
+        self.branch_settled(state, frame, index, flow)
+    }
+
+    fn join_parallel(&mut self, frame: &mut Frame) -> Result {
+        let Some(outputs) = outputs(branches_of(&mut frame.phase)) else {
+            return Result::Waiting;
+        };
+        self.follow(frame, "ParallelStateSucceeded", || Value::Null);
+        Result::Done(outputs)
+    }
+
+    /// Starts iterations while the limit allows; joins when all have succeeded.
+    pub(super) fn pump_map(&mut self, state: &State, map: &MapState, frame: &mut Frame) -> Result {
+        loop {
+            let Phase::Map {
+                items,
+                branches,
+                limit,
+                started_event,
+            } = &frame.phase
+            else {
+                return Result::Waiting;
+            };
+            if let Some(outputs) = outputs(branches) {
+                self.follow(frame, "MapStateSucceeded", || Value::Null);
+                return Result::Done(outputs);
+            }
+            let running = branches
+                .iter()
+                .filter(|branch| matches!(branch, Branch::Running(_)))
+                .count();
+            let next = branches
+                .iter()
+                .position(|branch| matches!(branch, Branch::Waiting));
+            let (Some(index), true) = (next, running < *limit) else {
+                return Result::Waiting;
+            };
+            let item = Item {
+                index,
+                value: items[index].clone(),
+            };
+            // One at a time, an iteration follows the one before it (recorded histories).
+            let previous = if *limit == 1 {
+                frame.last_event
+            } else {
+                *started_event
+            };
+            if let Some(failed) = self.start_iteration(state, map, frame, item, previous) {
+                return failed;
+            }
+        }
+    }
+
+    fn start_iteration(
+        &mut self,
+        state: &State,
+        map: &MapState,
+        frame: &mut Frame,
+        item: Item,
+        previous: u64,
+    ) -> Option<Result> {
+        let index = item.index;
+        let name = frame.state.clone();
+        let started = self.event(
+            "MapIterationStarted",
+            previous,
+            || json!({"name": name, "index": index}),
+        );
+        let parent_input = frame.input.clone();
+        let input = match self.select_item(map, frame, &parent_input, (index, &item.value)) {
+            Ok(input) => input,
+            Err(failure) => return Some(Result::Failed(failure)),
+        };
+        let mut inner = Box::new(Frame {
+            state: map.processor.start_at.clone(),
+            input,
+            last_event: started,
+            item: Some(item),
+            ..Frame::default()
+        });
+        let flow = self.run(&map.processor, &mut inner);
+        self.put_back(state, frame, index, inner, flow)
+    }
+
+    fn abort_branches(&mut self, state: &State, frame: &mut Frame) {
+        let name = frame.state.clone();
+        for (index, branch) in branches_of(&mut frame.phase).iter_mut().enumerate() {
+            let (Branch::Running(inner), Some(scope)) = (&mut *branch, branch_scope(state, index))
+            else {
+                continue;
+            };
+            let mut inner = std::mem::take(inner);
+            self.abort(scope, &mut inner);
+            if matches!(state.kind, Kind::Map(_)) {
+                self.event(
+                    "MapIterationAborted",
+                    inner.last_event,
+                    || json!({"name": name, "index": index}),
+                );
+            }
+            *branch = Branch::Failed(inner);
+        }
+    }
+
+    /// Ends whatever the frame waits for; its states stay where they are for a redrive.
+    pub(super) fn abort(&mut self, scope: &Scope, frame: &mut Frame) {
+        frame.halted = true;
+        let Some(state) = scope.states.get(&frame.state) else {
+            return;
+        };
+        match &frame.phase {
+            Phase::Task { .. } => {
+                self.follow(frame, "TaskStateAborted", || Value::Null);
+            }
+            Phase::Wait { .. } => {
+                self.follow(frame, "WaitStateAborted", || Value::Null);
+            }
+            Phase::MapRun { arn, .. } => {
+                self.step
+                    .commands
+                    .push(Command::StopMapRun { arn: arn.clone() });
+                self.follow(frame, "MapRunAborted", || Value::Null);
+                self.follow(frame, "MapStateAborted", || Value::Null);
+            }
+            Phase::Parallel { .. } | Phase::Map { .. } => {
+                self.abort_branches(state, frame);
+                let kind = state.kind.name();
+                self.follow(frame, format!("{kind}StateAborted"), || Value::Null);
+            }
+            Phase::Ready | Phase::Retry { .. } => {}
+        }
+    }
+
+    /// Resumes every unsuccessful state below (developer guide, "Redriving executions").
+    pub(super) fn redrive(&mut self, scope: &Scope, frame: &mut Frame) -> Flow {
+        let Some(state) = scope.states.get(&frame.state) else {
+            return Flow::Failed(Failure::new("States.Runtime", "the state does not exist"));
+        };
+        frame.halted = false;
+        frame.retries = vec![0; state.retry.len()];
+        let was_entered = frame.entered_event > 0;
+        if !was_entered || matches!(state.kind, Kind::Fail { .. }) {
+            return self.run(scope, frame);
+        }
+        let result = match &mut frame.phase {
+            Phase::MapRun {
+                arn,
+                redrives,
+                started_event,
+                ..
+            } => {
+                *redrives += 1;
+                let (arn, redrives, started) = (arn.clone(), *redrives, *started_event);
+                frame.last_event = self.event(
+                    "MapRunRedriven",
+                    started,
+                    || json!({"mapRunArn": arn, "redriveCount": redrives}),
+                );
+                self.step
+                    .commands
+                    .push(Command::FollowMapRun { arn, redrives });
+                Result::Waiting
+            }
+            Phase::Parallel { .. } | Phase::Map { .. } => self.redrive_branches(state, frame),
+            _ => {
+                frame.last_event = frame.entered_event;
+                self.begin(state, frame)
+            }
+        };
+        self.settle(scope, frame, result)
+    }
+
+    fn redrive_branches(&mut self, state: &State, frame: &mut Frame) -> Result {
+        for index in 0..branches_of(&mut frame.phase).len() {
+            let Some(Branch::Failed(inner)) = branches_of(&mut frame.phase).get_mut(index) else {
+                continue;
+            };
+            let mut inner = std::mem::take(inner);
+            let Some(scope) = branch_scope(state, index) else {
+                continue;
+            };
+            let flow = self.redrive(scope, &mut inner);
+            if let Some(failed) = self.put_back(state, frame, index, inner, flow) {
+                return failed;
+            }
+        }
+        match &state.kind {
+            Kind::Map(map) => self.pump_map(state, map, frame),
+            _ => self.join_parallel(frame),
+        }
+    }
+
+    /// Collects the commands that the frame and those below it wait for.
+    pub(super) fn owe(&mut self, scope: &Scope, frame: &Frame) {
+        let Some(state) = scope.states.get(&frame.state) else {
+            return;
+        };
+        if frame.halted {
+            return;
+        }
+        match &frame.phase {
+            Phase::Ready => {}
+            Phase::Task { token } => {
+                let Kind::Task(task) = &state.kind else {
+                    return;
+                };
+                let invocation = self
+                    .effective_input(state, frame)
+                    .and_then(|input| self.invocation(*token, task, state, frame, &input));
+                // It was evaluated before it was scheduled, from the same values.
+                if let Ok(command) = invocation {
+                    self.step.commands.push(command);
+                }
+            }
+            Phase::Wait { token, until } | Phase::Retry { token, until } => {
+                self.step.commands.push(Command::Timer {
+                    token: *token,
+                    at: *until,
+                });
+            }
+            Phase::MapRun { arn, redrives, .. } => {
+                self.step.commands.push(Command::FollowMapRun {
+                    arn: arn.clone(),
+                    redrives: *redrives,
+                });
+            }
+            Phase::Parallel { branches } | Phase::Map { branches, .. } => {
+                for (index, branch) in branches.iter().enumerate() {
+                    if let (Branch::Running(inner), Some(scope)) =
+                        (branch, branch_scope(state, index))
+                    {
+                        self.owe(scope, inner);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn branches_of(phase: &mut Phase) -> &mut [Branch] {
+    match phase {
+        Phase::Parallel { branches } | Phase::Map { branches, .. } => branches,
+        _ => &mut [],
+    }
+}
+
+/// The scope that branch `index` of this state runs in.
+fn branch_scope(state: &State, index: usize) -> Option<&Scope> {
+    match &state.kind {
+        Kind::Parallel { branches } => branches.get(index).map(Arc::as_ref),
+        Kind::Map(map) => Some(&map.processor),
+        _ => None,
+    }
+}
+
+/// The outputs, once every branch has succeeded.
+fn outputs(branches: &[Branch]) -> Option<Value> {
+    branches
+        .iter()
+        .map(|branch| match branch {
+            Branch::Succeeded(output) => Some(output.clone()),
+            _ => None,
+        })
+        .collect::<Option<Vec<Value>>>()
+        .map(Value::Array)
+}
