@@ -1,19 +1,35 @@
 //! AWS Step Functions on this machine: Amazon States Language with Distributed Map, durable,
 //! behind the AWS wire protocols on the loopback. Shares no Rust type with `client`.
+//!
+//! In reading order: [`definition`] text → checked definition, [`path`] JSONPath and templates,
+//! [`machine`] one step of an execution (pure), [`map_run`] children of a Distributed Map,
+//! [`store`] what is few and durable, [`runner`] performs commands, [`functions`] what a Lambda
+//! ARN runs, [`objects`] S3's storage, [`api`] the wire.
 
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub mod api;
 pub mod definition;
 pub mod functions;
 pub mod machine;
+pub mod map_run;
 pub mod objects;
 pub mod path;
+pub mod runner;
+pub mod store;
 
 pub use functions::{FunctionError, Functions};
+use objects::Objects;
+use runner::Runner;
+use store::Store;
 
 /// Region of everything the engine holds.
 pub const REGION: &str = "us-east-1";
@@ -37,33 +53,20 @@ pub enum Error {
     Store { path: PathBuf, problem: String },
 }
 
+impl From<store::StoreError> for Error {
+    fn from(error: store::StoreError) -> Self {
+        Self::Store { path: error.path, problem: error.problem }
+    }
+}
+
 /// A handle; clones share one engine.
 #[derive(Clone)]
-pub struct Engine {}
-
-impl Engine {
-    /// Takes the folder's lock, recovers what was there and goes on with it once [`Engine::serve`]
-    /// is called. Register functions before that.
-    ///
-    /// # Errors
-    /// `InUse` when another process has the folder; `Store` for anything unreadable in it.
-    pub async fn open(folder: &Path) -> Result<Self, Error> {
-        todo!()
-    }
-    pub fn functions(&self) -> &Functions {
-        todo!()
-    }
-    pub fn objects(&self) -> &objects::Objects {
-        todo!()
-    }
-    pub fn credentials(&self) -> &Credentials {
-        todo!()
-    }
-    /// Serves on 127.0.0.1 (port 0: chosen by the system) until `shutdown`; writes `engine.json`
-    /// (endpoint, access key, secret; mode 0600) into the folder. Returns the address at once.
-    pub async fn serve(&self, port: u16, shutdown: CancellationToken) -> Result<SocketAddr, Error> {
-        todo!()
-    }
+pub struct Engine {
+    runner: Runner,
+    credentials: Arc<Credentials>,
+    folder: Arc<PathBuf>,
+    /// Held as long as the engine lives; the system lets go of it when the process ends.
+    _lock: Arc<File>,
 }
 
 /// What `engine.json` holds while an engine serves the folder.
@@ -75,4 +78,146 @@ pub struct Endpoint {
     #[serde(flatten)]
     pub credentials: Credentials,
     pub pid: u32,
+}
+
+/// Names of what is in the folder.
+const LOCK: &str = "engine.lock";
+const ENDPOINT: &str = "engine.json";
+const CREDENTIALS: &str = "credentials.json";
+
+impl Engine {
+    /// Takes the folder's lock and opens what was there; goes on with it once [`Engine::serve`] is
+    /// called. Register functions before that.
+    ///
+    /// # Errors
+    /// `InUse` when another process has the folder; `Store` for anything unreadable in it.
+    pub async fn open(folder: &Path) -> Result<Self, Error> {
+        let folder = folder.to_owned();
+        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&folder));
+        opening.await.unwrap_or_else(|error| {
+            Err(Error::Store { path: PathBuf::new(), problem: error.to_string() })
+        })
+    }
+
+    fn open_blocking(folder: &Path) -> Result<Self, Error> {
+        let fail = |path: &Path, error: &dyn std::fmt::Display| Error::Store {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        };
+        let logs = folder.join("map_runs");
+        let mut folders = DirBuilder::new();
+        folders.recursive(true).mode(0o700);
+        folders.create(&logs).map_err(|error| fail(folder, &error))?;
+        let lock = lock(folder)?;
+        let objects = folder.join("objects");
+        folders.create(&objects).map_err(|error| fail(&objects, &error))?;
+        let objects = Objects::open(&objects).map_err(|error| fail(&objects, &error))?;
+        let store = Store::open(folder)?;
+        let credentials = credentials(folder).map_err(|error| fail(&folder.join(CREDENTIALS), &error))?;
+        let runner = Runner::new(store, objects, Functions::default(), folder.to_owned());
+        Ok(Self {
+            runner,
+            credentials: Arc::new(credentials),
+            folder: Arc::new(folder.to_owned()),
+            _lock: Arc::new(lock),
+        })
+    }
+
+    pub fn functions(&self) -> &Functions {
+        self.runner.functions()
+    }
+
+    pub fn objects(&self) -> &Objects {
+        self.runner.objects()
+    }
+
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    pub fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
+    /// Goes on with what was under way, and serves on 127.0.0.1 (port 0: chosen by the system)
+    /// until `shutdown`. Writes `engine.json` (endpoint, access key, secret; mode 0600) into the
+    /// folder. Returns the address at once.
+    pub async fn serve(&self, port: u16, shutdown: CancellationToken) -> Result<SocketAddr, Error> {
+        let path = self.folder.join(ENDPOINT);
+        let fail = |error: io::Error| Error::Store { path: path.clone(), problem: error.to_string() };
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| Error::Store {
+            path: self.folder.as_ref().clone(),
+            problem: format!("port {port} of 127.0.0.1 cannot be listened on: {error}"),
+        })?;
+        let address = listener.local_addr().map_err(fail)?;
+        let endpoint = Endpoint {
+            url: format!("http://{address}"),
+            region: REGION.to_owned(),
+            credentials: self.credentials.as_ref().clone(),
+            pid: std::process::id(),
+        };
+        let text = serde_json::to_string_pretty(&endpoint).map_err(|error| fail(error.into()))?;
+        write_private(&path, &text).map_err(fail)?;
+        tokio::spawn(api::serve(self.clone(), listener, shutdown));
+        self.runner.recover().await?;
+        Ok(address)
+    }
+
+    /// Stops every execution where it is; they go on when the folder is opened again.
+    pub async fn stop(&self) {
+        self.runner.stop().await;
+        // Gone with the process anyway: a reader that finds it asks whether anybody answers.
+        let _ = fs::remove_file(self.folder.join(ENDPOINT));
+    }
+}
+
+/// Reads what a running engine wrote into its folder.
+pub fn endpoint(folder: &Path) -> io::Result<Endpoint> {
+    let text = fs::read_to_string(folder.join(ENDPOINT))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join(LOCK);
+    let fail = |error: io::Error| Error::Store { path: path.clone(), problem: error.to_string() };
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let mut file = file.map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            let pid = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
+            return Err(Error::InUse { path: folder.to_owned(), pid });
+        }
+        Err(fs::TryLockError::Error(error)) => return Err(fail(error)),
+    }
+    file.set_len(0).map_err(fail)?;
+    writeln!(file, "{}", std::process::id()).map_err(fail)?;
+    Ok(file)
+}
+
+/// The folder's own key, made up once.
+fn credentials(folder: &Path) -> io::Result<Credentials> {
+    let path = folder.join(CREDENTIALS);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(serde_json::from_str(&text)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let random = || uuid::Uuid::new_v4().simple().to_string();
+            let credentials = Credentials {
+                access_key: format!("FANOUT{}", random()[..14].to_uppercase()),
+                secret_key: format!("{}{}", random(), random()),
+            };
+            write_private(&path, &serde_json::to_string_pretty(&credentials)?)?;
+            Ok(credentials)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a whole file or nothing, readable by its owner only.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
 }

@@ -16,6 +16,8 @@ mod context;
 mod states;
 mod tree;
 
+pub use context::iso as context_time;
+
 /// Longest JSON text of an input, output or task result, in bytes (Step Functions quotas).
 pub const MAX_PAYLOAD: usize = 262_144;
 /// History of one execution (Step Functions quotas).

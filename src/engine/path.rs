@@ -3,6 +3,8 @@
 //! Our own because AWS accepts what RFC 9535 crates refuse (`$.my-key`) and tells definite paths
 //! (one value) from indefinite ones (a list).
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 mod intrinsics;
@@ -15,7 +17,7 @@ pub trait Source {
     /// What `$` stands for.
     fn input(&self) -> &Value;
     /// What `$$` stands for. Built on demand: most states never ask.
-    fn context(&self) -> Value;
+    fn context(&self) -> Cow<'_, Value>;
     /// A random number that is the same whenever this evaluation is repeated.
     fn random(&self) -> u64;
 }
@@ -28,8 +30,8 @@ impl Source for Plain<'_> {
         self.0
     }
 
-    fn context(&self) -> Value {
-        Value::Object(Map::new())
+    fn context(&self) -> Cow<'_, Value> {
+        Cow::Owned(Value::Object(Map::new()))
     }
 
     fn random(&self) -> u64 {

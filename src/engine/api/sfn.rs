@@ -1,11 +1,63 @@
-//! The Step Functions operations.
+//! The Step Functions operations: JSON body → typed arguments → store or runner → JSON answer.
+//! Shapes, limits and messages are the API reference's.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::ApiError;
 use crate::engine::Engine;
-use crate::engine::api::ApiError;
+
+mod arguments;
+mod executions;
+mod machines;
+mod map_runs;
+
+use arguments::Arguments;
 
 /// Answers one operation (`StartExecution`, …) with its JSON body.
+///
+/// # Errors
+/// In AWS's shape; `UnknownOperationException` names an operation that the engine lacks.
 pub async fn call(engine: &Engine, operation: &str, body: &[u8]) -> Result<Value, ApiError> {
-    todo!()
+    let arguments = Arguments::parse(body)?;
+    match operation {
+        "CreateStateMachine" => machines::create(engine, &arguments).await,
+        "UpdateStateMachine" => machines::update(engine, &arguments).await,
+        "DescribeStateMachine" => machines::describe(engine, &arguments),
+        "DescribeStateMachineForExecution" => machines::describe_for_execution(engine, &arguments).await,
+        "ListStateMachines" => machines::list(engine, &arguments),
+        "StartExecution" => executions::start(engine, &arguments).await,
+        "StopExecution" => executions::stop(engine, &arguments).await,
+        "DescribeExecution" => executions::describe(engine, &arguments).await,
+        "ListExecutions" => executions::list(engine, &arguments).await,
+        "GetExecutionHistory" => executions::history(engine, &arguments).await,
+        "RedriveExecution" => executions::redrive(engine, &arguments).await,
+        "DescribeMapRun" => map_runs::describe(engine, &arguments),
+        "ListMapRuns" => map_runs::list(engine, &arguments),
+        "UpdateMapRun" => map_runs::update(engine, &arguments).await,
+        other => Err(ApiError::new(
+            "UnknownOperationException",
+            format!("The operation {other} is not supported by this engine"),
+        )),
+    }
+}
+
+impl From<crate::engine::store::StoreError> for ApiError {
+    fn from(error: crate::engine::store::StoreError) -> Self {
+        Self { status: 500, ..Self::new("InternalServerException", error.to_string()) }
+    }
+}
+
+impl From<std::io::Error> for ApiError {
+    fn from(error: std::io::Error) -> Self {
+        Self { status: 500, ..Self::new("InternalServerException", error.to_string()) }
+    }
+}
+
+/// `items` under `name`, with the token that continues where there is more.
+fn page(name: &str, items: Vec<Value>, next: Option<String>) -> Value {
+    let mut page = json!({ name: items });
+    if let (Some(next), Some(object)) = (next, page.as_object_mut()) {
+        object.insert("nextToken".to_owned(), next.into());
+    }
+    page
 }

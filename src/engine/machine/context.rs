@@ -1,5 +1,7 @@
 //! The context object (`$$`) and the values that templates see.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::{Execution, Frame, Machine};
@@ -21,13 +23,13 @@ impl Source for View<'_> {
         self.input
     }
 
-    fn context(&self) -> Value {
+    fn context(&self) -> Cow<'_, Value> {
         let item = self
             .frame
             .item
             .as_ref()
             .map(|item| (item.index, &item.value));
-        context(self.machine, self.execution, self.frame, self.item.or(item))
+        Cow::Owned(context(self.machine, self.execution, self.frame, self.item.or(item)))
     }
 
     fn random(&self) -> u64 {

@@ -1,0 +1,430 @@
+//! Executions and children of Map Runs: start, stop, describe, list, history, redrive.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
+
+use super::arguments::{Arguments, bad_arn, check_name, invalid};
+use super::machines::by_name;
+use super::page;
+use crate::engine::api::ApiError;
+use crate::engine::machine::{Event, Execution, Identity, MAX_EVENTS, MAX_PAYLOAD, seconds};
+use crate::engine::map_run::driver::{Handle, Message};
+use crate::engine::map_run::{ChildStatus, Row};
+use crate::engine::map_run::log::{Record, decode};
+use crate::engine::store::{ExecutionRow, ExecutionStatus};
+use crate::engine::{ACCOUNT, Engine, REGION};
+
+/// How long after its end an execution can be redriven (API reference, RedriveExecution).
+const REDRIVE_PERIOD_MS: i64 = 14 * 24 * 3_600_000;
+/// How long a name stays taken after its execution closed (API reference, StartExecution).
+const NAME_LIFE_MS: i64 = 90 * 24 * 3_600_000;
+/// How long a client token of RedriveExecution is remembered, and how many are.
+const REDRIVE_TOKEN_MS: i64 = 15 * 60_000;
+const REDRIVE_TOKENS: usize = 10;
+
+const STATUSES: [&str; 6] = ["SUCCEEDED", "TIMED_OUT", "PENDING_REDRIVE", "ABORTED", "FAILED", "RUNNING"];
+
+/// An execution that a call is about.
+pub enum Located {
+    Execution(Box<ExecutionRow>),
+    Child { parent: Box<ExecutionRow>, handle: Arc<Handle>, child: u32 },
+}
+
+impl Located {
+    pub fn parent(&self) -> &ExecutionRow {
+        match self {
+            Self::Execution(row) => row,
+            Self::Child { parent, .. } => parent,
+        }
+    }
+
+    pub fn map_run(&self) -> Option<&Handle> {
+        match self {
+            Self::Execution(_) => None,
+            Self::Child { handle, .. } => Some(handle),
+        }
+    }
+}
+
+pub fn unknown(arn: &str) -> ApiError {
+    ApiError::new("ExecutionDoesNotExist", format!("Execution Does Not Exist: '{arn}'"))
+}
+
+/// The state machine's ARN, without label.
+pub fn machine_arn(execution: &str) -> String {
+    let rest = execution.splitn(7, ':').nth(6).unwrap_or_default();
+    let name = rest.split([':', '/']).next().unwrap_or_default();
+    format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{name}")
+}
+
+/// Finds the execution or child of `executionArn`.
+pub async fn locate(engine: &Engine, arguments: &Arguments) -> Result<Located, ApiError> {
+    let (_, rest) = arguments.arn("executionArn", &["execution", "express"])?;
+    let arn = arguments.required("executionArn")?;
+    let (machine, name) = rest.split_once(':').ok_or_else(|| unknown(arn))?;
+    let runner = engine.runner();
+    let Some((_, label)) = machine.split_once('/') else {
+        let row = runner.store().execution(arn)?.ok_or_else(|| unknown(arn))?;
+        return Ok(Located::Execution(Box::new(row)));
+    };
+    // A child's name does not tell its Map Run: ask those of this label, newest first.
+    for map_run in runner.store().map_runs_labelled(&machine_arn(arn), label)? {
+        let Some(handle) = runner.map_run(&map_run).await? else { continue };
+        let child = handle.names.child(name).filter(|child| {
+            handle.table().row(*child).is_some_and(|row| row.status != ChildStatus::Pending)
+        });
+        if let Some(child) = child.filter(|child| handle.names.arn(*child) == arn) {
+            let parent = runner.store().execution(&handle.row.execution)?.ok_or_else(|| unknown(arn))?;
+            return Ok(Located::Child { parent: Box::new(parent), handle, child });
+        }
+    }
+    Err(unknown(arn))
+}
+
+pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+    arguments.only(&["stateMachineArn", "name", "input", "traceHeader"])?;
+    let (_, rest) = arguments.arn("stateMachineArn", &["stateMachine"])?;
+    let shown = arguments.required("stateMachineArn")?;
+    if rest.contains('/') {
+        return Err(labelled());
+    }
+    let machine = by_name(engine, rest, shown)?;
+    let name = match arguments.text("name")? {
+        None | Some("") => uuid::Uuid::new_v4().to_string(),
+        Some(name) => {
+            check_name(name)?;
+            name.to_owned()
+        }
+    };
+    let input = parse_input(arguments.text("input")?.unwrap_or("{}"))?;
+    let arn = format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:{}:{name}", machine.name);
+    let runner = engine.runner();
+    let _only = runner.exclusive(&arn).await;
+    let now = runner.now();
+    if let Some(row) = runner.store().execution(&arn)? {
+        let is_running = row.status == ExecutionStatus::Running;
+        if is_running && row.input == input {
+            return Ok(json!({"executionArn": arn, "startDate": seconds(row.identity.started)}));
+        }
+        let is_free = row.stopped.is_some_and(|at| now - at > NAME_LIFE_MS);
+        if is_running || !is_free {
+            return Err(ApiError::new("ExecutionAlreadyExists", format!("Execution Already Exists: '{arn}'")));
+        }
+    }
+    let row = ExecutionRow {
+        identity: Identity {
+            id: arn.clone(),
+            name,
+            role: machine.role,
+            machine_id: machine.arn,
+            machine_name: machine.name,
+            started: now,
+        },
+        revision: machine.revision,
+        sequence: runner.sequence(),
+        input,
+        status: ExecutionStatus::Running,
+        stopped: None,
+        output: None,
+        error: None,
+        cause: None,
+        redriven: None,
+        redrive_tokens: Vec::new(),
+        execution: Execution::default(),
+    };
+    runner.start(row).await?;
+    Ok(json!({"executionArn": arn, "startDate": seconds(now)}))
+}
+
+fn labelled() -> ApiError {
+    ApiError {
+        reason: Some("API_DOES_NOT_SUPPORT_LABELED_ARNS"),
+        ..invalid("Labeled Execution ARNs are not supported for this API")
+    }
+}
+
+fn parse_input(text: &str) -> Result<Value, ApiError> {
+    let refuse = |text: String| ApiError::new("InvalidExecutionInput", format!("Invalid State Machine Execution Input: '{text}'"));
+    if text.is_empty() {
+        return Err(refuse("Invalid execution input.".to_owned()));
+    }
+    if text.len() > MAX_PAYLOAD {
+        return Err(invalid(format!("1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to {MAX_PAYLOAD}")));
+    }
+    serde_json::from_str(text).map_err(|error| refuse(error.to_string()))
+}
+
+pub async fn stop(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+    arguments.only(&["executionArn", "error", "cause"])?;
+    arguments.arn("executionArn", &["execution"])?;
+    let arn = arguments.required("executionArn")?;
+    let text = |name| arguments.text(name).map(|text| text.map(str::to_owned));
+    let (error, cause) = (text("error")?, text("cause")?);
+    let runner = engine.runner();
+    let stopped = match locate(engine, arguments).await? {
+        Located::Execution(_) => {
+            runner.stop_execution(arn, error, cause).await;
+            runner.store().execution(arn)?.and_then(|row| row.stopped)
+        }
+        Located::Child { handle, child, .. } => {
+            let (done, answer) = oneshot::channel();
+            if handle.tell(Message::StopChild { child, error, cause, done }).await {
+                // A run that closes meanwhile has ended the child.
+                let _ = answer.await;
+            }
+            let row = handle.table().row(child).copied();
+            row.filter(|row| row.stopped > 0).map(|row| row.stopped)
+        }
+    };
+    Ok(json!({"stopDate": seconds(stopped.unwrap_or_else(|| runner.now()))}))
+}
+
+pub async fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+    arguments.only(&["executionArn", "includedData"])?;
+    let included = arguments.one_of("includedData", &["ALL_DATA", "METADATA_ONLY"])?;
+    let now = engine.runner().now();
+    let mut described = match locate(engine, arguments).await? {
+        Located::Execution(row) => describe_execution(&row, now),
+        Located::Child { handle, child, .. } => {
+            tokio::task::spawn_blocking(move || describe_child(&handle, child))
+                .await
+                .map_err(|error| ApiError::new("InternalServerException", error.to_string()))??
+        }
+    };
+    if included == Some("METADATA_ONLY") {
+        for member in ["input", "inputDetails", "output", "outputDetails", "error", "cause"] {
+            described.remove(member);
+        }
+    }
+    Ok(Value::Object(described))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+/// What lists and descriptions share.
+fn summary(row: &ExecutionRow) -> Map<String, Value> {
+    let mut summary = object(json!({
+        "executionArn": row.identity.id,
+        "stateMachineArn": row.identity.machine_id,
+        "name": row.identity.name,
+        "status": row.status.as_str(),
+        "startDate": seconds(row.identity.started),
+        "redriveCount": row.execution.redrive_count,
+    }));
+    put(&mut summary, "stopDate", row.stopped.map(seconds));
+    put(&mut summary, "redriveDate", row.redriven.map(seconds));
+    summary
+}
+
+fn put(object: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    object.extend(value.map(|value| (name.to_owned(), value.into())));
+}
+
+fn describe_execution(row: &ExecutionRow, now: i64) -> Map<String, Value> {
+    let mut described = summary(row);
+    put(&mut described, "input", Some(row.input.to_string()));
+    put(&mut described, "inputDetails", Some(json!({"included": true})));
+    if let Some(output) = &row.output {
+        put(&mut described, "output", Some(output.to_string()));
+        put(&mut described, "outputDetails", Some(json!({"included": true})));
+    }
+    put(&mut described, "error", row.error.clone());
+    put(&mut described, "cause", row.cause.clone());
+    let reason = not_redrivable(row, now);
+    let status = if reason.is_some() { "NOT_REDRIVABLE" } else { "REDRIVABLE" };
+    put(&mut described, "redriveStatus", Some(status));
+    put(&mut described, "redriveStatusReason", reason);
+    described
+}
+
+/// AWS's reason why this execution cannot be redriven now.
+fn not_redrivable(row: &ExecutionRow, now: i64) -> Option<&'static str> {
+    match row.status {
+        ExecutionStatus::Running => return Some("Execution is RUNNING and cannot be redriven"),
+        ExecutionStatus::Succeeded => return Some("Execution is SUCCEEDED and cannot be redriven"),
+        ExecutionStatus::Failed | ExecutionStatus::TimedOut | ExecutionStatus::Aborted => {}
+    }
+    if row.stopped.is_some_and(|at| now - at > REDRIVE_PERIOD_MS) {
+        return Some("Execution redrivable period exceeded");
+    }
+    (row.execution.events() + 1 >= MAX_EVENTS).then_some("Execution history event limit exceeded")
+}
+
+fn child_summary(handle: &Handle, child: u32, row: &Row) -> Map<String, Value> {
+    let mut summary = object(json!({
+        "executionArn": handle.names.arn(child),
+        "stateMachineArn": handle.names.state_machine_arn(),
+        "name": handle.names.name(child),
+        "status": row.status.as_str(),
+        "startDate": seconds(row.started),
+        "mapRunArn": handle.row.plan.arn,
+        "redriveCount": row.redrives,
+    }));
+    let has_stopped = row.stopped > 0 && row.status != ChildStatus::Running;
+    put(&mut summary, "stopDate", has_stopped.then(|| seconds(row.stopped)));
+    summary
+}
+
+fn describe_child(handle: &Handle, child: u32) -> Result<Map<String, Value>, ApiError> {
+    let row = handle.table().row(child).copied();
+    let row = row.ok_or_else(|| unknown(&handle.names.arn(child)))?;
+    let mut reader = handle.reader();
+    let mut described = child_summary(handle, child, &row);
+    put(&mut described, "input", Some(handle.input(&mut reader, child)?));
+    put(&mut described, "inputDetails", Some(json!({"included": true})));
+    let ended = !matches!(row.status, ChildStatus::Running | ChildStatus::PendingRedrive);
+    let payload = if ended && row.last > 0 { reader.read(row.last)?.map(<[u8]>::to_vec) } else { None };
+    if let Some(Record::End(end)) = payload.as_deref().and_then(decode) {
+        if let Some(output) = end.output {
+            put(&mut described, "output", Some(String::from_utf8_lossy(output).into_owned()));
+            put(&mut described, "outputDetails", Some(json!({"included": true})));
+        }
+        put(&mut described, "error", end.error);
+        put(&mut described, "cause", end.cause);
+    }
+    let (status, reason) = match row.status {
+        ChildStatus::Succeeded => ("NOT_REDRIVABLE", Some("Execution is SUCCEEDED and cannot be redriven")),
+        ChildStatus::Running => ("NOT_REDRIVABLE", Some("Execution is RUNNING and cannot be redriven")),
+        _ => ("REDRIVABLE_BY_MAP_RUN", None),
+    };
+    put(&mut described, "redriveStatus", Some(status));
+    put(&mut described, "redriveStatusReason", reason);
+    Ok(described)
+}
+
+pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+    arguments.only(&["stateMachineArn", "mapRunArn", "statusFilter", "redriveFilter", "maxResults", "nextToken"])?;
+    let status = arguments.one_of("statusFilter", &STATUSES)?;
+    let redriven = arguments.one_of("redriveFilter", &["REDRIVEN", "NOT_REDRIVEN"])?.map(|filter| filter == "REDRIVEN");
+    match (arguments.has("stateMachineArn"), arguments.has("mapRunArn")) {
+        (true, false) => list_executions(engine, arguments, status, redriven.is_some()),
+        (false, true) => list_children(engine, arguments, status, redriven).await,
+        _ => Err(invalid("Exactly one of stateMachineArn and mapRunArn must be specified")),
+    }
+}
+
+fn list_executions(engine: &Engine, arguments: &Arguments, status: Option<&str>, by_redrive: bool) -> Result<Value, ApiError> {
+    let (_, rest) = arguments.arn("stateMachineArn", &["stateMachine"])?;
+    let shown = arguments.required("stateMachineArn")?;
+    if by_redrive || status == Some("PENDING_REDRIVE") {
+        return Err(invalid("This filter can only be used with mapRunArn"));
+    }
+    let machine = by_name(engine, rest, shown)?;
+    let runner = engine.runner();
+    let now = runner.now();
+    let before = arguments.position(now)?;
+    let wanted = |row: &ExecutionRow| status.is_none_or(|status| row.status.as_str() == status);
+    let (rows, next) = runner.store().executions_of(&machine.arn, before, arguments.limit()?, wanted)?;
+    let items = rows.iter().map(|row| Value::Object(summary(row))).collect();
+    Ok(page("executions", items, next.map(|next| arguments.token(next, now))))
+}
+
+async fn list_children(
+    engine: &Engine,
+    arguments: &Arguments,
+    status: Option<&str>,
+    redriven: Option<bool>,
+) -> Result<Value, ApiError> {
+    arguments.arn("mapRunArn", &["mapRun"])?;
+    let arn = arguments.required("mapRunArn")?;
+    let runner = engine.runner();
+    let now = runner.now();
+    let (before, limit) = (arguments.position(now)?, arguments.limit()?);
+    let handle = runner.map_run(arn).await?.ok_or_else(|| super::map_runs::unknown(arn))?;
+    let table = handle.table();
+    let wanted = |row: &Row| redriven.is_none_or(|redriven| (row.redrives > 0) == redriven);
+    let (children, next) = table.page(status.and_then(ChildStatus::parse), before, limit, wanted);
+    let rows: Vec<(u32, Row)> = children.into_iter().filter_map(|child| Some((child, *table.row(child)?))).collect();
+    drop(table);
+    let items = rows.iter().map(|(child, row)| {
+        let mut item = child_summary(&handle, *child, row);
+        put(&mut item, "itemCount", Some(row.items));
+        Value::Object(item)
+    });
+    Ok(page("executions", items.collect(), next.map(|next| arguments.token(next, now))))
+}
+
+pub async fn history(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+    arguments.only(&["executionArn", "maxResults", "reverseOrder", "nextToken", "includeExecutionData"])?;
+    arguments.arn("executionArn", &["execution"])?;
+    let newest_first = arguments.flag("reverseOrder")?;
+    let with_data = !arguments.has("includeExecutionData") || arguments.flag("includeExecutionData")?;
+    let limit = arguments.limit()?;
+    let runner = engine.runner();
+    let now = runner.now();
+    let first = if newest_first { u64::MAX } else { 1 };
+    let from: u64 = arguments.position(now)?.unwrap_or(first);
+    let mut events = match locate(engine, arguments).await? {
+        Located::Execution(row) => runner.store().history(&row.identity.id, from, newest_first, limit + 1)?,
+        Located::Child { handle, child, .. } => {
+            let events = tokio::task::spawn_blocking(move || handle.history(child))
+                .await
+                .map_err(|error| ApiError::new("InternalServerException", error.to_string()))??;
+            child_page(&events, from, newest_first, limit + 1)
+        }
+    };
+    let more = events.len() > limit;
+    events.truncate(limit);
+    let next = more.then(|| events.last().and_then(|event| event.get("id")?.as_u64())).flatten();
+    if !with_data {
+        events.iter_mut().for_each(strip_data);
+    }
+    let next = next.map(|last| arguments.token(if newest_first { last - 1 } else { last + 1 }, now));
+    Ok(page("events", events, next))
+}
+
+fn child_page(events: &[Event], from: u64, newest_first: bool, limit: usize) -> Vec<Value> {
+    if newest_first {
+        let older = events.iter().rev().filter(|event| event.id <= from);
+        return older.take(limit).map(Event::to_json).collect();
+    }
+    events.iter().filter(|event| event.id >= from).take(limit).map(Event::to_json).collect()
+}
+
+/// `includeExecutionData: false` keeps error and cause.
+fn strip_data(event: &mut Value) {
+    for details in event.as_object_mut().into_iter().flat_map(|event| event.values_mut()) {
+        if let Value::Object(details) = details {
+            for member in ["input", "inputDetails", "output", "outputDetails", "parameters"] {
+                details.remove(member);
+            }
+        }
+    }
+}
+
+pub async fn redrive(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+    arguments.only(&["executionArn", "clientToken"])?;
+    let (kind, rest) = arguments.arn("executionArn", &["execution", "express"])?;
+    if rest.split(':').next().is_some_and(|machine| machine.contains('/')) {
+        return Err(labelled());
+    }
+    if kind == "express" {
+        return Err(bad_arn("Resource type not valid in this context: express".to_owned()));
+    }
+    let arn = arguments.required("executionArn")?;
+    let token = arguments.text("clientToken")?;
+    let runner = engine.runner();
+    let _only = runner.exclusive(arn).await;
+    let mut row = runner.store().execution(arn)?.ok_or_else(|| unknown(arn))?;
+    let now = runner.now();
+    let known = row.redrive_tokens.iter().find(|(known, at)| Some(known.as_str()) == token && now - at < REDRIVE_TOKEN_MS);
+    if let Some((_, at)) = known {
+        return Ok(json!({"redriveDate": seconds(*at)}));
+    }
+    if let Some(reason) = not_redrivable(&row, now) {
+        let text = format!("Execution {arn} invalid for redrive as: {reason}");
+        return Err(ApiError::new("ExecutionNotRedrivable", text));
+    }
+    row.redrive_tokens.extend(token.map(|token| (token.to_owned(), now)));
+    let surplus = row.redrive_tokens.len().saturating_sub(REDRIVE_TOKENS);
+    row.redrive_tokens.drain(..surplus);
+    let redriven = runner.redrive(row, now).await?;
+    Ok(json!({"redriveDate": seconds(redriven)}))
+}

@@ -1,0 +1,93 @@
+//! Map Runs: describe, list, update.
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::arguments::{Arguments, invalid};
+use super::page;
+use crate::engine::Engine;
+use crate::engine::api::ApiError;
+use crate::engine::machine::seconds;
+use crate::engine::map_run::driver::{LimitsChange, Message};
+use crate::engine::store::MapRunRow;
+
+fn find(engine: &Engine, arguments: &Arguments) -> Result<MapRunRow, ApiError> {
+    arguments.arn("mapRunArn", &["mapRun"])?;
+    let arn = arguments.required("mapRunArn")?;
+    engine.runner().store().map_run(arn)?.ok_or_else(|| unknown(arn))
+}
+
+pub fn unknown(arn: &str) -> ApiError {
+    ApiError::new("ResourceNotFound", format!("Resource not found: '{arn}'"))
+}
+
+/// `DescribeMapRun` of this row: live counts, or those it closed with.
+fn described(engine: &Engine, row: &MapRunRow) -> Value {
+    match (engine.runner().map_run_in_memory(&row.plan.arn), &row.closed) {
+        (Some(handle), _) => handle.describe(),
+        (None, Some(closed)) => closed.clone(),
+        // It is about to be opened: nothing has happened yet, or nothing is known again yet.
+        (None, None) => {
+            let limits = crate::engine::map_run::Limits::of(&row.plan);
+            crate::engine::map_run::Table::new(limits).describe(&row.plan.arn, &row.execution, row.started)
+        }
+    }
+}
+
+pub fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+    arguments.only(&["mapRunArn"])?;
+    let row = find(engine, arguments)?;
+    Ok(described(engine, &row))
+}
+
+pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+    arguments.only(&["executionArn", "maxResults", "nextToken"])?;
+    arguments.arn("executionArn", &["execution"])?;
+    let execution = arguments.required("executionArn")?;
+    let store = engine.runner().store();
+    if store.execution(execution)?.is_none() {
+        return Err(super::executions::unknown(execution));
+    }
+    let now = engine.runner().now();
+    let (limit, skip): (usize, usize) = (arguments.limit()?, arguments.position(now)?.unwrap_or(0));
+    let arns = store.map_runs_of(execution)?;
+    let more = arns.len() > skip + limit;
+    let mut items = Vec::new();
+    for arn in arns.iter().skip(skip).take(limit) {
+        let Some(row) = store.map_run(arn)? else { continue };
+        let described = described(engine, &row);
+        let machine = format!("{}/{}", super::executions::machine_arn(execution), row.plan.label);
+        let mut item = json!({
+            "executionArn": execution,
+            "mapRunArn": arn,
+            "stateMachineArn": machine,
+            "startDate": seconds(row.started),
+        });
+        if let (Some(stop), Some(object)) = (described.get("stopDate"), item.as_object_mut()) {
+            object.insert("stopDate".to_owned(), stop.clone());
+        }
+        items.push(item);
+    }
+    Ok(page("mapRuns", items, more.then(|| arguments.token(skip + limit, now))))
+}
+
+pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+    arguments.only(&["mapRunArn", "maxConcurrency", "toleratedFailurePercentage", "toleratedFailureCount"])?;
+    let row = find(engine, arguments)?;
+    let change = LimitsChange {
+        max_concurrency: arguments.integer("maxConcurrency")?,
+        tolerated_count: arguments.integer("toleratedFailureCount")?,
+        tolerated_percentage: arguments.share("toleratedFailurePercentage")?,
+    };
+    let completed = || ApiError {
+        reason: Some("CANNOT_UPDATE_COMPLETED_MAP_RUN"),
+        ..invalid("Map Run has already completed and cannot be updated")
+    };
+    let handle = engine.runner().map_run(&row.plan.arn).await?.ok_or_else(|| unknown(&row.plan.arn))?;
+    if handle.table().closed.is_some() {
+        return Err(completed());
+    }
+    let (done, answer) = oneshot::channel();
+    let told = handle.tell(Message::Update { change, done }).await;
+    if told && answer.await.is_ok() { Ok(json!({})) } else { Err(completed()) }
+}

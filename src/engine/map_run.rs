@@ -1,0 +1,408 @@
+//! What is known of a Map Run's children: one small row each, counts kept as rows change, and the
+//! tolerance. Pure: [`Table::apply`] takes the log's records in, live and after a restart alike.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::machine::{Failure, MapRunPlan, context_time, seconds};
+
+pub mod driver;
+pub mod log;
+mod names;
+mod reader;
+mod results;
+
+pub use names::Names;
+
+use log::{End, Record};
+
+/// How many children a Map Run runs at once at the most (Step Functions quotas).
+pub const MAX_CONCURRENCY: u64 = 10_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum ChildStatus {
+    /// Read, but not started: no execution exists yet.
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+    TimedOut,
+    Aborted,
+    PendingRedrive,
+}
+
+impl ChildStatus {
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Aborted,
+        Self::PendingRedrive,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Aborted => "ABORTED",
+            Self::PendingRedrive => "PENDING_REDRIVE",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    fn from_u8(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+
+    pub fn is_unsuccessful(self) -> bool {
+        matches!(self, Self::Failed | Self::TimedOut | Self::Aborted)
+    }
+}
+
+/// One child. A finished one costs this row and its place in one index.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row {
+    pub status: ChildStatus,
+    pub redrives: u16,
+    /// Items inside this child.
+    pub items: u32,
+    /// Milliseconds since 1970; 0 before the start.
+    pub started: i64,
+    pub stopped: i64,
+    /// Where the child's input is in the log.
+    pub item: u64,
+    /// Where the child's newest record is in the log; 0 when there is none.
+    pub last: u64,
+}
+
+/// Limits that UpdateMapRun changes in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// 0: the service's maximum.
+    pub max_concurrency: u64,
+    pub tolerated_count: u64,
+    pub tolerated_percentage: f64,
+}
+
+impl Limits {
+    pub fn of(plan: &MapRunPlan) -> Self {
+        Self {
+            max_concurrency: plan.max_concurrency,
+            tolerated_count: plan.tolerated_count,
+            tolerated_percentage: plan.tolerated_percentage,
+        }
+    }
+
+    pub fn concurrency(&self) -> usize {
+        let limit = if self.max_concurrency == 0 { MAX_CONCURRENCY } else { self.max_concurrency };
+        limit.min(MAX_CONCURRENCY) as usize
+    }
+}
+
+/// How a Map Run closed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Closed {
+    pub at: i64,
+    pub status: ClosedStatus,
+    /// What the Map state gets.
+    pub result: Result<Value, Failure>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ClosedStatus {
+    Succeeded,
+    Failed,
+    Aborted,
+}
+
+/// One result file, as the manifest lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ResultFile {
+    pub key: String,
+    pub size: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Count {
+    children: u64,
+    items: u64,
+}
+
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<Row>,
+    /// (start, row) of the children in each status, for pages in the order of starts. Pending
+    /// ones are not listed.
+    started: [BTreeSet<(i64, u32)>; ChildStatus::ALL.len()],
+    counts: [Count; ChildStatus::ALL.len()],
+    pub limits: Limits,
+    /// Whether every item has been read.
+    pub read: bool,
+    /// Redrives so far.
+    pub round: u32,
+    pub redriven: Option<i64>,
+    /// Where this round's records begin in the log.
+    pub round_offset: u64,
+    /// Whether this round's results are written.
+    pub written: bool,
+    /// SUCCEEDED files of all rounds.
+    pub succeeded_files: Vec<ResultFile>,
+    pub closed: Option<Closed>,
+}
+
+impl Table {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            rows: Vec::new(),
+            started: Default::default(),
+            counts: Default::default(),
+            limits,
+            read: false,
+            round: 0,
+            redriven: None,
+            round_offset: 0,
+            written: false,
+            succeeded_files: Vec::new(),
+            closed: None,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn row(&self, child: u32) -> Option<&Row> {
+        self.rows.get(child as usize)
+    }
+
+    pub fn children(&self, status: ChildStatus) -> u64 {
+        self.counts[status as usize].children
+    }
+
+    fn items(&self, status: ChildStatus) -> u64 {
+        self.counts[status as usize].items
+    }
+
+    /// Takes in a record that is on disk at `offset`.
+    pub fn apply(&mut self, record: &Record<'_>, offset: u64) {
+        match record {
+            Record::Item { items, .. } => {
+                let row = Row {
+                    status: ChildStatus::Pending,
+                    redrives: 0,
+                    items: *items,
+                    started: 0,
+                    stopped: 0,
+                    item: offset,
+                    last: 0,
+                };
+                self.rows.push(row);
+                self.count(&row, 1);
+            }
+            Record::ItemsRead => self.read = true,
+            Record::Start { child, at } => self.change(*child, |row| {
+                row.status = ChildStatus::Running;
+                row.started = *at;
+                row.last = offset;
+            }),
+            Record::Input { child, redrive, .. } => self.change(*child, |row| {
+                row.last = offset;
+                if *redrive {
+                    row.status = ChildStatus::Running;
+                    row.redrives = row.redrives.saturating_add(1);
+                }
+            }),
+            Record::End(End { child, started, stopped, status, redrives, .. }) => {
+                self.change(*child, |row| {
+                    row.status = *status;
+                    row.started = *started;
+                    row.stopped = *stopped;
+                    row.redrives = *redrives;
+                    row.last = offset;
+                });
+            }
+            Record::Redrive { at, round } => {
+                self.round = *round;
+                self.redriven = Some(*at);
+                self.round_offset = offset;
+                self.written = false;
+                self.closed = None;
+                for child in 0..self.rows.len() as u32 {
+                    if self.rows[child as usize].status.is_unsuccessful() {
+                        self.change(child, |row| row.status = ChildStatus::PendingRedrive);
+                    }
+                }
+            }
+            Record::Limits(limits) => self.limits = *limits,
+            Record::Written { succeeded } => {
+                self.written = true;
+                self.succeeded_files.clone_from(succeeded);
+            }
+            Record::Closed(closed) => self.closed = Some(closed.clone()),
+        }
+    }
+
+    /// A child starts. No record yet: after a crash an Express child starts again, and a Standard
+    /// one has its record written before it acts.
+    pub fn start(&mut self, child: u32, at: i64) {
+        self.change(child, |row| {
+            row.status = ChildStatus::Running;
+            row.started = at;
+        });
+    }
+
+    fn change(&mut self, child: u32, change: impl FnOnce(&mut Row)) {
+        let Some(row) = self.rows.get(child as usize).copied() else { return };
+        self.count(&row, -1);
+        let mut changed = row;
+        change(&mut changed);
+        if row.status != ChildStatus::Pending {
+            self.started[row.status as usize].remove(&(row.started, child));
+        }
+        if changed.status != ChildStatus::Pending {
+            self.started[changed.status as usize].insert((changed.started, child));
+        }
+        self.count(&changed, 1);
+        self.rows[child as usize] = changed;
+    }
+
+    fn count(&mut self, row: &Row, by: i64) {
+        let count = &mut self.counts[row.status as usize];
+        count.children = count.children.saturating_add_signed(by);
+        count.items = count.items.saturating_add_signed(by * i64::from(row.items));
+    }
+
+    /// Children in this status, in the order of their starts.
+    pub fn in_status(&self, status: ChildStatus) -> impl Iterator<Item = u32> + '_ {
+        self.started[status as usize].iter().map(|(_, child)| *child)
+    }
+
+    /// Pending children from `from` on, in the order they were read.
+    pub fn next_pending(&self, from: u32) -> Option<u32> {
+        let rows = self.rows.get(from as usize..)?;
+        let found = rows.iter().position(|row| row.status == ChildStatus::Pending)?;
+        Some(from + found as u32)
+    }
+
+    /// A page of started children, newest start first: at most `limit`, those before `before`.
+    /// The second value continues, `None` at the end.
+    pub fn page(
+        &self,
+        status: Option<ChildStatus>,
+        before: Option<(i64, u32)>,
+        limit: usize,
+        wanted: impl Fn(&Row) -> bool,
+    ) -> (Vec<u32>, Option<(i64, u32)>) {
+        let end = before.unwrap_or((i64::MAX, u32::MAX));
+        let indexes = self.started.iter().enumerate();
+        let mut tails: Vec<_> = indexes
+            .filter(|(index, _)| status.is_none_or(|status| status as usize == *index))
+            .map(|(_, index)| index.range(..end).rev().peekable())
+            .collect();
+        let mut page = Vec::new();
+        let mut last = None;
+        loop {
+            let heads = tails.iter_mut().enumerate().filter_map(|(index, tail)| Some((**tail.peek()?, index)));
+            let Some(((started, child), newest)) = heads.max() else { return (page, None) };
+            tails[newest].next();
+            if !wanted(&self.rows[child as usize]) {
+                continue;
+            }
+            if page.len() == limit {
+                return (page, last);
+            }
+            last = Some((started, child));
+            page.push(child);
+        }
+    }
+
+    /// Whether more items have failed than tolerated (developer guide, "Setting failure
+    /// thresholds"). A share can only be judged once the total is known.
+    pub fn exceeds_tolerance(&self) -> bool {
+        let failed = self.items(ChildStatus::Failed) + self.items(ChildStatus::TimedOut);
+        if failed == 0 {
+            return false;
+        }
+        let Limits { tolerated_count, tolerated_percentage, .. } = self.limits;
+        let total: u64 = self.counts.iter().map(|count| count.items).sum();
+        let over_share = || failed as f64 * 100.0 > tolerated_percentage * total as f64;
+        match (tolerated_count > 0, tolerated_percentage > 0.0) {
+            (false, false) => true,
+            (true, false) => failed > tolerated_count,
+            (false, true) => self.read && over_share(),
+            (true, true) => failed > tolerated_count || (self.read && over_share()),
+        }
+    }
+
+    /// Whether every child has come to its end.
+    pub fn is_complete(&self) -> bool {
+        let open = [ChildStatus::Pending, ChildStatus::Running, ChildStatus::PendingRedrive];
+        self.read && open.into_iter().all(|status| self.children(status) == 0)
+    }
+
+    fn counts_json(&self, of: impl Fn(&Count) -> u64) -> Value {
+        let count = |status: ChildStatus| of(&self.counts[status as usize]);
+        let total: u64 = self.counts.iter().map(&of).sum();
+        let written = if self.written { total - count(ChildStatus::Pending) } else { 0 };
+        json!({
+            "pending": count(ChildStatus::Pending),
+            "running": count(ChildStatus::Running),
+            "succeeded": count(ChildStatus::Succeeded),
+            "failed": count(ChildStatus::Failed),
+            "timedOut": count(ChildStatus::TimedOut),
+            "aborted": count(ChildStatus::Aborted),
+            "total": total,
+            "resultsWritten": written,
+            "failuresNotRedrivable": 0,
+            "pendingRedrive": count(ChildStatus::PendingRedrive),
+        })
+    }
+
+    /// `DescribeMapRun`.
+    pub fn describe(&self, arn: &str, execution: &str, started: i64) -> Value {
+        let status = match self.closed.as_ref().map(|closed| closed.status) {
+            None => "RUNNING",
+            Some(ClosedStatus::Succeeded) => "SUCCEEDED",
+            Some(ClosedStatus::Failed) => "FAILED",
+            Some(ClosedStatus::Aborted) => "ABORTED",
+        };
+        let mut described = json!({
+            "mapRunArn": arn,
+            "executionArn": execution,
+            "status": status,
+            "startDate": seconds(started),
+            "maxConcurrency": self.limits.max_concurrency,
+            "toleratedFailurePercentage": self.limits.tolerated_percentage,
+            "toleratedFailureCount": self.limits.tolerated_count,
+            "itemCounts": self.counts_json(|count| count.items),
+            "executionCounts": self.counts_json(|count| count.children),
+            "redriveCount": self.round,
+        });
+        if let Some(object) = described.as_object_mut() {
+            object.extend(self.closed.as_ref().map(|closed| ("stopDate".to_owned(), seconds(closed.at))));
+            object.extend(self.redriven.map(|at| ("redriveDate".to_owned(), seconds(at))));
+        }
+        described
+    }
+}
+
+/// RFC 3339 with milliseconds, as result files have it.
+fn iso(milliseconds: i64) -> String {
+    context_time(milliseconds)
+}
+
+#[cfg(test)]
+mod tests;

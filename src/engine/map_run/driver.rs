@@ -1,0 +1,917 @@
+//! Runs one Map Run: reads items, starts children, takes their results in, closes.
+//!
+//! One task owns the run. What happens becomes records in a buffer; the buffer is appended and
+//! synced while the next one fills (group commit), and only then are the records applied to the
+//! [`Table`] that everyone reads. So nothing is shown that a kill could take back.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use super::log::{End, Log, Reader, Record, decode};
+use super::reader::{self, Batch};
+use super::results;
+use super::{ChildStatus, Closed, ClosedStatus, Limits, Names, Row, Table};
+use crate::engine::definition::{ChildKind, Definition, MapState, Scope};
+use crate::engine::machine::{
+    self, Command, Execution, Failure, Identity, Input, MAX_PAYLOAD, Machine, Outcome, exceeds,
+};
+use crate::engine::runner::Runner;
+use crate::engine::store::MapRunRow;
+
+/// Messages that may wait for the driver.
+const INBOX: usize = 4_096;
+/// Batches of items that may wait.
+const BATCHES: usize = 4;
+/// Bytes of records that may wait for the disk before nothing new is begun.
+const BUFFER: usize = 4 << 20;
+/// Children started before the driver looks at its messages again.
+const BURST: usize = 1_000;
+/// How long an Express execution may take, seconds (Step Functions quotas).
+const EXPRESS_SECONDS: u64 = 300;
+/// How long to wait before a failed write is tried again.
+const WRITE_RETRY: Duration = Duration::from_secs(1);
+
+/// A Map Run as everyone sees it: its table, its log, and its driver while there is one.
+pub struct Handle {
+    pub row: MapRunRow,
+    pub names: Names,
+    definition: Arc<Definition>,
+    machine_name: String,
+    table: Mutex<Table>,
+    log: Log,
+    /// Where the next record goes.
+    end: AtomicU64,
+    inbox: Mutex<Option<mpsc::Sender<Message>>>,
+}
+
+/// What a driver takes in besides items.
+pub enum Message {
+    Child { child: u32, input: Input },
+    Update { change: LimitsChange, done: oneshot::Sender<()> },
+    StopChild { child: u32, error: Option<String>, cause: Option<String>, done: oneshot::Sender<()> },
+    /// The parent was stopped.
+    Stop,
+    /// The parent waits for the end of this round.
+    Follow { round: u32 },
+}
+
+/// What UpdateMapRun changes; `None` stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitsChange {
+    pub max_concurrency: Option<u64>,
+    pub tolerated_count: Option<u64>,
+    pub tolerated_percentage: Option<f64>,
+}
+
+impl LimitsChange {
+    fn apply(self, limits: Limits) -> Limits {
+        Limits {
+            max_concurrency: self.max_concurrency.unwrap_or(limits.max_concurrency),
+            tolerated_count: self.tolerated_count.unwrap_or(limits.tolerated_count),
+            tolerated_percentage: self.tolerated_percentage.unwrap_or(limits.tolerated_percentage),
+        }
+    }
+}
+
+impl Handle {
+    /// Opens the Map Run's log and replays it.
+    pub fn open(row: MapRunRow, definition: Arc<Definition>, machine_name: &str, path: &Path) -> io::Result<Self> {
+        let mut table = Table::new(Limits::of(&row.plan));
+        let (log, end) = Log::open(path, |record, offset| table.apply(record, offset))?;
+        Ok(Self {
+            names: Names::new(&row.plan.arn, machine_name, &row.plan.label, row.plan.children),
+            machine_name: machine_name.to_owned(),
+            definition,
+            row,
+            table: Mutex::new(table),
+            log,
+            end: AtomicU64::new(end),
+            inbox: Mutex::new(None),
+        })
+    }
+
+    pub fn table(&self) -> MutexGuard<'_, Table> {
+        // A panic while the table is held is a bug of its own; the counts are still the log's.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn reader(&self) -> Reader {
+        self.log.reader()
+    }
+
+    fn map(&self) -> Option<&MapState> {
+        self.definition.labelled(&self.row.plan.label, &self.machine_name).map(|(_, _, map)| map)
+    }
+
+    pub fn describe(&self) -> Value {
+        self.table().describe(&self.row.plan.arn, &self.row.execution, self.row.started)
+    }
+
+    /// A child's input, JSON text.
+    pub fn input(&self, reader: &mut Reader, child: u32) -> io::Result<String> {
+        let item = self.table().row(child).map(|row| row.item);
+        let payload = item.map(|at| reader.read(at)).transpose()?.flatten();
+        match payload.and_then(decode) {
+            Some(Record::Item { input, .. }) => Ok(String::from_utf8_lossy(input).into_owned()),
+            _ => Err(damaged(child)),
+        }
+    }
+
+    fn identity(&self, child: u32, started: i64) -> Identity {
+        Identity {
+            id: self.names.arn(child),
+            name: self.names.name(child),
+            role: String::new(),
+            machine_id: self.names.state_machine_arn(),
+            machine_name: self.machine_name.clone(),
+            started,
+        }
+    }
+
+    /// Steps a child through everything it has taken in so far, giving each step to `visit`.
+    fn replay(&self, child: u32, record: bool, mut visit: impl FnMut(machine::Step)) -> io::Result<Running> {
+        let row = self.table().row(child).copied().ok_or_else(|| damaged(child))?;
+        let mut reader = self.reader();
+        let input = self.input(&mut reader, child)?;
+        let mut running = Running {
+            execution: Execution::default(),
+            identity: self.identity(child, row.started),
+            input: serde_json::from_str(&input)?,
+            redrives: row.redrives,
+            last: row.last,
+        };
+        let mut inputs = Vec::new();
+        let mut at = row.last;
+        while at != 0 {
+            let payload = reader.read(at)?.map(<[u8]>::to_vec).ok_or_else(|| damaged(child))?;
+            at = match decode(&payload) {
+                Some(Record::Input { at, previous, input, .. }) => {
+                    inputs.push((at, serde_json::from_slice(input)?));
+                    previous
+                }
+                Some(Record::End(End { previous, .. })) => previous,
+                Some(Record::Start { .. }) => 0,
+                _ => return Err(damaged(child)),
+            };
+        }
+        inputs.push((row.started, Input::Start));
+        let scope = self.map().map(|map| &map.processor).ok_or_else(|| damaged(child))?;
+        for (at, input) in inputs.into_iter().rev() {
+            visit(running.step(scope, self.row.plan.children, record, input, at));
+        }
+        Ok(running)
+    }
+
+    /// The history of a Standard child: derived, for its steps are pure.
+    pub fn history(&self, child: u32) -> io::Result<Vec<machine::Event>> {
+        let mut events = Vec::new();
+        self.replay(child, true, |step| events.extend(step.events))?;
+        Ok(events)
+    }
+
+    /// Makes sure that a driver is at work until round `round` has closed and its end is delivered.
+    pub async fn follow(self: &Arc<Self>, runner: &Runner, round: u32) {
+        self.tell_or_start(runner, Message::Follow { round }).await;
+    }
+
+    /// Stops the run, whether or not a driver is at work.
+    pub async fn stop(self: &Arc<Self>, runner: &Runner) {
+        self.tell_or_start(runner, Message::Stop).await;
+    }
+
+    async fn tell_or_start(self: &Arc<Self>, runner: &Runner, message: Message) {
+        let mut message = message;
+        // A driver that ends while it is being told hands the message back: start another.
+        while let Err(mpsc::error::SendError(back)) = self.driver(runner).send(message).await {
+            message = back;
+        }
+    }
+
+    fn driver(self: &Arc<Self>, runner: &Runner) -> mpsc::Sender<Message> {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*inbox {
+            Some(sender) if !sender.is_closed() => sender.clone(),
+            _ => {
+                let (sender, receiver) = mpsc::channel(INBOX);
+                *inbox = Some(sender.clone());
+                Driver::spawn(runner.clone(), Arc::clone(self), sender.clone(), receiver);
+                sender
+            }
+        }
+    }
+
+    /// Whether a driver is at work.
+    pub fn is_driven(&self) -> bool {
+        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.as_ref().is_some_and(|inbox| !inbox.is_closed())
+    }
+
+    /// Gives a message to the driver; `false` when there is none.
+    pub async fn tell(&self, message: Message) -> bool {
+        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match inbox {
+            Some(inbox) => inbox.send(message).await.is_ok(),
+            None => false,
+        }
+    }
+}
+
+fn damaged(child: u32) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the log has no valid record of child {child}"))
+}
+
+/// A child that waits for something.
+struct Running {
+    execution: Execution,
+    identity: Identity,
+    input: Value,
+    redrives: u16,
+    /// The child's newest record, 0 when there is none.
+    last: u64,
+}
+
+impl Running {
+    fn step(&mut self, scope: &Scope, kind: ChildKind, record: bool, input: Input, now: i64) -> machine::Step {
+        let machine = Machine {
+            scope,
+            timeout_seconds: (kind == ChildKind::Express).then_some(EXPRESS_SECONDS),
+            identity: &self.identity,
+            input: &self.input,
+            record,
+        };
+        machine::step(&machine, &mut self.execution, input, now)
+    }
+}
+
+/// How a run is being closed.
+struct Closing {
+    status: ClosedStatus,
+    failure: Option<Failure>,
+}
+
+/// What waits for the records in a buffer to be on disk.
+#[derive(Default)]
+struct Held {
+    commands: Vec<(u32, Vec<Command>)>,
+    replies: Vec<oneshot::Sender<()>>,
+}
+
+struct Commit {
+    done: oneshot::Receiver<Vec<u8>>,
+    at: u64,
+    held: Held,
+}
+
+struct Driver {
+    runner: Runner,
+    handle: Arc<Handle>,
+    inbox: mpsc::Receiver<Message>,
+    sender: mpsc::Sender<Message>,
+    items: Option<mpsc::Receiver<Batch>>,
+    /// Log for children's inputs.
+    reader: Reader,
+    running: HashMap<u32, Running>,
+    /// Due times, milliseconds since 1970.
+    timers: BinaryHeap<Reverse<(i64, u32, u64)>>,
+    /// Records not yet handed to the disk; they will be at `next`.
+    buffer: Vec<u8>,
+    next: u64,
+    held: Held,
+    commit: Option<Commit>,
+    /// No child before this one is pending.
+    cursor: u32,
+    closing: Option<Closing>,
+    writing: Option<oneshot::Receiver<Result<results::Written, Failure>>>,
+    /// The round whose end the parent waits for.
+    round: u32,
+}
+
+/// What the driver's loop wakes up for.
+enum Wake {
+    Committed(Vec<u8>),
+    Written(Result<results::Written, Failure>),
+    Items(Option<Batch>),
+    Timer,
+    Messages,
+    MoreToStart,
+    Shutdown,
+}
+
+impl Driver {
+    fn spawn(runner: Runner, handle: Arc<Handle>, sender: mpsc::Sender<Message>, inbox: mpsc::Receiver<Message>) {
+        let tracked = runner.clone();
+        let driver = Self {
+            reader: handle.reader(),
+            next: handle.end.load(Ordering::Acquire),
+            round: handle.table().round,
+            runner,
+            handle,
+            inbox,
+            sender,
+            items: None,
+            running: HashMap::new(),
+            timers: BinaryHeap::new(),
+            buffer: Vec::new(),
+            held: Held::default(),
+            commit: None,
+            cursor: 0,
+            closing: None,
+            writing: None,
+        };
+        tracked.track(driver.run());
+    }
+
+    async fn run(mut self) {
+        // The first message says what the driver is for.
+        let Some(first) = self.inbox.recv().await else { return };
+        self.message(first);
+        self.resume();
+        let mut messages = Vec::new();
+        loop {
+            self.start_children();
+            self.flush();
+            self.close_when_due();
+            if self.is_finished() {
+                if self.finish().await {
+                    return;
+                }
+                continue;
+            }
+            match self.wake(&mut messages).await {
+                Wake::Committed(records) => self.committed(&records),
+                Wake::Written(result) => self.written(result),
+                Wake::Items(batch) => self.take_items(batch),
+                Wake::Timer => self.fire_timers(),
+                Wake::Messages => messages.drain(..).for_each(|message| self.message(message)),
+                Wake::MoreToStart => {}
+                Wake::Shutdown => return,
+            }
+        }
+    }
+
+    async fn wake(&mut self, messages: &mut Vec<Message>) -> Wake {
+        let may_begin = self.buffer.len() < BUFFER;
+        let more = may_begin && self.can_start();
+        let now = self.runner.now();
+        let due = self.timers.peek().map(|Reverse((at, ..))| {
+            Duration::from_millis(u64::try_from(at - now).unwrap_or_default())
+        });
+        tokio::select! {
+            biased;
+            () = self.runner.stopping() => Wake::Shutdown,
+            records = answer(self.commit.as_mut().map(|commit| &mut commit.done)) => match records {
+                Some(records) => Wake::Committed(records),
+                None => Wake::Shutdown,
+            },
+            result = answer(self.writing.as_mut()) => match result {
+                Some(result) => Wake::Written(result),
+                None => Wake::Shutdown,
+            },
+            () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Wake::Timer,
+            batch = next_batch(&mut self.items), if may_begin => Wake::Items(batch),
+            received = self.inbox.recv_many(messages, 256) => {
+                debug_assert!(received > 0, "the driver holds a sender itself");
+                Wake::Messages
+            }
+            () = tokio::task::yield_now(), if more => Wake::MoreToStart,
+        }
+    }
+
+    /// Begins where the log ended: redrives when the parent asks for a later round, reads what is
+    /// not read yet, and goes on with Standard children that were under way.
+    fn resume(&mut self) {
+        if self.handle.table().closed.is_some() && self.round <= self.handle.table().round {
+            return;
+        }
+        let is_new = self.handle.table().len() == 0 && self.handle.table().round == 0;
+        if self.round > self.handle.table().round {
+            self.redrive();
+        } else if let (true, Some(destination)) = (is_new, &self.handle.row.plan.writer) {
+            let tried = results::try_destination(self.runner.objects(), destination, &self.handle.row.plan.arn);
+            if let Err(failure) = tried {
+                self.closing = Some(Closing { status: ClosedStatus::Failed, failure: Some(failure) });
+                return;
+            }
+        }
+        if self.closing.is_none() && !self.handle.table().read {
+            self.start_reader();
+        }
+        let under_way: Vec<u32> = self.handle.table().in_status(ChildStatus::Running).collect();
+        for child in under_way {
+            self.continue_child(child);
+        }
+        if self.closing.is_some() {
+            self.abort_children();
+        }
+    }
+
+    fn redrive(&mut self) {
+        let round = self.round;
+        let at = self.runner.now();
+        self.push(&Record::Redrive { at, round });
+        self.closing = None;
+        self.cursor = 0;
+    }
+
+    fn start_reader(&mut self) {
+        let (sender, receiver) = mpsc::channel(BATCHES);
+        let handle = Arc::clone(&self.handle);
+        let objects = self.runner.objects().clone();
+        let skip = handle.table().len();
+        tokio::task::spawn_blocking(move || {
+            let selector = handle.map().and_then(|map| map.selector.as_ref());
+            reader::read(&handle.row.plan, selector, &objects, skip, &sender);
+        });
+        self.items = Some(receiver);
+    }
+
+    fn take_items(&mut self, batch: Option<Batch>) {
+        match batch {
+            Some(Batch::Inputs(inputs)) => {
+                for input in inputs {
+                    self.push(&Record::Item { items: 1, input: &input });
+                }
+            }
+            Some(Batch::End) => {
+                self.items = None;
+                self.push(&Record::ItemsRead);
+            }
+            Some(Batch::Failed(_)) | None => {
+                self.items = None;
+                let failure = match batch {
+                    Some(Batch::Failed(failure)) => failure,
+                    _ => Failure::new("States.ItemReaderFailed", "the reader ended unexpectedly"),
+                };
+                self.closing.get_or_insert(Closing { status: ClosedStatus::Failed, failure: Some(failure) });
+                self.abort_children();
+            }
+        }
+    }
+
+    fn can_start(&mut self) -> bool {
+        if self.closing.is_some() {
+            return false;
+        }
+        let table = self.handle.table();
+        let below = table.children(ChildStatus::Running) < table.limits.concurrency() as u64;
+        let waiting = table.children(ChildStatus::Pending) + table.children(ChildStatus::PendingRedrive);
+        below && waiting > 0
+    }
+
+    fn start_children(&mut self) {
+        if self.buffer.len() >= BUFFER || !self.can_start() {
+            return;
+        }
+        for (child, row) in self.claim() {
+            let result = if row.status == ChildStatus::PendingRedrive && self.is_standard() {
+                self.redrive_child(child)
+            } else {
+                self.start_child(child, &row)
+            };
+            if let Err(error) = result {
+                let failure = Failure::new("States.Runtime", error.to_string());
+                self.closing.get_or_insert(Closing { status: ClosedStatus::Failed, failure: Some(failure) });
+            }
+        }
+    }
+
+    /// Marks the next children as running: redriven ones first, then in the order they were read.
+    fn claim(&mut self) -> Vec<(u32, Row)> {
+        let now = self.runner.now();
+        let standard = self.is_standard();
+        let mut table = self.handle.table();
+        let free = (table.limits.concurrency() as u64).saturating_sub(table.children(ChildStatus::Running));
+        let most = BURST.min(free as usize);
+        let mut claimed: Vec<u32> = table.in_status(ChildStatus::PendingRedrive).take(most).collect();
+        while claimed.len() < most {
+            let Some(child) = table.next_pending(self.cursor) else { break };
+            claimed.push(child);
+            self.cursor = child + 1;
+        }
+        let rows = claimed.into_iter().filter_map(|child| Some((child, *table.row(child)?)));
+        let rows: Vec<(u32, Row)> = rows.collect();
+        for (child, row) in &rows {
+            let keeps_start = standard && row.status == ChildStatus::PendingRedrive;
+            table.start(*child, if keeps_start { row.started } else { now });
+        }
+        rows
+    }
+
+    fn is_standard(&self) -> bool {
+        self.handle.row.plan.children == ChildKind::Standard
+    }
+
+    fn start_child(&mut self, child: u32, row: &Row) -> io::Result<()> {
+        let now = self.runner.now();
+        let payload = self.reader.read(row.item)?.ok_or_else(|| damaged(child))?;
+        let Some(Record::Item { input, .. }) = decode(payload) else { return Err(damaged(child)) };
+        let redrives = row.redrives + u16::from(row.status == ChildStatus::PendingRedrive);
+        let running = Running {
+            execution: Execution { redrive_count: u32::from(redrives), ..Execution::default() },
+            identity: self.handle.identity(child, now),
+            input: serde_json::from_slice(input)?,
+            redrives,
+            last: 0,
+        };
+        self.running.insert(child, running);
+        self.step_child(child, Input::Start);
+        Ok(())
+    }
+
+    fn redrive_child(&mut self, child: u32) -> io::Result<()> {
+        let mut running = self.handle.replay(child, false, drop)?;
+        running.redrives = running.redrives.saturating_add(1);
+        self.running.insert(child, running);
+        self.step_child(child, Input::Redrive);
+        Ok(())
+    }
+
+    fn continue_child(&mut self, child: u32) {
+        let Ok(running) = self.handle.replay(child, false, drop) else { return };
+        let handle = Arc::clone(&self.handle);
+        let Some(map) = handle.map() else { return };
+        let machine = Machine {
+            scope: &map.processor,
+            timeout_seconds: None,
+            identity: &running.identity,
+            input: &running.input,
+            record: false,
+        };
+        let owed = machine::owed(&machine, &running.execution);
+        self.running.insert(child, running);
+        if self.closing.is_none() {
+            self.perform(child, owed);
+        }
+    }
+
+    fn step_child(&mut self, child: u32, input: Input) {
+        let handle = Arc::clone(&self.handle);
+        let (Some(map), Some(mut running)) = (handle.map(), self.running.remove(&child)) else { return };
+        let now = self.runner.now();
+        let kind = handle.row.plan.children;
+        let recorded = self.is_standard().then(|| (input == Input::Redrive, serde_json::to_vec(&input)));
+        let step = running.step(&map.processor, kind, false, input.clone(), now);
+        let is_start = input == Input::Start;
+        if let Some((redrive, Ok(input))) = recorded {
+            let previous = running.last;
+            if !is_start {
+                running.last = self.push(&Record::Input { child, at: now, previous, redrive, input: &input });
+            } else if step.outcome.is_none() {
+                running.last = self.push(&Record::Start { child, at: now });
+            }
+        }
+        match step.outcome {
+            Some(outcome) => self.end_child(child, &running, outcome, now),
+            None => {
+                self.running.insert(child, running);
+                // An Express child that a crash forgets starts again; a Standard one must not act
+                // before its step is on disk.
+                if self.is_standard() {
+                    self.held.commands.push((child, step.commands));
+                } else {
+                    self.perform(child, step.commands);
+                }
+            }
+        }
+    }
+
+    fn end_child(&mut self, child: u32, running: &Running, outcome: Outcome, now: i64) {
+        let (status, output, failure) = match outcome {
+            Outcome::Succeeded(value) if exceeds(&value, MAX_PAYLOAD) => {
+                let cause = "The execution returned an output with a size exceeding the maximum number of bytes service limit.";
+                (ChildStatus::Failed, None, Some(Failure::new("States.DataLimitExceeded", cause)))
+            }
+            Outcome::Succeeded(value) => (ChildStatus::Succeeded, Some(value.to_string()), None),
+            Outcome::Failed(failure) => (ChildStatus::Failed, None, Some(failure)),
+            Outcome::TimedOut => {
+                (ChildStatus::TimedOut, None, Some(Failure { error: Some("States.Timeout".into()), cause: None }))
+            }
+            Outcome::Aborted(failure) => (ChildStatus::Aborted, None, Some(failure)),
+        };
+        let failure = failure.as_ref();
+        self.push(&Record::End(End {
+            child,
+            started: running.identity.started,
+            stopped: now,
+            status,
+            redrives: running.redrives,
+            previous: running.last,
+            output: output.as_deref().map(str::as_bytes),
+            error: failure.and_then(|failure| failure.error.as_deref()),
+            cause: failure.and_then(|failure| failure.cause.as_deref()),
+        }));
+    }
+
+    fn perform(&mut self, child: u32, commands: Vec<Command>) {
+        for command in commands {
+            match command {
+                Command::Invoke { token, function, payload, integration, timeout_ms } => {
+                    let runner = self.runner.clone();
+                    let sender = self.sender.clone();
+                    tokio::spawn(async move {
+                        let result = runner.invoke(&function, payload, integration, timeout_ms).await;
+                        let input = Input::TaskEnded { token, result };
+                        // The run may have closed meanwhile: then nobody waits for the result.
+                        let _ = sender.send(Message::Child { child, input }).await;
+                    });
+                }
+                Command::Timer { token, at } => self.timers.push(Reverse((at, child, token))),
+                // A Distributed Map inside a child is refused when the state machine is created.
+                Command::StartMapRun(_) | Command::FollowMapRun { .. } | Command::StopMapRun { .. } => {}
+            }
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let now = self.runner.now();
+        while let Some(Reverse((at, child, token))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            self.step_child(child, Input::TimerFired { token });
+        }
+    }
+
+    /// Timers of children that have ended are kept until they are due; not too many of them.
+    fn prune_timers(&mut self) {
+        if self.timers.len() > 2 * self.running.len() + 10_000 {
+            let running = &self.running;
+            self.timers.retain(|Reverse((_, child, _))| running.contains_key(child));
+        }
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Child { child, input } => self.step_child(child, input),
+            Message::Update { change, done } => {
+                let limits = change.apply(self.handle.table().limits);
+                self.push(&Record::Limits(limits));
+                self.held.replies.push(done);
+            }
+            Message::StopChild { child, error, cause, done } => {
+                self.step_child(child, Input::Stop { error, cause });
+                self.held.replies.push(done);
+            }
+            Message::Stop => {
+                self.closing.get_or_insert(Closing { status: ClosedStatus::Aborted, failure: None });
+                // What is not read yet is read when the run is redriven.
+                self.items = None;
+                self.abort_children();
+            }
+            Message::Follow { round } => self.round = self.round.max(round),
+        }
+    }
+
+    /// Standard children are stopped; Express ones cannot be and run to their end.
+    fn abort_children(&mut self) {
+        if !self.is_standard() {
+            return;
+        }
+        let arn = &self.handle.row.plan.arn;
+        let cause = format!("The map run execution [{arn}] which was managing this resource was aborted");
+        let children: Vec<u32> = self.running.keys().copied().collect();
+        for child in children {
+            self.step_child(child, Input::Stop { error: None, cause: Some(cause.clone()) });
+        }
+    }
+
+    /// Encodes a record; returns where it will be.
+    fn push(&mut self, record: &Record<'_>) -> u64 {
+        let at = self.next + self.buffer.len() as u64;
+        record.encode(&mut self.buffer);
+        at
+    }
+
+    /// Hands the buffer to the disk unless a commit is under way.
+    fn flush(&mut self) {
+        if self.commit.is_some() || self.buffer.is_empty() {
+            return;
+        }
+        let records = std::mem::take(&mut self.buffer);
+        let held = std::mem::take(&mut self.held);
+        let at = self.next;
+        self.next += records.len() as u64;
+        let log = self.handle.log.clone();
+        let stopping = self.runner.stopping();
+        let (sender, done) = oneshot::channel();
+        tokio::spawn(async move {
+            let records = append(log, at, records, stopping).await;
+            // The driver is gone only when the engine stops.
+            records.map(|records| sender.send(records)).map_or((), drop);
+        });
+        self.commit = Some(Commit { done, at, held });
+    }
+
+    /// The records are on disk: now they count.
+    fn committed(&mut self, records: &[u8]) {
+        let Some(commit) = self.commit.take() else { return };
+        let mut at = commit.at;
+        let mut rest = records;
+        let mut table = self.handle.table();
+        while let Some((length, _)) = rest.split_first_chunk::<4>() {
+            let length = u32::from_le_bytes(*length) as usize;
+            let Some(payload) = rest.get(8..8 + length) else { break };
+            if let Some(record) = decode(payload) {
+                table.apply(&record, at);
+            }
+            at = Reader::after(at, length);
+            rest = &rest[8 + length..];
+        }
+        drop(table);
+        self.handle.end.store(at, Ordering::Release);
+        for done in commit.held.replies {
+            // Whoever asked may have gone.
+            let _ = done.send(());
+        }
+        for (child, commands) in commit.held.commands {
+            self.perform(child, commands);
+        }
+        self.prune_timers();
+    }
+
+    fn close_when_due(&mut self) {
+        if self.closing.is_none() && self.handle.table().closed.is_none() {
+            let (exceeded, complete) = {
+                let table = self.handle.table();
+                (table.exceeds_tolerance(), table.is_complete())
+            };
+            if exceeded {
+                let failure = Failure::new(
+                    "States.ExceedToleratedFailureThreshold",
+                    "The specified tolerated failure threshold was exceeded",
+                );
+                self.closing = Some(Closing { status: ClosedStatus::Failed, failure: Some(failure) });
+                self.abort_children();
+            } else if complete && self.is_idle() {
+                self.closing = Some(Closing { status: ClosedStatus::Succeeded, failure: None });
+            }
+        }
+        self.flush();
+        let is_due = self.closing.is_some() && self.writing.is_none() && self.items.is_none() && self.is_idle();
+        if is_due && self.handle.table().closed.is_none() {
+            self.start_writing();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.buffer.is_empty() && self.commit.is_none()
+    }
+
+    fn start_writing(&mut self) {
+        let (sender, receiver) = oneshot::channel();
+        let handle = Arc::clone(&self.handle);
+        let objects = self.runner.objects().clone();
+        tokio::task::spawn_blocking(move || {
+            let written = match &handle.row.plan.writer {
+                Some(destination) => results::write(&handle, &objects, destination).map_err(Failure::from),
+                None => Ok(results::Written { succeeded: Vec::new(), manifest: String::new() }),
+            };
+            // The driver is gone only when the engine stops.
+            let _ = sender.send(written);
+        });
+        self.writing = Some(receiver);
+    }
+
+    fn written(&mut self, result: Result<results::Written, Failure>) {
+        self.writing = None;
+        let Some(closing) = self.closing.take() else { return };
+        let (written, writer_failure) = match result {
+            Ok(written) => (Some(written), None),
+            Err(failure) => (None, Some(failure)),
+        };
+        let (status, result) = match (closing.status, closing.failure.or(writer_failure)) {
+            (ClosedStatus::Succeeded, None) => {
+                let manifest = written.as_ref().map(|written| written.manifest.as_str());
+                match self.output(manifest.unwrap_or_default()) {
+                    Ok(output) => (ClosedStatus::Succeeded, Ok(output)),
+                    Err(failure) => (ClosedStatus::Failed, Err(failure)),
+                }
+            }
+            (ClosedStatus::Aborted, failure) => {
+                (ClosedStatus::Aborted, Err(failure.unwrap_or(Failure { error: None, cause: None })))
+            }
+            (_, failure) => (ClosedStatus::Failed, Err(failure.unwrap_or(Failure { error: None, cause: None }))),
+        };
+        if let Some(written) = written {
+            self.push(&Record::Written { succeeded: written.succeeded });
+        }
+        let at = self.runner.now();
+        self.push(&Record::Closed(Closed { at, status, result }));
+    }
+
+    /// What the Map state gives: where the results are, or the results themselves.
+    fn output(&self, manifest: &str) -> Result<Value, Failure> {
+        if let Some(destination) = &self.handle.row.plan.writer {
+            return Ok(json!({
+                "MapRunArn": self.handle.row.plan.arn,
+                "ResultWriterDetails": {"Bucket": destination.bucket, "Key": manifest},
+            }));
+        }
+        let mut reader = self.handle.reader();
+        let mut outputs = Vec::new();
+        let mut bytes = 0;
+        let children = self.handle.table().len() as u32;
+        for child in 0..children {
+            let output = self.child_result(&mut reader, child);
+            let output = output.map_err(|error| Failure::new("States.Runtime", error.to_string()))?;
+            bytes += output.to_string().len() + 1;
+            if bytes > MAX_PAYLOAD {
+                let cause = "The state/task returned a result with a size exceeding the maximum number of bytes service limit.";
+                return Err(Failure::new("States.DataLimitExceeded", cause));
+            }
+            outputs.push(output);
+        }
+        Ok(Value::Array(outputs))
+    }
+
+    fn child_result(&self, reader: &mut Reader, child: u32) -> io::Result<Value> {
+        let last = self.handle.table().row(child).map(|row| row.last);
+        let payload = last.map(|at| reader.read(at)).transpose()?.flatten().map(<[u8]>::to_vec);
+        match payload.as_deref().and_then(decode) {
+            Some(Record::End(End { output: Some(output), .. })) => Ok(serde_json::from_slice(output)?),
+            _ => results::record(&self.handle, reader, child).map_err(|_| damaged(child)),
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.handle.table().closed.is_some() && self.is_idle() && self.writing.is_none()
+    }
+
+    /// Tells the parent, unless it has asked for another round meanwhile. Whether the driver ends.
+    async fn finish(&mut self) -> bool {
+        while let Ok(message) = self.inbox.try_recv() {
+            self.message(message);
+        }
+        self.closing = None;
+        if self.round > self.handle.table().round {
+            self.resume();
+            return false;
+        }
+        let (closed, round) = {
+            let table = self.handle.table();
+            (table.closed.clone(), table.round)
+        };
+        let Some(closed) = closed else { return true };
+        self.runner.map_run_closed(&self.handle).await;
+        let ended = Input::MapRunEnded { arn: self.handle.row.plan.arn.clone(), redrives: round, result: closed.result };
+        self.runner.deliver(&self.handle.row.execution, ended).await;
+        // Closing the inbox under its lock: whoever comes later starts a new driver, and whoever
+        // came before is read here.
+        self.inbox.close();
+        while let Ok(message) = self.inbox.try_recv() {
+            if let Message::Follow { round } = message {
+                self.round = self.round.max(round);
+            }
+        }
+        if self.round > round {
+            let handle = Arc::clone(&self.handle);
+            let (runner, round) = (self.runner.clone(), self.round);
+            self.runner.track(async move { handle.follow(&runner, round).await });
+        }
+        true
+    }
+}
+
+async fn append(log: Log, at: u64, records: Vec<u8>, stopping: impl Future<Output = ()>) -> Option<Vec<u8>> {
+    tokio::pin!(stopping);
+    let mut records = records;
+    loop {
+        let log = log.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let result = log.append(at, &records);
+            (records, result)
+        });
+        let result;
+        (records, result) = written.await.ok()?;
+        let Err(error) = result else { return Some(records) };
+        tracing::error!(%error, "a Map Run's log cannot be written; trying again");
+        tokio::select! {
+            () = &mut stopping => return None,
+            () = tokio::time::sleep(WRITE_RETRY) => {}
+        }
+    }
+}
+
+/// Waits for an answer, for ever when none is expected. `None`: whoever should answer is gone.
+async fn answer<T>(receiver: Option<&mut oneshot::Receiver<T>>) -> Option<T> {
+    match receiver {
+        Some(receiver) => receiver.await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_batch(items: &mut Option<mpsc::Receiver<Batch>>) -> Option<Batch> {
+    match items {
+        Some(items) => items.recv().await,
+        None => std::future::pending().await,
+    }
+}

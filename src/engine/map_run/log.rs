@@ -1,0 +1,408 @@
+//! The append-only log of one Map Run: items as they are read, what children took in, how they
+//! ended. A record is `length u32 | crc32 u32 | kind u8 | fields`, little-endian; the length counts
+//! from the kind on. A torn end, as a kill leaves it, is cut off when the log is opened.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{ChildStatus, Closed, Limits, ResultFile};
+
+const HEADER: usize = 8;
+/// First bytes of a log: what it is, and the version of its layout.
+const MAGIC: &[u8; 8] = b"fanout1\n";
+/// Read ahead when records are read one by one.
+const WINDOW: usize = 256 << 10;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record<'r> {
+    /// The next child's input, JSON text, and how many items are in it.
+    Item { items: u32, input: &'r [u8] },
+    /// Every item has been read.
+    ItemsRead,
+    /// A Standard child started and waits for something.
+    Start { child: u32, at: i64 },
+    /// What a Standard child took in: JSON of a machine input. `previous` is where the child's
+    /// record before this one is.
+    Input { child: u32, at: i64, previous: u64, redrive: bool, input: &'r [u8] },
+    End(End<'r>),
+    Redrive { at: i64, round: u32 },
+    Limits(Limits),
+    /// The results of this round are in S3; all SUCCEEDED files so far.
+    Written { succeeded: Vec<ResultFile> },
+    Closed(Closed),
+}
+
+/// A child's end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End<'r> {
+    pub child: u32,
+    pub started: i64,
+    pub stopped: i64,
+    pub status: ChildStatus,
+    pub redrives: u16,
+    pub previous: u64,
+    /// JSON text, of a success.
+    pub output: Option<&'r [u8]>,
+    pub error: Option<&'r str>,
+    pub cause: Option<&'r str>,
+}
+
+const ITEM: u8 = 1;
+const ITEMS_READ: u8 = 2;
+const START: u8 = 3;
+const INPUT: u8 = 4;
+const END: u8 = 5;
+const REDRIVE: u8 = 6;
+const LIMITS: u8 = 7;
+const WRITTEN: u8 = 8;
+const CLOSED: u8 = 9;
+
+impl Record<'_> {
+    /// Appends the record to `buffer`.
+    pub fn encode(&self, buffer: &mut Vec<u8>) {
+        let start = buffer.len();
+        buffer.extend_from_slice(&[0; HEADER]);
+        match self {
+            Self::Item { items, input } => {
+                buffer.push(ITEM);
+                buffer.extend_from_slice(&items.to_le_bytes());
+                buffer.extend_from_slice(input);
+            }
+            Self::ItemsRead => buffer.push(ITEMS_READ),
+            Self::Start { child, at } => {
+                buffer.push(START);
+                buffer.extend_from_slice(&child.to_le_bytes());
+                buffer.extend_from_slice(&at.to_le_bytes());
+            }
+            Self::Input { child, at, previous, redrive, input } => {
+                buffer.push(INPUT);
+                buffer.extend_from_slice(&child.to_le_bytes());
+                buffer.extend_from_slice(&at.to_le_bytes());
+                buffer.extend_from_slice(&previous.to_le_bytes());
+                buffer.push(u8::from(*redrive));
+                buffer.extend_from_slice(input);
+            }
+            Self::End(end) => {
+                buffer.push(END);
+                buffer.extend_from_slice(&end.child.to_le_bytes());
+                buffer.extend_from_slice(&end.started.to_le_bytes());
+                buffer.extend_from_slice(&end.stopped.to_le_bytes());
+                buffer.push(end.status as u8);
+                buffer.extend_from_slice(&end.redrives.to_le_bytes());
+                buffer.extend_from_slice(&end.previous.to_le_bytes());
+                for text in [end.output, end.error.map(str::as_bytes), end.cause.map(str::as_bytes)] {
+                    // The length plus one; 0 says that there is none.
+                    let length = text.map_or(0, |text| text.len() as u32 + 1);
+                    buffer.extend_from_slice(&length.to_le_bytes());
+                    buffer.extend_from_slice(text.unwrap_or_default());
+                }
+            }
+            Self::Redrive { at, round } => {
+                buffer.push(REDRIVE);
+                buffer.extend_from_slice(&at.to_le_bytes());
+                buffer.extend_from_slice(&round.to_le_bytes());
+            }
+            Self::Limits(limits) => encode_json(LIMITS, limits, buffer),
+            Self::Written { succeeded } => encode_json(WRITTEN, succeeded, buffer),
+            Self::Closed(closed) => encode_json(CLOSED, closed, buffer),
+        }
+        let length = (buffer.len() - start - HEADER) as u32;
+        let checksum = crc32fast::hash(&buffer[start + HEADER..]);
+        buffer[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        buffer[start + 4..start + HEADER].copy_from_slice(&checksum.to_le_bytes());
+    }
+}
+
+fn encode_json<T: serde::Serialize>(kind: u8, value: &T, buffer: &mut Vec<u8>) {
+    buffer.push(kind);
+    serde_json::to_writer(buffer, value).expect("writing to memory does not fail");
+}
+
+/// Takes fields off the front of a record.
+struct Fields<'r>(&'r [u8]);
+
+impl<'r> Fields<'r> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.take().map(i64::from_le_bytes)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    /// Outer `None`: malformed.
+    fn optional(&mut self) -> Option<Option<&'r [u8]>> {
+        let Some(length) = self.u32()?.checked_sub(1) else { return Some(None) };
+        let (field, rest) = self.0.split_at_checked(length as usize)?;
+        self.0 = rest;
+        Some(Some(field))
+    }
+
+    fn optional_text(&mut self) -> Option<Option<&'r str>> {
+        match self.optional()? {
+            Some(bytes) => std::str::from_utf8(bytes).ok().map(Some),
+            None => Some(None),
+        }
+    }
+}
+
+/// `None` for anything that [`Record::encode`] does not write.
+pub fn decode(payload: &[u8]) -> Option<Record<'_>> {
+    let (kind, rest) = payload.split_first()?;
+    let mut fields = Fields(rest);
+    Some(match *kind {
+        ITEM => Record::Item { items: fields.u32()?, input: fields.0 },
+        ITEMS_READ => Record::ItemsRead,
+        START => Record::Start { child: fields.u32()?, at: fields.i64()? },
+        INPUT => Record::Input {
+            child: fields.u32()?,
+            at: fields.i64()?,
+            previous: fields.u64()?,
+            redrive: fields.byte()? != 0,
+            input: fields.0,
+        },
+        END => Record::End(End {
+            child: fields.u32()?,
+            started: fields.i64()?,
+            stopped: fields.i64()?,
+            status: ChildStatus::from_u8(fields.byte()?)?,
+            redrives: fields.take().map(u16::from_le_bytes)?,
+            previous: fields.u64()?,
+            output: fields.optional()?,
+            error: fields.optional_text()?,
+            cause: fields.optional_text()?,
+        }),
+        REDRIVE => Record::Redrive { at: fields.i64()?, round: fields.u32()? },
+        LIMITS => Record::Limits(serde_json::from_slice(fields.0).ok()?),
+        WRITTEN => Record::Written { succeeded: serde_json::from_slice(fields.0).ok()? },
+        CLOSED => Record::Closed(serde_json::from_slice(fields.0).ok()?),
+        _ => return None,
+    })
+}
+
+/// The file; clones share it.
+#[derive(Debug, Clone)]
+pub struct Log {
+    file: Arc<File>,
+    path: Arc<PathBuf>,
+}
+
+impl Log {
+    /// Opens or creates the log and gives every record with its offset to `visit`, in order. Cuts a
+    /// torn end off. Returns the log and where the next record goes.
+    ///
+    /// # Errors
+    /// Names the file; `InvalidData` when it is not a log or of a later version.
+    pub fn open(path: &Path, mut visit: impl FnMut(&Record<'_>, u64)) -> io::Result<(Self, u64)> {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(named)?;
+        let log = Self { file: Arc::new(file), path: Arc::new(path.to_owned()) };
+        let length = log.file.metadata().map_err(named)?.len();
+        if length < MAGIC.len() as u64 {
+            log.file.set_len(0).map_err(named)?;
+            log.file.write_all_at(MAGIC, 0).map_err(named)?;
+            log.file.sync_all().map_err(named)?;
+            sync_folder(path).map_err(named)?;
+            return Ok((log, MAGIC.len() as u64));
+        }
+        let mut magic = [0; MAGIC.len()];
+        log.file.read_exact_at(&mut magic, 0).map_err(named)?;
+        if &magic != MAGIC {
+            let text = format!("{}: not a Map Run log of this version", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let mut reader = log.reader();
+        let mut at = MAGIC.len() as u64;
+        while let Some(payload) = reader.read(at).map_err(named)? {
+            let Some(record) = decode(payload) else { break };
+            visit(&record, at);
+            at += (HEADER + payload.len()) as u64;
+        }
+        if at < length {
+            log.file.set_len(at).map_err(named)?;
+            log.file.sync_all().map_err(named)?;
+        }
+        Ok((log, at))
+    }
+
+    /// Writes encoded records at `at` and returns once they are on disk. After an error the same
+    /// bytes can be written at the same place again.
+    pub fn append(&self, at: u64, records: &[u8]) -> io::Result<()> {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display()));
+        self.file.write_all_at(records, at).map_err(named)?;
+        self.file.sync_data().map_err(named)
+    }
+
+    /// A reader with a window of its own.
+    pub fn reader(&self) -> Reader {
+        Reader { file: Arc::clone(&self.file), window: Vec::new(), from: 0 }
+    }
+
+    /// Where the first record is.
+    pub fn start() -> u64 {
+        MAGIC.len() as u64
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Reads records at any offset; quick when offsets grow.
+pub struct Reader {
+    file: Arc<File>,
+    window: Vec<u8>,
+    from: u64,
+}
+
+impl Reader {
+    /// The payload of the record at `at`; `None` at the end, for a torn record and a wrong checksum.
+    pub fn read(&mut self, at: u64) -> io::Result<Option<&[u8]>> {
+        let Some(header) = self.bytes(at, HEADER)? else { return Ok(None) };
+        let word = |from: usize| u32::from_le_bytes([header[from], header[from + 1], header[from + 2], header[from + 3]]);
+        let (length, checksum) = (word(0) as usize, word(4));
+        match self.bytes(at + HEADER as u64, length)? {
+            Some(payload) if length > 0 && crc32fast::hash(payload) == checksum => Ok(Some(payload)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Where the record after the one at `at`, of this payload's length, begins.
+    pub fn after(at: u64, payload: usize) -> u64 {
+        at + (HEADER + payload) as u64
+    }
+
+    fn bytes(&mut self, at: u64, length: usize) -> io::Result<Option<&[u8]>> {
+        let end = at + length as u64;
+        if at < self.from || end > self.from + self.window.len() as u64 {
+            let available = self.file.metadata()?.len();
+            if end > available {
+                return Ok(None);
+            }
+            let wanted = length.max(WINDOW).min((available - at) as usize);
+            self.window.resize(wanted, 0);
+            self.from = at;
+            if let Err(error) = self.file.read_exact_at(&mut self.window, at) {
+                self.window.clear();
+                return Err(error);
+            }
+        }
+        let start = (at - self.from) as usize;
+        Ok(Some(&self.window[start..start + length]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn end(child: u32, output: Option<&'static [u8]>) -> Record<'static> {
+        Record::End(End {
+            child,
+            started: 5,
+            stopped: 9,
+            status: if output.is_some() { ChildStatus::Succeeded } else { ChildStatus::Failed },
+            redrives: 1,
+            previous: 77,
+            output,
+            error: output.is_none().then_some("Oops"),
+            cause: output.is_none().then_some(""),
+        })
+    }
+
+    fn samples() -> Vec<Record<'static>> {
+        vec![
+            Record::Item { items: 3, input: b"{\"n\":1}" },
+            Record::ItemsRead,
+            Record::Start { child: 0, at: 1 },
+            Record::Input { child: 0, at: 2, previous: 8, redrive: true, input: b"\"Redrive\"" },
+            end(0, Some(b"1")),
+            end(1, None),
+            Record::Redrive { at: 4, round: 1 },
+            Record::Limits(Limits { max_concurrency: 1, tolerated_count: 2, tolerated_percentage: 0.5 }),
+            Record::Written { succeeded: vec![ResultFile { key: "k".into(), size: 2 }] },
+        ]
+    }
+
+    fn texts(path: &Path) -> (Vec<String>, u64) {
+        let mut found = Vec::new();
+        let (_, end) = Log::open(path, |record, _| found.push(format!("{record:?}"))).unwrap();
+        (found, end)
+    }
+
+    #[test]
+    fn records_come_back_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let (log, at) = Log::open(&path, |_, _| ()).unwrap();
+        let mut buffer = Vec::new();
+        samples().iter().for_each(|record| record.encode(&mut buffer));
+        log.append(at, &buffer).unwrap();
+        let (found, end) = texts(&path);
+        assert_eq!(found, samples().iter().map(|record| format!("{record:?}")).collect::<Vec<_>>());
+        assert_eq!(end, at + buffer.len() as u64);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// A kill leaves any prefix of the bytes, and rubbish may follow it.
+        #[test]
+        fn a_torn_end_is_cut_off_and_what_was_before_it_stays(cut in 0_usize..400, rubbish in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("log");
+            let (log, at) = Log::open(&path, |_, _| ()).unwrap();
+            let mut buffer = Vec::new();
+            let mut ends = vec![0];
+            for record in samples() {
+                record.encode(&mut buffer);
+                ends.push(buffer.len());
+            }
+            let cut = cut.min(buffer.len());
+            let mut bytes = buffer[..cut].to_vec();
+            bytes.extend_from_slice(&rubbish);
+            log.append(at, &bytes).unwrap();
+            let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
+            let (found, _) = texts(&path);
+            prop_assert!(found.len() >= whole);
+            let expected: Vec<_> = samples()[..whole].iter().map(|record| format!("{record:?}")).collect();
+            prop_assert_eq!(&found[..whole], &expected[..]);
+            // What was cut off does not come back.
+            prop_assert_eq!(texts(&path).0, found);
+        }
+
+        #[test]
+        fn decoding_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = decode(&bytes);
+        }
+    }
+}

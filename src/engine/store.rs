@@ -1,0 +1,496 @@
+//! What is few and must survive: state machines, executions with their histories, Map Runs.
+//! Children of Map Runs are many and go to a log of their own ([`super::children`]).
+//!
+//! | table | key | value | written by |
+//! |---|---|---|---|
+//! | `meta` | `version` | layout version | the first open |
+//! | `machines` | ARN | [`MachineRow`] | Create/UpdateStateMachine |
+//! | `definitions` | revision id | definition text | Create/UpdateStateMachine |
+//! | `executions` | ARN | [`ExecutionRow`] | each step of the execution |
+//! | `by_machine` | (machine ARN, start, sequence) | execution ARN | StartExecution |
+//! | `history` | (execution ARN, event id) | event, JSON as served | each step |
+//! | `map_runs` | ARN | [`MapRunRow`] | the step that enters the Map state |
+//! | `map_runs_of` | (execution ARN, sequence) | Map Run ARN | the same |
+//!
+//! Values are JSON. All writers hand their batches to one thread, which commits whatever has come
+//! together in one transaction (one fsync) and then answers; readers use snapshots and block nobody.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::machine::{Execution, Identity, MapRunPlan};
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const MACHINES: TableDefinition<&str, &[u8]> = TableDefinition::new("machines");
+const DEFINITIONS: TableDefinition<&str, &str> = TableDefinition::new("definitions");
+const EXECUTIONS: TableDefinition<&str, &[u8]> = TableDefinition::new("executions");
+const BY_MACHINE: TableDefinition<(&str, i64, u64), &str> = TableDefinition::new("by_machine");
+const HISTORY: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("history");
+const MAP_RUNS: TableDefinition<&str, &[u8]> = TableDefinition::new("map_runs");
+const MAP_RUNS_OF: TableDefinition<(&str, u64), &str> = TableDefinition::new("map_runs_of");
+
+/// Version of the layout above.
+const VERSION: u64 = 1;
+/// Batches that may wait for the committing thread before writers have to wait.
+const QUEUE: usize = 1_024;
+/// Pages that redb keeps in memory, bytes.
+const CACHE: usize = 32 << 20;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MachineRow {
+    pub arn: String,
+    pub name: String,
+    pub role: String,
+    /// `STANDARD` or `EXPRESS`.
+    pub kind: String,
+    /// Milliseconds since 1970, as all times here.
+    pub created: i64,
+    pub updated: i64,
+    /// Key into `definitions`; the first revision has none that is shown.
+    pub revision: String,
+    pub updates: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ExecutionStatus {
+    Running,
+    Succeeded,
+    Failed,
+    TimedOut,
+    Aborted,
+}
+
+impl ExecutionStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Aborted => "ABORTED",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExecutionRow {
+    pub identity: Identity,
+    /// Key into `definitions`: an execution keeps its definition for life, across redrives.
+    pub revision: String,
+    /// Orders executions that started in the same millisecond.
+    pub sequence: u64,
+    /// As it was given.
+    pub input: Value,
+    pub status: ExecutionStatus,
+    pub stopped: Option<i64>,
+    pub output: Option<Value>,
+    pub error: Option<String>,
+    pub cause: Option<String>,
+    pub redriven: Option<i64>,
+    /// The last client tokens of RedriveExecution with what was answered.
+    pub redrive_tokens: Vec<(String, i64)>,
+    pub execution: Execution,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MapRunRow {
+    pub plan: MapRunPlan,
+    /// ARN of the execution that owns it.
+    pub execution: String,
+    pub started: i64,
+    /// `DescribeMapRun` as it was when the Map Run closed; `None` while it is open. Spares
+    /// listings the replay of logs.
+    pub closed: Option<Value>,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{path}: {problem}")]
+pub struct StoreError {
+    pub path: PathBuf,
+    pub problem: String,
+}
+
+/// Writes that become visible together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    writes: Vec<Write>,
+}
+
+#[derive(Debug)]
+enum Write {
+    Machine(Box<MachineRow>),
+    Definition { revision: String, text: String },
+    NewExecution { machine: String, started: i64, sequence: u64, arn: String },
+    Execution { arn: String, row: Vec<u8> },
+    Event { arn: String, id: u64, event: Vec<u8> },
+    MapRun { row: Box<MapRunRow>, sequence: Option<u64> },
+}
+
+impl Batch {
+    pub fn machine(&mut self, row: MachineRow) {
+        self.writes.push(Write::Machine(Box::new(row)));
+    }
+
+    pub fn definition(&mut self, revision: &str, text: &str) {
+        self.writes.push(Write::Definition { revision: revision.to_owned(), text: text.to_owned() });
+    }
+
+    /// Lists the execution under its state machine; [`Batch::execution`] writes it.
+    pub fn new_execution(&mut self, row: &ExecutionRow) {
+        self.writes.push(Write::NewExecution {
+            machine: row.identity.machine_id.clone(),
+            started: row.identity.started,
+            sequence: row.sequence,
+            arn: row.identity.id.clone(),
+        });
+    }
+
+    pub fn execution(&mut self, row: &ExecutionRow) {
+        let arn = row.identity.id.clone();
+        self.writes.push(Write::Execution { arn, row: to_json(row) });
+    }
+
+    pub fn event(&mut self, arn: &str, id: u64, event: &Value) {
+        self.writes.push(Write::Event { arn: arn.to_owned(), id, event: to_json(event) });
+    }
+
+    /// `sequence` orders the Map Runs of one execution.
+    pub fn new_map_run(&mut self, row: MapRunRow, sequence: u64) {
+        self.writes.push(Write::MapRun { row: Box::new(row), sequence: Some(sequence) });
+    }
+
+    pub fn map_run(&mut self, row: MapRunRow) {
+        self.writes.push(Write::MapRun { row: Box::new(row), sequence: None });
+    }
+}
+
+fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("rows have string keys and no failing serializers")
+}
+
+struct Waiting {
+    batch: Batch,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// A handle; clones share one store.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Database>,
+    path: Arc<PathBuf>,
+    commits: mpsc::Sender<Waiting>,
+}
+
+impl Store {
+    /// Opens or creates `store.redb` in the folder.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join("store.redb");
+        let fail = |problem: String| StoreError { path: path.clone(), problem };
+        let database = Database::builder()
+            .set_cache_size(CACHE)
+            .create(&path)
+            .map_err(|error| fail(format!("cannot be opened: {error}")))?;
+        let version = prepare(&database).map_err(|error| fail(error.to_string()))?;
+        if version != VERSION {
+            return Err(fail(format!(
+                "has layout version {version}, this program knows {VERSION}: use the fanout that wrote it, or another --data-dir"
+            )));
+        }
+        let database = Arc::new(database);
+        let path = Arc::new(path);
+        let (commits, waiting) = mpsc::channel(QUEUE);
+        let store = Self { database, path, commits };
+        let committer = store.clone_for_thread();
+        std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || committer.run(waiting))
+            .map_err(|error| store.error(error))?;
+        Ok(store)
+    }
+
+    fn clone_for_thread(&self) -> Committer {
+        Committer { database: Arc::clone(&self.database), path: Arc::clone(&self.path) }
+    }
+
+    fn error(&self, error: impl std::fmt::Display) -> StoreError {
+        StoreError { path: self.path.as_ref().clone(), problem: error.to_string() }
+    }
+
+    /// Returns once everything in the batch is on disk.
+    pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        let (done, answer) = oneshot::channel();
+        let closed = |_| self.error("the store is closed");
+        self.commits.send(Waiting { batch, done }).await.map_err(|_| self.error("the store is closed"))?;
+        answer.await.map_err(closed)?
+    }
+
+    pub fn machine(&self, arn: &str) -> Result<Option<MachineRow>, StoreError> {
+        self.row(MACHINES, arn)
+    }
+
+    /// All state machines, in the order of their ARNs.
+    pub fn machines(&self) -> Result<Vec<MachineRow>, StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(MACHINES)?;
+            let mut rows = Vec::new();
+            for entry in table.iter()? {
+                rows.push(decode(entry?.1.value())?);
+            }
+            Ok(rows)
+        })
+    }
+
+    pub fn definition(&self, revision: &str) -> Result<Option<String>, StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(DEFINITIONS)?;
+            Ok(table.get(revision)?.map(|text| text.value().to_owned()))
+        })
+    }
+
+    pub fn execution(&self, arn: &str) -> Result<Option<ExecutionRow>, StoreError> {
+        self.row(EXECUTIONS, arn)
+    }
+
+    pub fn map_run(&self, arn: &str) -> Result<Option<MapRunRow>, StoreError> {
+        self.row(MAP_RUNS, arn)
+    }
+
+    /// Map Runs of an execution, newest first.
+    pub fn map_runs_of(&self, execution: &str) -> Result<Vec<String>, StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(MAP_RUNS_OF)?;
+            let mut arns = Vec::new();
+            for entry in table.range((execution, 0)..=(execution, u64::MAX))?.rev() {
+                arns.push(entry?.1.value().to_owned());
+            }
+            Ok(arns)
+        })
+    }
+
+    /// Executions of a state machine, newest first, that `wanted` accepts: at most `limit`, those
+    /// older than `before` (start, sequence). The second value continues, `None` at the end.
+    pub fn executions_of(
+        &self,
+        machine: &str,
+        before: Option<(i64, u64)>,
+        limit: usize,
+        wanted: impl Fn(&ExecutionRow) -> bool,
+    ) -> Result<(Vec<ExecutionRow>, Option<(i64, u64)>), StoreError> {
+        self.read(|transaction| {
+            let index = transaction.open_table(BY_MACHINE)?;
+            let rows = transaction.open_table(EXECUTIONS)?;
+            let (start, sequence) = before.unwrap_or((i64::MAX, u64::MAX));
+            let mut found = Vec::new();
+            let mut last = None;
+            for entry in index.range((machine, i64::MIN, 0)..(machine, start, sequence))?.rev() {
+                let (key, arn) = entry?;
+                let Some(row) = rows.get(arn.value())? else { continue };
+                let row: ExecutionRow = decode(row.value())?;
+                if !wanted(&row) {
+                    continue;
+                }
+                if found.len() == limit {
+                    return Ok((found, last));
+                }
+                let (_, start, sequence) = key.value();
+                last = Some((start, sequence));
+                found.push(row);
+            }
+            Ok((found, None))
+        })
+    }
+
+    /// Executions that were running when the store was last written.
+    pub fn running(&self) -> Result<Vec<ExecutionRow>, StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(EXECUTIONS)?;
+            let mut rows = Vec::new();
+            for entry in table.iter()? {
+                let row: ExecutionRow = decode(entry?.1.value())?;
+                if row.status == ExecutionStatus::Running {
+                    rows.push(row);
+                }
+            }
+            Ok(rows)
+        })
+    }
+
+    /// Map Runs of a state machine's map with this label, newest first.
+    pub fn map_runs_labelled(&self, machine: &str, label: &str) -> Result<Vec<String>, StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(MAP_RUNS)?;
+            // ARNs begin with machine and label, so this is one range.
+            let prefix = format!("{}/{label}:", machine.replacen(":stateMachine:", ":mapRun:", 1));
+            let mut found = Vec::new();
+            for entry in table.range(prefix.as_str()..)? {
+                let (arn, row) = entry?;
+                if !arn.value().starts_with(&prefix) {
+                    break;
+                }
+                let row: MapRunRow = decode(row.value())?;
+                found.push((row.started, row.plan.arn));
+            }
+            found.sort_by(|left, right| right.cmp(left));
+            Ok(found.into_iter().map(|(_, arn)| arn).collect())
+        })
+    }
+
+    /// Map Runs that were open when the store was last written.
+    pub fn open_map_runs(&self) -> Result<Vec<MapRunRow>, StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(MAP_RUNS)?;
+            let mut rows = Vec::new();
+            for entry in table.iter()? {
+                let row: MapRunRow = decode(entry?.1.value())?;
+                if row.closed.is_none() {
+                    rows.push(row);
+                }
+            }
+            Ok(rows)
+        })
+    }
+
+    /// Events `from..` (or down from `from`) of a history, at most `limit`.
+    pub fn history(&self, arn: &str, from: u64, newest_first: bool, limit: usize) -> Result<Vec<Value>, StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(HISTORY)?;
+            let mut events = Vec::new();
+            if newest_first {
+                for entry in table.range((arn, 0)..=(arn, from))?.rev().take(limit) {
+                    events.push(decode(entry?.1.value())?);
+                }
+            } else {
+                for entry in table.range((arn, from)..=(arn, u64::MAX))?.take(limit) {
+                    events.push(decode(entry?.1.value())?);
+                }
+            }
+            Ok(events)
+        })
+    }
+
+    fn row<T: DeserializeOwned>(
+        &self,
+        table: TableDefinition<&'static str, &'static [u8]>,
+        arn: &str,
+    ) -> Result<Option<T>, StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(table)?;
+            table.get(arn)?.map(|row| decode(row.value())).transpose()
+        })
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&redb::ReadTransaction) -> Result<T, ReadError>,
+    ) -> Result<T, StoreError> {
+        let transaction = self.database.begin_read().map_err(|error| self.error(error))?;
+        read(&transaction).map_err(|error| self.error(error))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error(transparent)]
+    Table(#[from] redb::TableError),
+    #[error(transparent)]
+    Storage(#[from] redb::StorageError),
+    #[error("a row cannot be read: {0}")]
+    Row(#[from] serde_json::Error),
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ReadError> {
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+/// Creates what is missing; returns the layout's version.
+fn prepare(database: &Database) -> Result<u64, redb::Error> {
+    let transaction = database.begin_write()?;
+    let version = {
+        let mut meta = transaction.open_table(META)?;
+        let known = meta.get("version")?.map(|version| version.value());
+        if known.is_none() {
+            meta.insert("version", VERSION)?;
+        }
+        known.unwrap_or(VERSION)
+    };
+    transaction.open_table(MACHINES)?;
+    transaction.open_table(DEFINITIONS)?;
+    transaction.open_table(EXECUTIONS)?;
+    transaction.open_table(BY_MACHINE)?;
+    transaction.open_table(HISTORY)?;
+    transaction.open_table(MAP_RUNS)?;
+    transaction.open_table(MAP_RUNS_OF)?;
+    transaction.commit()?;
+    Ok(version)
+}
+
+struct Committer {
+    database: Arc<Database>,
+    path: Arc<PathBuf>,
+}
+
+impl Committer {
+    fn run(self, mut waiting: mpsc::Receiver<Waiting>) {
+        while let Some(first) = waiting.blocking_recv() {
+            let mut group = vec![first];
+            while let Ok(next) = waiting.try_recv() {
+                group.push(next);
+            }
+            let result = self.commit(&group).map_err(|error| {
+                let problem = format!("cannot be written: {error}");
+                StoreError { path: self.path.as_ref().clone(), problem }
+            });
+            for waiting in group {
+                // A writer that no longer waits was cancelled; its batch is committed all the same.
+                let _ = waiting.done.send(result.clone());
+            }
+        }
+    }
+
+    fn commit(&self, group: &[Waiting]) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut machines = transaction.open_table(MACHINES)?;
+            let mut definitions = transaction.open_table(DEFINITIONS)?;
+            let mut executions = transaction.open_table(EXECUTIONS)?;
+            let mut by_machine = transaction.open_table(BY_MACHINE)?;
+            let mut history = transaction.open_table(HISTORY)?;
+            let mut map_runs = transaction.open_table(MAP_RUNS)?;
+            let mut map_runs_of = transaction.open_table(MAP_RUNS_OF)?;
+            for write in group.iter().flat_map(|waiting| &waiting.batch.writes) {
+                match write {
+                    Write::Machine(row) => {
+                        machines.insert(row.arn.as_str(), to_json(row).as_slice())?;
+                    }
+                    Write::Definition { revision, text } => {
+                        definitions.insert(revision.as_str(), text.as_str())?;
+                    }
+                    Write::NewExecution { machine, started, sequence, arn } => {
+                        by_machine.insert((machine.as_str(), *started, *sequence), arn.as_str())?;
+                    }
+                    Write::Execution { arn, row } => {
+                        executions.insert(arn.as_str(), row.as_slice())?;
+                    }
+                    Write::Event { arn, id, event } => {
+                        history.insert((arn.as_str(), *id), event.as_slice())?;
+                    }
+                    Write::MapRun { row, sequence } => {
+                        map_runs.insert(row.plan.arn.as_str(), to_json(row).as_slice())?;
+                        if let Some(sequence) = sequence {
+                            map_runs_of.insert((row.execution.as_str(), *sequence), row.plan.arn.as_str())?;
+                        }
+                    }
+                }
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
