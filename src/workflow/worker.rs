@@ -1,0 +1,537 @@
+//! Worker: one line, one request, one line of the output.
+
+use std::error::Error;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Response, StatusCode, Url};
+use serde::{Deserialize, Serialize};
+
+use crate::workflow::Context;
+use crate::workflow::error::{
+    HandlerError, WORKER_BAD_RESPONSE, WORKER_INVALID_INPUT, WORKER_REJECTED, WORKER_THROTTLED,
+    WORKER_UNAVAILABLE,
+};
+use crate::workflow::request::Request;
+use crate::workflow::template::{Answer, OutputTemplate};
+
+/// Bytes of a response's body, unpacked.
+const MAX_BODY: usize = 1 << 20;
+/// Bytes that a state may return.
+const MAX_OUTPUT: usize = 262_144;
+/// Characters of a body that an error message shows.
+const SHOWN: usize = 200;
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+const MAX_REDIRECTS: usize = 5;
+
+/// The same for each attempt at a line, so that a service can tell a repetition.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// An execution's name may have any letters, a header only some.
+const NOT_IN_HEADERS: &AsciiSet = &CONTROLS.add(b'%');
+
+/// An item of the map, as its ItemSelector makes it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerInput {
+    /// The line's number in the source, from 1.
+    pub n: u64,
+    pub line: String,
+    /// Name of the execution that the map belongs to.
+    pub execution: String,
+    pub request: Request,
+    /// Template of the output line.
+    pub template: String,
+}
+
+/// What the result files hold of a line that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerOutput {
+    pub n: u64,
+    /// The line of the output, without its end.
+    pub line: String,
+}
+
+/// Connections, shared by all workers of a process.
+pub struct Http {
+    /// To this machine: a proxy would look for the service on its own.
+    direct: reqwest::Client,
+    /// To anywhere else, through the proxy that the environment names.
+    proxied: reqwest::Client,
+}
+
+impl Http {
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn new() -> Result<Self, String> {
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("fanout/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIME)
+                .tcp_nodelay(true)
+                .redirect(Policy::custom(follow))
+        };
+        let built = |builder: reqwest::ClientBuilder| builder.build().map_err(|e| root_cause(&e));
+        Ok(Self {
+            direct: built(builder().no_proxy())?,
+            proxied: built(builder())?,
+        })
+    }
+
+    fn client(&self, url: &Url) -> &reqwest::Client {
+        if is_this_machine(url) {
+            &self.direct
+        } else {
+            &self.proxied
+        }
+    }
+}
+
+/// Redirects stay on the server that was asked: headers may hold its credentials.
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let same_server = attempt
+        .previous()
+        .last()
+        .is_some_and(|from| from.origin() == attempt.url().origin());
+    if same_server && attempt.previous().len() <= MAX_REDIRECTS {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    })
+}
+
+/// Makes the line's request.
+///
+/// # Errors
+/// `Worker.…`: see `error.rs`. Messages have the status and the beginning of the body, never the
+/// line or a header.
+pub async fn worker(context: &Context, input: WorkerInput) -> Result<WorkerOutput, HandlerError> {
+    ask(context.http()?, input).await
+}
+
+async fn ask(http: &Http, input: WorkerInput) -> Result<WorkerOutput, HandlerError> {
+    let template = OutputTemplate::parse(&input.template).map_err(invalid)?;
+    let response = send(http, &input).await?;
+    let status = response.status();
+    if !status.is_success() {
+        return Err(refusal(response).await);
+    }
+    let body = read(response).await?;
+    let answer = Answer {
+        n: input.n,
+        line: &input.line,
+        status: status.as_u16(),
+        body: &String::from_utf8_lossy(&body),
+    };
+    let line = template.render(&answer).map_err(|problem| {
+        let shown = shown(answer.body);
+        HandlerError::new(WORKER_BAD_RESPONSE, format!("{problem}: {shown}"))
+    })?;
+    check_size(WorkerOutput { n: input.n, line })
+}
+
+async fn send(http: &Http, input: &WorkerInput) -> Result<Response, HandlerError> {
+    let WorkerInput {
+        n, line, request, ..
+    } = input;
+    let url = request.url(line, *n).map_err(invalid)?;
+    let mut headers = request.headers(line, *n).map_err(invalid)?;
+    headers
+        .entry(IDEMPOTENCY_KEY)
+        .or_insert(idempotency_key(&input.execution, *n)?);
+    let mut builder = http
+        .client(&url)
+        .request(request.method().map_err(invalid)?, url.clone())
+        .headers(headers)
+        .timeout(Duration::from_secs(request.timeout_seconds.into()));
+    if let Some(body) = request.body(line, *n) {
+        builder = builder.body(body);
+    }
+    builder
+        .send()
+        .await
+        .map_err(|error| no_answer(&error, &url, request.timeout_seconds))
+}
+
+fn idempotency_key(execution: &str, n: u64) -> Result<HeaderValue, HandlerError> {
+    let execution = utf8_percent_encode(execution, NOT_IN_HEADERS);
+    HeaderValue::from_str(&format!("{execution}-{n}"))
+        .map_err(|_| invalid("the execution's name cannot be in a header"))
+}
+
+/// The whole body, if it is not too large.
+async fn read(mut response: Response) -> Result<Vec<u8>, HandlerError> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => {
+                return Err(HandlerError::new(
+                    WORKER_BAD_RESPONSE,
+                    format!("the response is larger than {} MiB", MAX_BODY >> 20),
+                ));
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body),
+            Err(error) => {
+                let problem = root_cause(&error);
+                return Err(HandlerError::new(
+                    WORKER_UNAVAILABLE,
+                    format!("the response broke off: {problem}"),
+                ));
+            }
+        }
+    }
+}
+
+/// The error for a status other than 2xx.
+async fn refusal(response: Response) -> HandlerError {
+    let status = response.status();
+    let name = match status {
+        StatusCode::TOO_MANY_REQUESTS => WORKER_THROTTLED,
+        StatusCode::REQUEST_TIMEOUT => WORKER_UNAVAILABLE,
+        _ if status.is_server_error() => WORKER_UNAVAILABLE,
+        _ => WORKER_REJECTED,
+    };
+    let body = read(response).await.unwrap_or_default();
+    let shown = shown(&String::from_utf8_lossy(&body));
+    let message = if shown.is_empty() {
+        format!("the service answered {status}")
+    } else {
+        format!("the service answered {status}: {shown}")
+    };
+    HandlerError::new(name, message)
+}
+
+fn no_answer(error: &reqwest::Error, url: &Url, timeout_seconds: u32) -> HandlerError {
+    let server = url.host_str().unwrap_or_default();
+    let server = match url.port() {
+        Some(port) => format!("{server}:{port}"),
+        None => server.to_owned(),
+    };
+    let cause = root_cause(error);
+    if error.is_builder() {
+        invalid(format!("the request cannot be made: {cause}"))
+    } else if error.is_connect() {
+        HandlerError::new(
+            WORKER_UNAVAILABLE,
+            format!("no connection to {server}: {cause}"),
+        )
+    } else if error.is_timeout() {
+        HandlerError::new(
+            WORKER_UNAVAILABLE,
+            format!("no answer from {server} within {timeout_seconds} s"),
+        )
+    } else {
+        HandlerError::new(
+            WORKER_UNAVAILABLE,
+            format!("the connection to {server} broke: {cause}"),
+        )
+    }
+}
+
+/// The innermost error: the outer ones repeat the URL, and the line with it.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(inner) = cause.and_then(Error::source) {
+        cause = Some(inner);
+    }
+    cause.map_or_else(|| "unknown cause".to_owned(), ToString::to_string)
+}
+
+/// The beginning of a body as one harmless line.
+fn shown(body: &str) -> String {
+    let words = body.split(|c: char| c.is_whitespace() || c.is_control());
+    let mut shown = String::new();
+    for word in words.filter(|word| !word.is_empty()) {
+        if !shown.is_empty() {
+            shown.push(' ');
+        }
+        shown.push_str(word);
+        if let Some((cut, _)) = shown.char_indices().nth(SHOWN) {
+            shown.truncate(cut);
+            shown.push('…');
+            break;
+        }
+    }
+    shown
+}
+
+fn check_size(output: WorkerOutput) -> Result<WorkerOutput, HandlerError> {
+    // A character takes at most six bytes in JSON, so short lines need no count.
+    let short = output.line.len() < MAX_OUTPUT / 6 - 64;
+    let fits = short || serde_json::to_string(&output).is_ok_and(|json| json.len() <= MAX_OUTPUT);
+    if fits {
+        return Ok(output);
+    }
+    Err(HandlerError::new(
+        WORKER_BAD_RESPONSE,
+        format!(
+            "the output line has {} bytes, more than a state may return ({MAX_OUTPUT} as JSON); \
+             take only a field of the response",
+            output.line.len()
+        ),
+    ))
+}
+
+fn invalid(problem: impl Into<String>) -> HandlerError {
+    HandlerError::new(WORKER_INVALID_INPUT, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A service that answers each request with the next of `answers`, over and over, and keeps
+    /// connections open. Yields the base URL and what was asked.
+    async fn service(answers: Vec<String>) -> (String, mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, asked) = mpsc::channel(64);
+        tokio::spawn(async move {
+            let mut answers = answers.into_iter().cycle();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut first = true;
+                while let Some(request) = next_request(&mut stream).await {
+                    let mark = if first { "new " } else { "reused " };
+                    first = false;
+                    let _ = sender.try_send(format!("{mark}{request}"));
+                    let answer = answers.next().unwrap();
+                    if answer.is_empty() || stream.write_all(answer.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        (url, asked)
+    }
+
+    async fn next_request(stream: &mut TcpStream) -> Option<String> {
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            let text = String::from_utf8_lossy(&bytes).to_string();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "))
+                    .map_or(0, |length| length.parse().unwrap());
+                if body.len() >= length {
+                    return Some(text);
+                }
+            }
+            match stream.read(&mut buffer).await {
+                Ok(read) if read > 0 => bytes.extend_from_slice(&buffer[..read]),
+                _ => return None,
+            }
+        }
+    }
+
+    fn http_answer(status: &str, body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}")
+    }
+
+    fn input(url: String) -> WorkerInput {
+        WorkerInput {
+            n: 7,
+            line: "a b".into(),
+            execution: "run-é".into(),
+            request: Request {
+                url,
+                method: "GET".into(),
+                headers: BTreeMap::from([("x-key".into(), "s3cret".into())]),
+                body: None,
+                timeout_seconds: 10,
+            },
+            template: "{line},{response}".into(),
+        }
+    }
+
+    async fn failure(status: &str, body: &str) -> HandlerError {
+        let (url, _asked) = service(vec![http_answer(status, body)]).await;
+        let http = Http::new().unwrap();
+        ask(&http, input(format!("{url}/{{line}}")))
+            .await
+            .unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn lines_share_connections_and_carry_their_key() {
+        let (url, mut asked) = service(vec![http_answer("200 OK", "found\n")]).await;
+        let http = Http::new().unwrap();
+        for _ in 0..2 {
+            let output = ask(&http, input(format!("{url}/x/{{line}}?n={{n}}")))
+                .await
+                .unwrap();
+            assert_eq!(output.line, "a b,found");
+        }
+        let first = asked.recv().await.unwrap();
+        assert!(
+            first.starts_with("new GET /x/a%20b?n=7 HTTP/1.1\r\n"),
+            "{first}"
+        );
+        assert!(
+            first.contains("idempotency-key: run-%C3%A9-7\r\n"),
+            "{first}"
+        );
+        assert!(first.contains("x-key: s3cret\r\n"), "{first}");
+        assert!(asked.recv().await.unwrap().starts_with("reused "));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_sent_as_json() {
+        let (url, mut asked) = service(vec![http_answer("201 Created", r#"{"id":5}"#)]).await;
+        let mut input = input(url);
+        input.line = "say \"hi\"".into();
+        input.request.method = "POST".into();
+        input.request.body = Some(r#"{"q":"{line}"}"#.into());
+        input.template = "{status} {response.id}".into();
+        let output = ask(&Http::new().unwrap(), input).await.unwrap();
+        assert_eq!(
+            output,
+            WorkerOutput {
+                n: 7,
+                line: "201 5".into()
+            }
+        );
+        let request = asked.recv().await.unwrap();
+        assert!(
+            request.contains("content-type: application/json\r\n"),
+            "{request}"
+        );
+        assert!(request.ends_with(r#"{"q":"say \"hi\""}"#), "{request}");
+    }
+
+    #[tokio::test]
+    async fn the_status_decides_what_is_tried_again() {
+        for (status, name) in [
+            ("429 Too Many Requests", WORKER_THROTTLED),
+            ("408 Request Timeout", WORKER_UNAVAILABLE),
+            ("500 Internal Server Error", WORKER_UNAVAILABLE),
+            ("503 Service Unavailable", WORKER_UNAVAILABLE),
+            ("404 Not Found", WORKER_REJECTED),
+            ("422 Unprocessable Entity", WORKER_REJECTED),
+            ("304 Not Modified", WORKER_REJECTED),
+        ] {
+            let error = failure(status, "").await;
+            assert_eq!(error.name, name, "{status}");
+            assert_eq!(error.message, format!("the service answered {status}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_has_the_beginning_of_the_body_without_control_characters() {
+        let body = format!("no\u{1b}[31m such\r\n\titem {}", "x".repeat(500));
+        let error = failure("404 Not Found", &body).await;
+        let expected = "the service answered 404 Not Found: no [31m such item xxx";
+        assert!(error.message.starts_with(expected), "{}", error.message);
+        assert!(error.message.ends_with("x…"));
+        assert!(!error.message.contains("s3cret") && !error.message.contains("a%20b"));
+    }
+
+    #[tokio::test]
+    async fn no_service_is_unavailable() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let input = input(format!("http://{address}/{{line}}"));
+        let error = ask(&Http::new().unwrap(), input).await.unwrap_err();
+        assert_eq!(error.name, WORKER_UNAVAILABLE);
+        let expected = format!("no connection to {address}: ");
+        assert!(error.message.starts_with(&expected), "{}", error.message);
+        assert!(!error.message.contains("a%20b"), "{}", error.message);
+    }
+
+    #[tokio::test]
+    async fn a_silent_service_is_unavailable() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut input = input(format!("http://{}/", listener.local_addr().unwrap()));
+        input.request.timeout_seconds = 1;
+        let error = ask(&Http::new().unwrap(), input).await.unwrap_err();
+        assert_eq!(error.name, WORKER_UNAVAILABLE);
+        assert!(error.message.ends_with("within 1 s"), "{}", error.message);
+    }
+
+    #[tokio::test]
+    async fn a_response_that_breaks_off_is_unavailable() {
+        let cut = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\nhalf";
+        let (url, _asked) = service(vec![cut.into(), String::new()]).await;
+        let (mut input, http) = (input(url), Http::new().unwrap());
+        input.request.timeout_seconds = 1;
+        let error = ask(&http, input).await.unwrap_err();
+        assert_eq!(error.name, WORKER_UNAVAILABLE);
+        assert!(error.message.starts_with("the response broke off"));
+    }
+
+    #[tokio::test]
+    async fn a_response_without_the_field_is_named() {
+        let (url, _asked) = service(vec![http_answer("200 OK", r#"{"b":1}"#)]).await;
+        let mut input = input(url);
+        input.template = "{response.a}".into();
+        let error = ask(&Http::new().unwrap(), input).await.unwrap_err();
+        assert_eq!(error.name, WORKER_BAD_RESPONSE);
+        assert_eq!(error.message, r#"the response has no field a: {"b":1}"#);
+    }
+
+    #[tokio::test]
+    async fn a_response_too_large_is_refused() {
+        for (size, expected) in [
+            (MAX_BODY + 1, "larger than 1 MiB"),
+            (MAX_OUTPUT, "output line"),
+        ] {
+            let (url, _asked) = service(vec![http_answer("200 OK", &"x".repeat(size))]).await;
+            let error = ask(&Http::new().unwrap(), input(url)).await.unwrap_err();
+            assert_eq!(error.name, WORKER_BAD_RESPONSE);
+            assert!(error.message.contains(expected), "{}", error.message);
+        }
+    }
+
+    #[tokio::test]
+    async fn redirects_stay_on_the_server() {
+        let (other, mut other_asked) = service(vec![http_answer("200 OK", "stolen")]).await;
+        let away = format!("HTTP/1.1 302 Found\r\nlocation: {other}/\r\ncontent-length: 0\r\n\r\n");
+        let here = "HTTP/1.1 302 Found\r\nlocation: /there\r\ncontent-length: 0\r\n\r\n".to_owned();
+        let (url, _asked) = service(vec![here, http_answer("200 OK", "there"), away]).await;
+        let http = Http::new().unwrap();
+        let output = ask(&http, input(url.clone())).await.unwrap();
+        assert_eq!(output.line, "a b,there");
+        let error = ask(&http, input(url)).await.unwrap_err();
+        assert_eq!(error.name, WORKER_REJECTED);
+        assert!(
+            other_asked.try_recv().is_err(),
+            "the other server was asked"
+        );
+    }
+
+    #[test]
+    fn this_machine_is_asked_without_a_proxy() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8080/", true),
+            ("http://[::1]/", true),
+            ("http://localhost/", true),
+            ("https://example.com/", false),
+            ("http://127.0.0.1.example.com/", false),
+        ] {
+            assert_eq!(
+                is_this_machine(&Url::parse(url).unwrap()),
+                expected,
+                "{url}"
+            );
+        }
+    }
+}
