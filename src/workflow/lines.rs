@@ -112,10 +112,9 @@ pub enum Decoder {
 impl Decoder {
     /// Chosen by the key's suffix: `.gz` is gzip.
     pub fn for_key(key: &str) -> Self {
-        if key.ends_with(".gz") {
-            Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))
-        } else {
-            Self::Plain
+        match without_gz(key) {
+            Some(_) => Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
+            None => Self::Plain,
         }
     }
 
@@ -153,6 +152,12 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+/// The name of the file inside, when this is the name of a gzip file.
+pub fn without_gz(name: &str) -> Option<&str> {
+    let (inner, suffix) = name.rsplit_once('.')?;
+    suffix.eq_ignore_ascii_case("gz").then_some(inner)
 }
 
 #[cfg(test)]

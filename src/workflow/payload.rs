@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::model::ObjectAddress;
 use crate::workflow::error::{HandlerError, PREPROCESS_INVALID_INPUT};
+use crate::workflow::lines::without_gz;
 use crate::workflow::request::Request;
 use crate::workflow::template::OutputTemplate;
 
@@ -254,7 +255,8 @@ fn read_output(
 ) -> Result<Output, HandlerError> {
     let mut fields = input.section("output")?;
     let name = source.file_name();
-    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let inner = without_gz(name).filter(|inner| !inner.is_empty());
+    let name = inner.unwrap_or(name);
     let output = Output {
         bucket: fields
             .take_text("bucket")?

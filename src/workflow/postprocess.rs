@@ -609,7 +609,7 @@ mod tests {
             never_started: 1,
         };
         let metadata = metadata(&input(), counts);
-        assert!(metadata.values().all(String::is_ascii));
+        assert!(metadata.values().all(|value| value.is_ascii()));
         assert_eq!(counts_of(&metadata, &input()), Some(counts));
 
         let mut other = input();

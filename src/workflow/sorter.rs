@@ -112,11 +112,11 @@ impl Sorter {
             let part = MERGE_BUDGET / self.runs.len().max(1);
             let part = part.clamp(64 << 10, 1 << 20);
             let runs = self.runs.into_iter().map(|run| Run::on_disk(run, part));
-            return Merged::of(self.file, runs.collect());
+            return Ok(Merged::of(self.file, runs.collect()));
         }
         let mut run = Vec::new();
         self.drain(&mut run)?;
-        Merged::of(None, vec![Run::in_memory(run)])
+        Ok(Merged::of(None, vec![Run::in_memory(run)]))
     }
 
     /// Writes what is in memory as a sorted run; returns its length in bytes.
@@ -156,14 +156,13 @@ pub struct Merged {
 }
 
 impl Merged {
-    fn of(file: Option<File>, runs: Vec<Run>) -> io::Result<Self> {
-        let used = (0..runs.len()).collect();
-        Ok(Self {
+    fn of(file: Option<File>, runs: Vec<Run>) -> Self {
+        Self {
             file,
-            runs,
             heads: BinaryHeap::new(),
-            used,
-        })
+            used: (0..runs.len()).collect(),
+            runs,
+        }
     }
 
     /// The next line's entry, `None` at the end. May read from disk.

@@ -249,7 +249,7 @@ fn root_cause(error: &reqwest::Error) -> String {
 
 /// The beginning of a body as one harmless line.
 fn shown(body: &str) -> String {
-    let words = body.split(|c: char| c.is_whitespace() || c.is_control());
+    let words = body.split(|c: char| c.is_whitespace() || c.is_control() || is_format(c));
     let mut shown = String::new();
     for word in words.filter(|word| !word.is_empty()) {
         if !shown.is_empty() {
@@ -263,6 +263,11 @@ fn shown(body: &str) -> String {
         }
     }
     shown
+}
+
+/// Marks that turn the direction of text: they make a message read as another.
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn check_size(output: WorkerOutput) -> Result<WorkerOutput, HandlerError> {
@@ -436,7 +441,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_has_the_beginning_of_the_body_without_control_characters() {
-        let body = format!("no\u{1b}[31m such\r\n\titem {}", "x".repeat(500));
+        let body = format!("no\u{1b}[31m\u{202e} such\r\n\titem {}", "x".repeat(500));
         let error = failure("404 Not Found", &body).await;
         let expected = "the service answered 404 Not Found: no [31m such item xxx";
         assert!(error.message.starts_with(expected), "{}", error.message);
