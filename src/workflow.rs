@@ -13,6 +13,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -30,7 +31,6 @@ mod template;
 mod worker;
 
 pub use error::HandlerError;
-pub use payload::{FAILED_SUFFIX, temporary_prefix};
 
 /// The state machine's definition, Amazon States Language.
 pub const DEFINITION: &str = include_str!("../assets/workflow.asl.json");
@@ -93,15 +93,15 @@ pub async fn handle(
     match function {
         PREPROCESS => {
             let input = parse(event, error::PREPROCESS_INVALID_INPUT)?;
-            encode(&preprocess::preprocess(context, input).await?)
+            Ok(encode(&preprocess::preprocess(context, input).await?))
         }
         WORKER => {
             let input = parse(event, error::WORKER_INVALID_INPUT)?;
-            encode(&worker::worker(context, input).await?)
+            Ok(encode(&worker::worker(context, input).await?))
         }
         POSTPROCESS => {
             let input = parse(event, error::POSTPROCESS_INVALID_INPUT)?;
-            encode(&postprocess::postprocess(context, input).await?)
+            Ok(encode(&postprocess::postprocess(context, input).await?))
         }
         _ => Err(HandlerError::new(
             error::UNKNOWN_FUNCTION,
@@ -130,13 +130,8 @@ fn parse<T: DeserializeOwned>(event: Value, name: &'static str) -> Result<T, Han
     })
 }
 
-fn encode<T: serde::Serialize>(output: &T) -> Result<Value, HandlerError> {
-    serde_json::to_value(output).map_err(|problem| {
-        HandlerError::new(
-            error::UNKNOWN_FUNCTION,
-            format!("the answer is no JSON: {problem}"),
-        )
-    })
+fn encode<T: Serialize>(output: &T) -> Value {
+    serde_json::to_value(output).expect("outputs are texts and numbers under text keys")
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ const DEFAULT_CONCURRENCY: u32 = 1_000;
 
 /// Step Functions' own limit for a Distributed Map.
 const MAX_CONCURRENCY: u32 = 10_000;
-/// A child's input is at most 262,144 bytes: this for the request, `lines::MAX_LINE` for the line.
+/// A child's input is at most 262,144 bytes: this for the request, the rest for the line.
 const MAX_REQUEST: usize = 48 << 10;
 /// Bytes of an S3 key.
 const MAX_KEY: usize = 1_024;

@@ -26,7 +26,7 @@ use crate::workflow::records::{Records, read};
 use crate::workflow::sorter::{Entry, Outcome, Sorter};
 
 /// Bytes of results in memory before they go to disk.
-const SORT_BUDGET: usize = 48 << 20;
+const SORT_BUDGET: usize = 32 << 20;
 /// Bytes of the output that are handed over at once.
 const PIECE: usize = 256 << 10;
 /// Bytes of a manifest: it lists files of gigabytes each.

@@ -114,7 +114,7 @@ impl Sorter {
             let runs = self.runs.into_iter().map(|run| Run::on_disk(run, part));
             return Ok(Merged::of(self.file, runs.collect()));
         }
-        let mut run = Vec::new();
+        let mut run = Vec::with_capacity(self.bytes.len() + self.slots.len() * HEADER);
         self.drain(&mut run)?;
         Ok(Merged::of(None, vec![Run::in_memory(run)]))
     }
