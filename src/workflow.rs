@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::client::Client;
 
 mod error;
+mod gather;
 mod lines;
 mod payload;
 mod postprocess;

@@ -327,8 +327,9 @@ impl Fields {
         match self.left.keys().next() {
             None => Ok(()),
             Some(name) => Err(invalid(format!(
-                "{}.{name} is unknown; there are {}",
+                "{}.{} is unknown; there are {}",
                 self.path,
+                name.escape_debug(),
                 self.known.join(", ")
             ))),
         }

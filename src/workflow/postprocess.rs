@@ -7,34 +7,22 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use bytes::Bytes;
-use futures::StreamExt;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 
-use crate::client::{Client, ObjectBody, ObjectWriter};
+use crate::client::{Client, ObjectWriter};
 use crate::model::ObjectAddress;
 use crate::workflow::Context;
-use crate::workflow::error::{
-    HandlerError, POSTPROCESS_INCOMPLETE, POSTPROCESS_INVALID_INPUT, POSTPROCESS_INVALID_RESULTS,
-    POSTPROCESS_STORAGE,
-};
+use crate::workflow::error::{HandlerError, POSTPROCESS_INVALID_INPUT};
+use crate::workflow::gather::{Counts, Gathered, ManifestAddress, on_disk};
 use crate::workflow::payload::{FAILED_SUFFIX, Output, temporary_prefix};
-use crate::workflow::records::{Records, read};
-use crate::workflow::sorter::{Entry, Outcome, Sorter};
+use crate::workflow::sorter::{Outcome, Sorter};
 
-/// Bytes of results in memory before they go to disk.
-const SORT_BUDGET: usize = 32 << 20;
 /// Bytes of the output that are handed over at once.
 const PIECE: usize = 256 << 10;
-/// Bytes of a manifest: it lists files of gigabytes each.
-const MAX_MANIFEST: usize = 4 << 20;
 /// Items that a Distributed Map reads at most.
 const MAX_LINES: u64 = 100_000_000;
-/// How many missing lines a message names.
-const NAMED_LINES: usize = 20;
 
 /// S3 metadata is ASCII.
 const NOT_IN_METADATA: &AsciiSet = &CONTROLS.add(b'%');
@@ -49,63 +37,20 @@ pub struct PostprocessInput {
     manifest: ManifestAddress,
 }
 
-/// `ResultWriterDetails` of the Map Run.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ManifestAddress {
-    bucket: String,
-    key: String,
-}
-
 /// The execution's output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct PostprocessOutput {
     output: ObjectAddress,
-    /// Absent when every line succeeded.
+    /// The lines that are not in the output; absent when all are.
     #[serde(skip_serializing_if = "Option::is_none")]
-    failed_lines: Option<ObjectAddress>,
-    #[serde(flatten)]
+    failed: Option<ObjectAddress>,
     counts: Counts,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Counts {
-    lines: u64,
-    succeeded: u64,
-    failed: u64,
-    never_started: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Manifest {
-    destination_bucket: String,
-    result_files: ResultFiles,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-struct ResultFiles {
-    #[serde(default)]
-    succeeded: Vec<ResultFile>,
-    #[serde(default)]
-    failed: Vec<ResultFile>,
-    #[serde(default)]
-    pending: Vec<ResultFile>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ResultFile {
-    key: String,
 }
 
 /// Writes the output and, where every line succeeded, deletes the temporary files.
 ///
 /// # Errors
-/// `Postprocess.…`: see `error.rs`. The temporary files are there after any of them.
+/// `Postprocess.…`: see `error.rs`. Nothing is deleted before the output is complete.
 pub async fn postprocess(
     context: &Context,
     input: PostprocessInput,
@@ -130,7 +75,7 @@ pub async fn postprocess(
     );
     Ok(PostprocessOutput {
         output: input.output_address(),
-        failed_lines: (!complete).then(|| input.failed_address()),
+        failed: (!complete).then(|| input.failed_address()),
         counts,
     })
 }
@@ -206,8 +151,8 @@ async fn written_before(
 }
 
 async fn write(client: &Client, input: &PostprocessInput) -> Result<Counts, HandlerError> {
-    let gathered = gather(client, input).await?;
-    let counts = gathered.seen.counts()?;
+    let gathered = Gathered::read(client, &input.manifest, input.lines).await?;
+    let counts = gathered.counts()?;
     let metadata = metadata(input, counts);
 
     let mut failed = None;
@@ -215,7 +160,7 @@ async fn write(client: &Client, input: &PostprocessInput) -> Result<Counts, Hand
         failed = Some(open(client, &input.failed_address(), metadata.clone()).await?);
     }
     let mut output = open(client, &input.output_address(), metadata).await?;
-    write_lines(gathered.sorter, &mut output, failed.as_mut()).await?;
+    write_lines(gathered.into_sorter(), &mut output, failed.as_mut()).await?;
 
     // The output comes last: once it is there, everything is.
     match failed {
@@ -243,168 +188,6 @@ async fn delete(client: &Client, address: &ObjectAddress) -> Result<(), HandlerE
         .delete(&address.bucket, std::slice::from_ref(&address.key))
         .await
         .map_err(HandlerError::postprocess)
-}
-
-/// All results: which lines they are of, and what to write for each.
-struct Gathered {
-    seen: Seen,
-    sorter: Sorter,
-}
-
-/// Reads the manifest and every result file that it lists.
-async fn gather(client: &Client, input: &PostprocessInput) -> Result<Gathered, HandlerError> {
-    let address = ObjectAddress::new(&input.manifest.bucket, &input.manifest.key);
-    let manifest = read_manifest(client, &address).await?;
-    let files = manifest.result_files;
-    let mut gathered = Gathered {
-        seen: Seen::new(input.lines),
-        sorter: Sorter::new(SORT_BUDGET),
-    };
-    for file in [files.succeeded, files.failed, files.pending]
-        .into_iter()
-        .flatten()
-    {
-        let address = ObjectAddress::new(&manifest.destination_bucket, file.key);
-        gathered = gathered.add_file(client, &address).await?;
-    }
-    Ok(gathered)
-}
-
-async fn read_manifest(client: &Client, address: &ObjectAddress) -> Result<Manifest, HandlerError> {
-    let mut body = fetch(client, address).await?;
-    let mut text = Vec::new();
-    while let Some(chunk) = body.bytes.next().await {
-        text.extend_from_slice(&chunk.map_err(HandlerError::postprocess)?);
-        if text.len() > MAX_MANIFEST {
-            return Err(unreadable(address, "is too large for a manifest"));
-        }
-    }
-    serde_json::from_slice(&text).map_err(|_| unreadable(address, "is no manifest of a Map Run"))
-}
-
-async fn fetch(client: &Client, address: &ObjectAddress) -> Result<ObjectBody, HandlerError> {
-    client
-        .read(address, None, None)
-        .await
-        .map_err(HandlerError::postprocess)
-}
-
-fn unreadable(address: &ObjectAddress, problem: impl std::fmt::Display) -> HandlerError {
-    HandlerError::new(
-        POSTPROCESS_INVALID_RESULTS,
-        format!("{address} cannot be read: {problem}"),
-    )
-}
-
-impl Gathered {
-    async fn add_file(
-        mut self,
-        client: &Client,
-        address: &ObjectAddress,
-    ) -> Result<Self, HandlerError> {
-        let mut body = fetch(client, address).await?;
-        let mut records = Records::default();
-        while let Some(chunk) = body.bytes.next().await {
-            let chunk: Bytes = chunk.map_err(HandlerError::postprocess)?;
-            records
-                .push(&chunk, &mut |record| self.add(record))
-                .map_err(|problem| unreadable(address, problem))?;
-            if self.sorter.is_full() {
-                let sorter = self.sorter;
-                self.sorter = on_disk(move || sorter.spill()).await?;
-            }
-        }
-        records
-            .finish()
-            .map_err(|problem| unreadable(address, problem))?;
-        Ok(self)
-    }
-
-    fn add(&mut self, record: &[u8]) -> Result<(), &'static str> {
-        let kept = read(record)?;
-        self.seen.note(kept.n, kept.rank.outcome)?;
-        self.sorter.push(Entry {
-            n: kept.n,
-            rank: kept.rank,
-            bytes: &kept.bytes,
-        });
-        Ok(())
-    }
-}
-
-/// What became of each line, two bits a line.
-struct Seen {
-    lines: u64,
-    /// Four lines a byte; 0 stands for a line that no record is of.
-    quarters: Vec<u8>,
-}
-
-impl Seen {
-    fn new(lines: u64) -> Self {
-        Self {
-            lines,
-            quarters: vec![0; lines.div_ceil(4) as usize],
-        }
-    }
-
-    /// Keeps the best outcome of line `n`.
-    fn note(&mut self, n: u64, outcome: Outcome) -> Result<(), &'static str> {
-        if n == 0 || n > self.lines {
-            return Err("is of a line that the source does not have");
-        }
-        let (index, shift) = Self::place(n);
-        let best = self.at(n).max(outcome as u8);
-        self.quarters[index] &= !(0b11 << shift);
-        self.quarters[index] |= best << shift;
-        Ok(())
-    }
-
-    fn at(&self, n: u64) -> u8 {
-        let (index, shift) = Self::place(n);
-        (self.quarters[index] >> shift) & 0b11
-    }
-
-    /// Byte and bit of line `n`, which counts from 1.
-    fn place(n: u64) -> (usize, u64) {
-        (((n - 1) / 4) as usize, (n - 1) % 4 * 2)
-    }
-
-    /// # Errors
-    /// `Postprocess.Incomplete` with the first missing lines.
-    fn counts(&self) -> Result<Counts, HandlerError> {
-        let mut by_outcome = [0_u64; 4];
-        let mut missing = Vec::new();
-        for n in 1..=self.lines {
-            let outcome = self.at(n);
-            by_outcome[usize::from(outcome)] += 1;
-            if outcome == 0 && missing.len() < NAMED_LINES {
-                missing.push(n.to_string());
-            }
-        }
-        let [lost, never_started, failed, succeeded] = by_outcome;
-        if lost > 0 {
-            let more = if lost > NAMED_LINES as u64 {
-                ", …"
-            } else {
-                ""
-            };
-            return Err(HandlerError::new(
-                POSTPROCESS_INCOMPLETE,
-                format!(
-                    "{lost} of {} lines are in no result file: {}{more}; nothing was written or \
-                     deleted",
-                    self.lines,
-                    missing.join(", ")
-                ),
-            ));
-        }
-        Ok(Counts {
-            lines: self.lines,
-            succeeded,
-            failed,
-            never_started,
-        })
-    }
 }
 
 /// Lines ready to be written.
@@ -462,23 +245,6 @@ fn merge(sorter: Sorter, mut take: impl FnMut(Piece) -> bool) -> io::Result<()> 
     Ok(())
 }
 
-/// Runs what waits for the disk on a thread that may wait.
-async fn on_disk<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, HandlerError> {
-    let trouble = |problem: String| {
-        HandlerError::new(
-            POSTPROCESS_STORAGE,
-            format!("sorting the results on the local disk failed: {problem}; make room in TMPDIR"),
-        )
-    };
-    match spawn_blocking(work).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(problem)) => Err(trouble(problem.to_string())),
-        Err(problem) => Err(trouble(problem.to_string())),
-    }
-}
-
 /// Deletes every object under `prefix`.
 async fn delete_all(client: &Client, bucket: &str, prefix: &str) -> Result<(), HandlerError> {
     let mut token = None;
@@ -503,91 +269,60 @@ async fn delete_all(client: &Client, bucket: &str, prefix: &str) -> Result<(), H
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
+    use crate::workflow::sorter::{Entry, Rank};
 
-    fn gathered(lines: u64, budget: usize) -> Gathered {
-        Gathered {
-            seen: Seen::new(lines),
-            sorter: Sorter::new(budget),
+    #[test]
+    fn lines_come_out_in_order_each_in_one_file() {
+        let mut sorter = Sorter::new(1 << 20);
+        for (n, outcome, bytes) in [
+            (2, Outcome::Failed, "{2}"),
+            (4, Outcome::Succeeded, "d"),
+            (1, Outcome::Succeeded, "a"),
+            (3, Outcome::Failed, "{3}"),
+            (3, Outcome::Succeeded, "c"),
+            (5, Outcome::NeverStarted, "{5}"),
+        ] {
+            let rank = Rank {
+                outcome,
+                redrive: 0,
+            };
+            let bytes = bytes.as_bytes();
+            sorter.push(Entry { n, rank, bytes });
         }
-    }
-
-    fn success(n: u64, line: &str) -> Value {
-        let output = json!({"n": n, "line": line}).to_string();
-        json!({"Status": "SUCCEEDED", "Output": output, "RedriveCount": 0})
-    }
-
-    fn failure(n: u64) -> Value {
-        let input = json!({"n": n, "line": "in"}).to_string();
-        json!({"Status": "FAILED", "Input": input, "Error": "Worker.Rejected", "Cause": "no"})
-    }
-
-    fn add(gathered: &mut Gathered, record: &Value) -> Result<(), &'static str> {
-        gathered.add(&serde_json::to_vec(record).unwrap())
-    }
-
-    /// Text of the output and of the failed lines.
-    fn texts(gathered: Gathered) -> (String, String) {
         let (mut output, mut failed) = (Vec::new(), Vec::new());
-        merge(gathered.sorter, |piece| {
+        let take = |piece| {
             match piece {
                 Piece::Output(bytes) => output.extend(bytes),
                 Piece::Failed(bytes) => failed.extend(bytes),
             }
             true
-        })
-        .unwrap();
-        (
-            String::from_utf8(output).unwrap(),
-            String::from_utf8(failed).unwrap(),
-        )
+        };
+        merge(sorter, take).unwrap();
+        assert_eq!(String::from_utf8(output).unwrap(), "a\nc\nd\n");
+        assert_eq!(String::from_utf8(failed).unwrap(), "{2}\n{5}\n");
     }
 
     #[test]
-    fn lines_come_out_in_order_each_in_one_file() {
-        for budget in [1, 1 << 20] {
-            let mut gathered = gathered(4, budget);
-            for record in [
-                failure(2),
-                success(4, "d"),
-                success(1, "a"),
-                failure(3),
-                success(3, "c"),
-            ] {
-                add(&mut gathered, &record).unwrap();
-            }
-            let counts = gathered.seen.counts().unwrap();
-            assert_eq!(
-                (counts.succeeded, counts.failed, counts.never_started),
-                (3, 1, 0)
-            );
-            let (output, failed) = texts(gathered);
-            assert_eq!(output, "a\nc\nd\n");
-            let expected =
-                r#"{"n":2,"line":"in","status":"FAILED","error":"Worker.Rejected","cause":"no"}"#;
-            assert_eq!(failed, format!("{expected}\n"));
+    fn merging_ends_when_nobody_writes() {
+        let mut sorter = Sorter::new(1 << 20);
+        let rank = Rank {
+            outcome: Outcome::Succeeded,
+            redrive: 0,
+        };
+        for n in 1..=3 {
+            let bytes = &vec![b'x'; PIECE];
+            sorter.push(Entry { n, rank, bytes });
         }
-    }
-
-    #[test]
-    fn missing_lines_are_named() {
-        let mut gathered = gathered(50, 1 << 20);
-        add(&mut gathered, &success(2, "b")).unwrap();
-        let error = gathered.seen.counts().unwrap_err();
-        assert_eq!(error.name, POSTPROCESS_INCOMPLETE);
-        let expected = "49 of 50 lines are in no result file: 1, 3, 4,";
-        assert!(error.message.starts_with(expected), "{}", error.message);
-        assert!(error.message.contains("20, 21, …;"), "{}", error.message);
-    }
-
-    #[test]
-    fn a_line_that_the_source_does_not_have_is_refused() {
-        let mut gathered = gathered(5, 1 << 20);
-        add(&mut gathered, &success(5, "")).unwrap();
-        assert!(add(&mut gathered, &success(6, "")).is_err());
-        assert!(add(&mut gathered, &success(0, "")).is_err());
+        let mut pieces = 0;
+        let take = |_| {
+            pieces += 1;
+            false
+        };
+        merge(sorter, take).unwrap();
+        assert_eq!(pieces, 1);
     }
 
     fn input() -> PostprocessInput {
@@ -631,13 +366,13 @@ mod tests {
         };
         let output = PostprocessOutput {
             output: input().output_address(),
-            failed_lines: None,
+            failed: None,
             counts,
         };
         assert_eq!(
             serde_json::to_value(output).unwrap(),
             json!({"output": {"bucket": "b", "key": "o/a.csv"},
-                   "lines": 7, "succeeded": 7, "failed": 0, "neverStarted": 0})
+                   "counts": {"lines": 7, "succeeded": 7, "failed": 0, "neverStarted": 0}})
         );
     }
 
@@ -648,15 +383,5 @@ mod tests {
             input.execution = name.into();
             assert_eq!(input.check().unwrap_err().name, POSTPROCESS_INVALID_INPUT);
         }
-    }
-
-    #[test]
-    fn a_manifest_may_leave_out_what_is_empty() {
-        let text = r#"{"DestinationBucket":"b","MapRunArn":"x","ResultFiles":{"SUCCEEDED":[{"Key":"k","Size":1}]}}"#;
-        let manifest: Manifest = serde_json::from_str(text).unwrap();
-        assert_eq!(manifest.result_files.succeeded[0].key, "k");
-        assert!(
-            manifest.result_files.failed.is_empty() && manifest.result_files.pending.is_empty()
-        );
     }
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::workflow::sorter::{Outcome, Rank};
 use crate::workflow::template::one_line;
@@ -189,8 +190,9 @@ pub struct Kept {
 struct Record<'a> {
     #[serde(borrow)]
     status: Cow<'a, str>,
+    /// As it stands in the file: nobody needs the input of a success.
     #[serde(default, borrow)]
-    input: Cow<'a, str>,
+    input: Option<&'a RawValue>,
     #[serde(default, borrow)]
     output: Cow<'a, str>,
     error: Option<String>,
@@ -241,8 +243,7 @@ pub fn read(json: &[u8]) -> Result<Kept, &'static str> {
         let (n, bytes) = (output.n, one_line(output.line).into_bytes());
         return Ok(Kept { n, rank, bytes });
     }
-    let item: Item =
-        serde_json::from_str(&record.input).map_err(|_| "has no input of our worker")?;
+    let item = item(record.input).ok_or("has no input of our worker")?;
     let failed = FailedLine {
         n: item.n,
         line: item.line,
@@ -253,6 +254,11 @@ pub fn read(json: &[u8]) -> Result<Kept, &'static str> {
     let bytes = serde_json::to_vec(&failed).map_err(|_| "cannot be written as JSON")?;
     let n = failed.n;
     Ok(Kept { n, rank, bytes })
+}
+
+fn item(input: Option<&RawValue>) -> Option<Item> {
+    let text: String = serde_json::from_str(input?.get()).ok()?;
+    serde_json::from_str(&text).ok()
 }
 
 #[cfg(test)]

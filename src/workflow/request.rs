@@ -103,13 +103,14 @@ impl Request {
     pub fn headers(&self, line: &str, n: u64) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 2);
         for (name, value) in &self.headers {
+            let shown = name.escape_debug();
             let parsed = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| format!("headers.{name} is not a header name"))?;
+                .map_err(|_| format!("headers.{shown} is not a header name"))?;
             if RESERVED_HEADERS.contains(&parsed.as_str()) {
-                return Err(format!("headers.{name} cannot be set"));
+                return Err(format!("headers.{shown} cannot be set"));
             }
             let mut value = HeaderValue::from_str(&fill(value, line, n, Escape::None))
-                .map_err(|_| format!("headers.{name} has a value that no header can have"))?;
+                .map_err(|_| format!("headers.{shown} has a value that no header can have"))?;
             value.set_sensitive(true);
             headers.insert(parsed, value);
         }

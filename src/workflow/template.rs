@@ -172,8 +172,9 @@ impl Part {
                 match path {
                     Some(path) if path.iter().all(|step| !step.is_empty()) => Ok(Self::Field(path)),
                     _ => Err(format!(
-                        "{{{name}}} is unknown; there are {{line}}, {{n}}, {{status}}, {{response}} \
-                         and {{response.FIELD}}"
+                        "{{{}}} is unknown; there are {{line}}, {{n}}, {{status}}, {{response}} \
+                         and {{response.FIELD}}",
+                        name.escape_debug()
                     )),
                 }
             }
