@@ -221,3 +221,6 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&new, path)
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,11 @@ pub struct Execution {
 }
 
 impl Execution {
+    /// One that starts over, as an Express child does when it is redriven.
+    pub fn redriven(redrive_count: u32) -> Self {
+        Self { redrive_count, ..Self::default() }
+    }
+
     /// Number of events so far.
     pub fn events(&self) -> u64 {
         self.last_event

@@ -426,7 +426,7 @@ fn missing(path: &Path, name: &str, source: &dyn Source) -> EvaluationError {
     let searched = if path.context {
         source.context()
     } else {
-        source.input().clone()
+        Cow::Borrowed(source.input())
     };
     EvaluationError {
         error: "States.ParameterPathFailure",

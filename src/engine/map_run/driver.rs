@@ -252,6 +252,7 @@ impl Running {
 }
 
 /// How a run is being closed.
+#[derive(Clone)]
 struct Closing {
     status: ClosedStatus,
     failure: Option<Failure>,
@@ -308,10 +309,11 @@ enum Wake {
 impl Driver {
     fn spawn(runner: Runner, handle: Arc<Handle>, sender: mpsc::Sender<Message>, inbox: mpsc::Receiver<Message>) {
         let tracked = runner.clone();
+        let round = handle.table().round;
         let driver = Self {
             reader: handle.reader(),
             next: handle.end.load(Ordering::Acquire),
-            round: handle.table().round,
+            round,
             runner,
             handle,
             inbox,
@@ -515,7 +517,7 @@ impl Driver {
         let Some(Record::Item { input, .. }) = decode(payload) else { return Err(damaged(child)) };
         let redrives = row.redrives + u16::from(row.status == ChildStatus::PendingRedrive);
         let running = Running {
-            execution: Execution { redrive_count: u32::from(redrives), ..Execution::default() },
+            execution: Execution::redriven(u32::from(redrives)),
             identity: self.handle.identity(child, now),
             input: serde_json::from_slice(input)?,
             redrives,
@@ -783,7 +785,8 @@ impl Driver {
 
     fn written(&mut self, result: Result<results::Written, Failure>) {
         self.writing = None;
-        let Some(closing) = self.closing.take() else { return };
+        // It stays closing until the end is on disk, so that nothing new is started meanwhile.
+        let Some(closing) = self.closing.clone() else { return };
         let (written, writer_failure) = match result {
             Ok(written) => (Some(written), None),
             Err(failure) => (None, Some(failure)),

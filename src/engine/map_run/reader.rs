@@ -69,7 +69,7 @@ fn read_object(objects: &Objects, bucket: &str, key: &str, format: Format, sink:
     let (_, body) = objects.read(bucket, key).map_err(|error| match error {
         ObjectsError::NoSuchBucket(_) => Stop::reader("The specified bucket does not exist (Service: S3, Status Code: 404)"),
         ObjectsError::NoSuchKey(_) => Stop::reader("The specified key does not exist. (Service: S3, Status Code: 404)"),
-        ObjectsError::Storage(text) => Stop::reader(text),
+        other => Stop::reader(other.to_string()),
     })?;
     let mut body = BufReader::with_capacity(256 << 10, body);
     let mut item = |bytes: &[u8]| sink.item(bytes);
