@@ -319,10 +319,7 @@ mod tests {
             of("UnrecognizedClientException", 400),
             ErrorKind::SignIn(m())
         );
-        assert_eq!(
-            of("AccessDeniedException", 400),
-            ErrorKind::Permission(m())
-        );
+        assert_eq!(of("AccessDeniedException", 400), ErrorKind::Permission(m()));
         assert_eq!(of("ExecutionDoesNotExist", 400), ErrorKind::NotFound(m()));
         assert_eq!(of("NoSuchKey", 404), ErrorKind::NotFound(m()));
         assert_eq!(of("ResourceNotFound", 400), ErrorKind::NotFound(m()));
@@ -332,7 +329,10 @@ mod tests {
             text(of("InvalidArn", 400)),
             "invalid request: InvalidArn: m"
         );
-        assert_eq!(text(of("ExecutionLimitExceeded", 400)), "ExecutionLimitExceeded: m");
+        assert_eq!(
+            text(of("ExecutionLimitExceeded", 400)),
+            "ExecutionLimitExceeded: m"
+        );
         assert_eq!(text(of("InternalFailure", 500)), "InternalFailure: m");
     }
 

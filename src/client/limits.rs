@@ -321,10 +321,7 @@ mod tests {
         assert_eq!(polled, 8);
         assert_eq!(bucket.take(start, Class::User), Ok(()));
         assert_eq!(bucket.take(start, Class::User), Ok(()));
-        assert_eq!(
-            bucket.take(start, Class::Poll),
-            Err(Duration::from_secs(3))
-        );
+        assert_eq!(bucket.take(start, Class::Poll), Err(Duration::from_secs(3)));
     }
 
     #[test]
@@ -365,7 +362,8 @@ mod tests {
     fn the_region_and_the_share_make_the_bucket() {
         let large = Budget::of_quota("us-east-1", 0.5);
         let other = Budget::of_quota("sa-east-1", 0.5);
-        let of = |budget: &Budget| lock(&budget.lanes[Action::ListExecutions as usize].bucket).quota;
+        let of =
+            |budget: &Budget| lock(&budget.lanes[Action::ListExecutions as usize].bucket).quota;
         assert_eq!(
             of(&large),
             Quota {

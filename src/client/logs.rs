@@ -1,8 +1,8 @@
 //! CloudWatch Logs.
 
+use crate::client::Client;
 use crate::client::error::Error;
 use crate::client::limits::Action;
-use crate::client::Client;
 use crate::model::{Page, Timestamp};
 
 /// One event of a log group.

@@ -7,9 +7,9 @@ use aws_sdk_sfn::operation::list_executions::builders::ListExecutionsFluentBuild
 use aws_sdk_sfn::types as sdk;
 use aws_smithy_types::DateTime;
 
+use crate::client::Client;
 use crate::client::error::{Error, ErrorKind};
 use crate::client::limits::Action;
-use crate::client::Client;
 use crate::model::{
     Counts, Execution, ExecutionArn, ExecutionDetail, HistoryEvent, Limits, MapRun, MapRunArn,
     Page, RedriveStatus, StateMachine, StateMachineArn, StateMachineDetail, Status, Timestamp,
@@ -254,11 +254,7 @@ impl Client {
     }
 
     pub async fn map_run(&self, arn: &MapRunArn) -> Result<MapRun, Error> {
-        let request = self
-            .shared
-            .sfn
-            .describe_map_run()
-            .map_run_arn(arn.as_str());
+        let request = self.shared.sfn.describe_map_run().map_run_arn(arn.as_str());
         let described = self
             .ask(Action::DescribeMapRun, arn.as_str(), request.send())
             .await?;
