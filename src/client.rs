@@ -132,8 +132,8 @@ impl Client {
     /// Reads credentials and Region and builds the three SDK clients. Asks nothing of the service.
     ///
     /// # Errors
-    /// `ErrorKind::Configuration` when the Region is missing, or the endpoint or profile malformed.
-    /// A profile that does not exist shows with the first call, or in [`Client::check_credentials`].
+    /// `ErrorKind::Configuration` when the Region is missing, the profile does not exist, or the
+    /// engine's address is malformed.
     pub async fn connect(target: Target, options: Options) -> Result<Self, Error> {
         let shared = connect::open(target, options).await?;
         Ok(Self {
@@ -150,8 +150,8 @@ impl Client {
     /// as long as the SDK waits for an instance's metadata service, some seconds.
     ///
     /// # Errors
-    /// `SignIn` when there are none or they have expired, `Configuration` when the profile does not
-    /// exist.
+    /// `SignIn` when there are none or they have expired, `Configuration` when the profile leads
+    /// nowhere.
     pub async fn check_credentials(&self) -> Result<(), Error> {
         const ACTION: &str = "sign-in";
         let label = &self.shared.connection.label;
@@ -184,17 +184,21 @@ impl Client {
     }
 
     /// Sends a request of a service with a quota, once the budget has room for it.
-    async fn ask<T, E>(
-        &self,
+    fn ask<'a, T, E>(
+        &'a self,
         action: Action,
-        subject: &str,
-        request: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> Result<T, Error>
+        subject: &'a str,
+        request: impl Future<Output = Result<T, SdkError<E>>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, Error>> + Send + 'a
     where
+        T: 'a,
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        self.shared.budget.take(action, self.class).await;
-        send(action.name(), subject, request).await
+        let answer = send(action.name(), subject, request);
+        async move {
+            self.shared.budget.take(action, self.class).await;
+            answer.await
+        }
     }
 
     /// Refuses what a read-only client may not do.
@@ -207,18 +211,24 @@ impl Client {
 }
 
 /// Sends a request under a span of its own. Neither payloads nor credentials are logged.
-async fn send<T, E>(
+///
+/// The SDK's futures have 16 KB and more; boxed here, they do not swell those of our callers.
+fn send<'a, T, E>(
     action: &'static str,
-    subject: &str,
-    request: impl Future<Output = Result<T, SdkError<E>>>,
-) -> Result<T, Error>
+    subject: &'a str,
+    request: impl Future<Output = Result<T, SdkError<E>>> + Send + 'a,
+) -> impl Future<Output = Result<T, Error>> + Send + 'a
 where
+    T: 'a,
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    let span = tracing::debug_span!("request", action, subject);
-    let asked = Instant::now();
-    let answer = request.instrument(span.clone()).await;
-    let elapsed = asked.elapsed();
-    span.in_scope(|| tracing::debug!(?elapsed, ok = answer.is_ok(), "answered"));
-    answer.map_err(|failure| error::from_sdk(action, subject, &failure))
+    let request = Box::pin(request);
+    async move {
+        let span = tracing::debug_span!("request", action, subject);
+        let asked = Instant::now();
+        let answer = request.instrument(span.clone()).await;
+        let elapsed = asked.elapsed();
+        span.in_scope(|| tracing::debug!(?elapsed, ok = answer.is_ok(), "answered"));
+        answer.map_err(|failure| error::from_sdk(action, subject, &failure))
+    }
 }

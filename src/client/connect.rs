@@ -20,11 +20,13 @@ use crate::client::error::{self, Error, ErrorKind};
 use crate::client::limits::Budget;
 use crate::client::{Connection, Options, Shared, Target};
 
+mod profile;
+
 const ACTION: &str = "connect";
 
 /// One attempt of a JSON request, and all its attempts together.
 const ATTEMPT: Duration = Duration::from_secs(20);
-const OPERATION: Duration = Duration::from_secs(60);
+const OPERATION: Duration = Duration::from_mins(1);
 /// The same where a whole part is sent along: 64 MiB at 2 Mbit/s take less.
 const TRANSFER_ATTEMPT: Duration = Duration::from_mins(5);
 const TRANSFER: Duration = Duration::from_mins(15);
@@ -38,7 +40,7 @@ pub(super) async fn open(target: Target, options: Options) -> Result<Shared, Err
             profile,
             region,
             endpoint_url,
-        } => aws(profile, region, endpoint_url).await,
+        } => aws(profile, region, endpoint_url).await?,
         Target::Endpoint {
             url,
             region,
@@ -78,10 +80,7 @@ fn label(target: &Target) -> String {
             profile: Some(name),
             ..
         } => name.clone(),
-        Target::Aws { .. } => std::env::var("AWS_PROFILE")
-            .ok()
-            .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| "default".to_owned()),
+        Target::Aws { .. } => profile::from_environment().unwrap_or_else(|| "default".to_owned()),
     }
 }
 
@@ -90,7 +89,14 @@ async fn aws(
     profile: Option<String>,
     region: Option<String>,
     endpoint_url: Option<String>,
-) -> SdkConfig {
+) -> Result<SdkConfig, Error> {
+    if let Some(name) = profile.clone().or_else(profile::from_environment)
+        && !profile::exists(&name).await
+    {
+        let problem = "there is no such profile in ~/.aws/config and ~/.aws/credentials";
+        let kind = ErrorKind::Configuration(problem.to_owned());
+        return Err(Error::new(ACTION, &name, kind));
+    }
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard())
         .timeout_config(time_limits(ATTEMPT, OPERATION));
@@ -106,7 +112,7 @@ async fn aws(
     if let Some(name) = app_name() {
         loader = loader.app_name(name);
     }
-    loader.load().await
+    Ok(loader.load().await)
 }
 
 /// Everything given, so that neither environment nor profile can lead a local session astray.
@@ -203,9 +209,8 @@ impl Intercept for Slowdown {
 
 fn throttles(response: &HttpResponse) -> bool {
     match response.status().as_u16() {
-        429 => true,
-        // S3's SlowDown; its other 503s ask for the same.
-        503 => true,
+        // 503 is S3's SlowDown; what else comes with it asks for the same.
+        429 | 503 => true,
         400..500 => response
             .body()
             .bytes()

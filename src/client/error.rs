@@ -248,11 +248,20 @@ pub(super) fn without_identity(failure: &(dyn std::error::Error + 'static)) -> E
     let misconfigured = words.contains("was not defined")
         || words.contains("could not find source profile")
         || words.contains("could not parse profile");
+    let reason = first_sentence(last_cause(failure));
     if misconfigured {
-        ErrorKind::Configuration(last_cause(failure))
+        ErrorKind::Configuration(reason)
     } else {
-        ErrorKind::SignIn(last_cause(failure))
+        ErrorKind::SignIn(reason)
     }
+}
+
+/// Without the list of all places that had no credentials, a line each.
+fn first_sentence(mut reason: String) -> String {
+    if let Some(end) = reason.find(". Attempted") {
+        reason.truncate(end);
+    }
+    reason
 }
 
 /// The innermost reason, which is the one that says something.

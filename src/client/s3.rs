@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use aws_sdk_s3::operation::create_bucket::CreateBucketError;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::types as sdk;
 use aws_smithy_types::DateTime;
@@ -41,16 +42,15 @@ impl Client {
             .create_bucket()
             .bucket(bucket)
             .set_create_bucket_configuration(place);
-        let created = request.send().await;
+        let created = Box::pin(request.send()).await;
         let ours = created
             .as_ref()
             .err()
             .and_then(SdkError::as_service_error)
-            .is_some_and(|answer| answer.is_bucket_already_owned_by_you());
+            .is_some_and(CreateBucketError::is_bucket_already_owned_by_you);
         match created {
-            Err(_) if ours => Ok(()),
-            Err(failure) => Err(error::from_sdk(ACTION, bucket, &failure)),
-            Ok(_) => Ok(()),
+            Err(failure) if !ours => Err(error::from_sdk(ACTION, bucket, &failure)),
+            _ => Ok(()),
         }
     }
 
@@ -82,7 +82,7 @@ impl Client {
         })
     }
 
-    /// `None` when there is no such object.
+    /// `None` when there is no such object, or no such bucket: the service does not tell which.
     pub async fn head(
         &self,
         address: &ObjectAddress,
@@ -93,17 +93,11 @@ impl Client {
             .head_object()
             .bucket(&address.bucket)
             .key(&address.key);
-        let found = match request.send().await {
+        let subject = address.to_string();
+        let found = match send("HeadObject", &subject, request.send()).await {
             Ok(found) => found,
-            // The answer to HEAD has no body, so the status is all there is.
-            Err(failure) if status(&failure) == Some(404) => return Ok(None),
-            Err(failure) => {
-                return Err(error::from_sdk(
-                    "HeadObject",
-                    &address.to_string(),
-                    &failure,
-                ));
-            }
+            Err(error) if matches!(error.kind, ErrorKind::NotFound(_)) => return Ok(None),
+            Err(error) => return Err(error),
         };
         let object = Object {
             address: address.clone(),
@@ -293,10 +287,6 @@ impl Reader {
         self.body = Some(again.body);
         Ok(())
     }
-}
-
-fn status<E>(failure: &SdkError<E>) -> Option<u16> {
-    Some(failure.raw_response()?.status().as_u16())
 }
 
 /// A row without a key is none.
