@@ -1,25 +1,42 @@
 //! Everything one may ask of the remote side. The only code that names the AWS SDK.
 //!
 //! [`Client`] is a cheap handle: AWS and the embedded engine are reached by the same calls, and
-//! after [`Client::connect`] nobody can tell which it is.
+//! after [`Client::connect`] nobody can tell which it is. The calls are in one file a service:
+//! `sfn` for Step Functions, `s3` for objects, `logs` for CloudWatch Logs; `watch` repeats them as
+//! streams, `limits` spaces them, `error` puts what went wrong in the user's terms, and `connect`
+//! finds out whom to ask.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
 
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 use futures::Stream;
+use tracing::Instrument;
 
-use crate::model::{
-    Execution, ExecutionArn, ExecutionDetail, HistoryEvent, Limits, MapRun, MapRunArn, Object,
-    ObjectAddress, Page, StateMachine, StateMachineArn, StateMachineDetail, Status, Timestamp,
-};
+use crate::model::Object;
 
+mod connect;
 pub mod error;
+mod limits;
+mod logs;
+mod s3;
+mod sfn;
+#[cfg(test)]
+mod tests;
+mod watch;
+
 pub use error::{Error, ErrorKind};
+pub use logs::LogEvent;
+pub use s3::ObjectWriter;
+
+use error::SdkError;
+use limits::{Action, Budget, Class};
 
 /// Where executions live.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Target {
     /// The SDK's own search for credentials and Region, with these over it.
     Aws {
@@ -34,6 +51,29 @@ pub enum Target {
         access_key: String,
         secret_key: String,
     },
+}
+
+/// Leaves the secret out, so that a target can be logged.
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Aws {
+                profile,
+                region,
+                endpoint_url,
+            } => f
+                .debug_struct("Aws")
+                .field("profile", profile)
+                .field("region", region)
+                .field("endpoint_url", endpoint_url)
+                .finish(),
+            Self::Endpoint { url, region, .. } => f
+                .debug_struct("Endpoint")
+                .field("url", url)
+                .field("region", region)
+                .finish_non_exhaustive(),
+        }
+    }
 }
 
 /// How to connect, beyond where.
@@ -63,6 +103,7 @@ pub type Snapshots<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
 
 /// An object opened for reading.
 pub struct ObjectBody {
+    /// The whole object's facts, also when only a range of it is read.
     pub object: Object,
     /// User metadata, keys without `x-amz-meta-`.
     pub metadata: BTreeMap<String, String>,
@@ -70,204 +111,124 @@ pub struct ObjectBody {
     pub bytes: ByteStream,
 }
 
+/// A handle on one target. Clones share connections and the request budget.
 #[derive(Clone)]
-pub struct Client {}
+pub struct Client {
+    shared: Arc<Shared>,
+    class: Class,
+}
+
+/// What all clones of a client have in common.
+struct Shared {
+    sfn: aws_sdk_sfn::Client,
+    s3: aws_sdk_s3::Client,
+    logs: aws_sdk_cloudwatchlogs::Client,
+    credentials: Option<aws_sdk_sfn::config::SharedCredentialsProvider>,
+    budget: Arc<Budget>,
+    connection: Connection,
+}
 
 impl Client {
     /// Reads credentials and Region and builds the three SDK clients. Asks nothing of the service.
     ///
     /// # Errors
-    /// `ErrorKind::Configuration` when the Region or a profile is missing or malformed.
+    /// `ErrorKind::Configuration` when the Region is missing, the profile does not exist, or the
+    /// engine's address is malformed.
     pub async fn connect(target: Target, options: Options) -> Result<Self, Error> {
-        todo!()
+        let shared = connect::open(target, options).await?;
+        Ok(Self {
+            shared: Arc::new(shared),
+            class: Class::User,
+        })
     }
+
     pub fn connection(&self) -> Connection {
-        todo!()
+        self.shared.connection.clone()
     }
+
+    /// Looks for credentials without using them. Outside AWS and with nothing configured this takes
+    /// as long as the SDK waits for an instance's metadata service, some seconds.
+    ///
+    /// # Errors
+    /// `SignIn` when there are none or they have expired, `Configuration` when the profile leads
+    /// nowhere.
+    pub async fn check_credentials(&self) -> Result<(), Error> {
+        const ACTION: &str = "sign-in";
+        let label = &self.shared.connection.label;
+        let Some(provider) = &self.shared.credentials else {
+            let kind = ErrorKind::SignIn("no credentials configured".to_owned());
+            return Err(Error::new(ACTION, label, kind));
+        };
+        match aws_sdk_sfn::config::ProvideCredentials::provide_credentials(provider).await {
+            Ok(_) => Ok(()),
+            Err(source) => Err(Error::new(ACTION, label, error::without_identity(&source))),
+        }
+    }
+
     /// The same client for standing polls: its calls wait until what the user asked for is served.
     pub fn polling(&self) -> Self {
-        todo!()
+        Self {
+            shared: Arc::clone(&self.shared),
+            class: Class::Poll,
+        }
     }
+
     /// Share of the API budget in use, 0 to 1: the fullest of all buckets.
     pub fn budget_used(&self) -> f64 {
-        todo!()
+        self.shared.budget.used(Instant::now())
     }
+
     /// Whether the service throttled us within the last ten seconds.
     pub fn slowed(&self) -> bool {
-        todo!()
+        self.shared.budget.slowed(Instant::now())
     }
 
-    // Step Functions
-    pub async fn state_machines(&self) -> Result<Vec<StateMachine>, Error> {
-        todo!()
-    }
-    pub async fn state_machine(&self, arn: &StateMachineArn) -> Result<StateMachineDetail, Error> {
-        todo!()
-    }
-    /// The definition that this execution really uses.
-    pub async fn state_machine_for_execution(
-        &self,
-        arn: &ExecutionArn,
-    ) -> Result<StateMachineDetail, Error> {
-        todo!()
-    }
-    pub async fn create_state_machine(
-        &self,
-        name: &str,
-        definition: &str,
-        role: &str,
-    ) -> Result<StateMachineArn, Error> {
-        todo!()
-    }
-    pub async fn update_state_machine(
-        &self,
-        arn: &StateMachineArn,
-        definition: &str,
-    ) -> Result<(), Error> {
-        todo!()
-    }
-    /// Newest first, at most 1,000 a page.
-    pub async fn executions(
-        &self,
-        machine: &StateMachineArn,
-        status: Option<Status>,
-        limit: u16,
-        token: Option<String>,
-    ) -> Result<Page<Execution>, Error> {
-        todo!()
-    }
-    /// Children of a Map Run; those not started yet have no execution and are not listed.
-    pub async fn children(
-        &self,
-        map_run: &MapRunArn,
-        status: Option<Status>,
-        limit: u16,
-        token: Option<String>,
-    ) -> Result<Page<Execution>, Error> {
-        todo!()
-    }
-    pub async fn execution(&self, arn: &ExecutionArn) -> Result<ExecutionDetail, Error> {
-        todo!()
-    }
-    pub async fn history(
-        &self,
-        arn: &ExecutionArn,
-        newest_first: bool,
-        token: Option<String>,
-    ) -> Result<Page<HistoryEvent>, Error> {
-        todo!()
-    }
-    /// All Map Runs of an execution, newest first.
-    pub async fn map_runs(&self, execution: &ExecutionArn) -> Result<Vec<MapRunArn>, Error> {
-        todo!()
-    }
-    pub async fn map_run(&self, arn: &MapRunArn) -> Result<MapRun, Error> {
-        todo!()
-    }
-    /// Idempotent by name and input while the execution runs.
-    pub async fn start_execution(
-        &self,
-        machine: &StateMachineArn,
-        name: &str,
-        input: &str,
-    ) -> Result<ExecutionArn, Error> {
-        todo!()
-    }
-    pub async fn stop_execution(
-        &self,
-        arn: &ExecutionArn,
-        error: Option<&str>,
-        cause: Option<&str>,
-    ) -> Result<(), Error> {
-        todo!()
-    }
-    /// `token` makes network retries safe; a fresh one for each key press.
-    pub async fn redrive_execution(
-        &self,
-        arn: &ExecutionArn,
-        token: &str,
-    ) -> Result<Timestamp, Error> {
-        todo!()
-    }
-    pub async fn update_map_run(&self, arn: &MapRunArn, limits: Limits) -> Result<(), Error> {
-        todo!()
+    /// Sends a request of a service with a quota, once the budget has room for it.
+    fn ask<'a, T, E>(
+        &'a self,
+        action: Action,
+        subject: &'a str,
+        request: impl Future<Output = Result<T, SdkError<E>>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, Error>> + Send + 'a
+    where
+        T: 'a,
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let answer = send(action.name(), subject, request);
+        async move {
+            self.shared.budget.take(action, self.class).await;
+            answer.await
+        }
     }
 
-    // S3
-    /// Creates the bucket; one that is already ours is fine.
-    pub async fn create_bucket(&self, bucket: &str) -> Result<(), Error> {
-        todo!()
-    }
-    /// Keys under `prefix` in UTF-8 order, at most 1,000 a page.
-    pub async fn objects(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        token: Option<String>,
-    ) -> Result<Page<Object>, Error> {
-        todo!()
-    }
-    /// `None` when there is no such object.
-    pub async fn head(
-        &self,
-        address: &ObjectAddress,
-    ) -> Result<Option<(Object, BTreeMap<String, String>)>, Error> {
-        todo!()
-    }
-    /// The whole object, or `range` of it (bytes, end exclusive); with `etag`, only that version.
-    pub async fn read(
-        &self,
-        address: &ObjectAddress,
-        range: Option<Range<u64>>,
-        etag: Option<&str>,
-    ) -> Result<ObjectBody, Error> {
-        todo!()
-    }
-    /// Writes an object of any size in bounded memory: one PUT when it is small, else multipart.
-    pub async fn write(
-        &self,
-        address: &ObjectAddress,
-        metadata: BTreeMap<String, String>,
-    ) -> Result<ObjectWriter, Error> {
-        todo!()
-    }
-    pub async fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), Error> {
-        todo!()
-    }
-
-    // Standing polls
-    /// Snapshots of one Map Run, ending with the first whose status is closed.
-    pub fn watch_map_run(&self, arn: MapRunArn) -> Snapshots<MapRun> {
-        todo!()
-    }
-    /// Snapshots of one execution, ending with the first whose status is closed.
-    pub fn watch_execution(&self, arn: ExecutionArn) -> Snapshots<ExecutionDetail> {
-        todo!()
-    }
-    /// The newest page of executions of a state machine, for ever.
-    pub fn watch_executions(&self, machine: StateMachineArn) -> Snapshots<Page<Execution>> {
-        todo!()
-    }
-    /// The newest page of unsuccessful (FAILED, then TIMED_OUT) children, until the Map Run closes.
-    pub fn watch_failed_children(&self, map_run: MapRunArn) -> Snapshots<Vec<Execution>> {
-        todo!()
+    /// Refuses what a read-only client may not do.
+    fn may_change(&self, action: &'static str, subject: &str) -> Result<(), Error> {
+        if self.shared.connection.read_only {
+            return Err(Error::new(action, subject, ErrorKind::ReadOnly));
+        }
+        Ok(())
     }
 }
 
-/// An object being written. Nothing is visible before [`ObjectWriter::finish`]; dropping it
-/// leaves nothing behind.
-pub struct ObjectWriter {}
-
-impl ObjectWriter {
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        todo!()
-    }
-    /// Makes the object visible.
-    pub async fn finish(self) -> Result<Object, Error> {
-        todo!()
-    }
-    /// Gives up and deletes the parts.
-    pub async fn abort(self) {
-        todo!()
+/// Sends a request under a span of its own. Neither payloads nor credentials are logged.
+///
+/// The SDK's futures have 16 KB and more; boxed here, they do not swell those of our callers.
+fn send<'a, T, E>(
+    action: &'static str,
+    subject: &'a str,
+    request: impl Future<Output = Result<T, SdkError<E>>> + Send + 'a,
+) -> impl Future<Output = Result<T, Error>> + Send + 'a
+where
+    T: 'a,
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    let request = Box::pin(request);
+    async move {
+        let span = tracing::debug_span!("request", action, subject);
+        let asked = Instant::now();
+        let answer = request.instrument(span.clone()).await;
+        let elapsed = asked.elapsed();
+        span.in_scope(|| tracing::debug!(?elapsed, ok = answer.is_ok(), "answered"));
+        answer.map_err(|failure| error::from_sdk(action, subject, &failure))
     }
 }

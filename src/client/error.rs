@@ -1,6 +1,18 @@
 //! What went wrong with a remote call, in the user's terms.
+//!
+//! This is the one place that knows the services' error codes. Texts of the service come from
+//! outside, so they are shortened and their control characters made visible before anybody sees
+//! them.
 
 use std::fmt;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// Characters of a service's text that are kept.
+const LONGEST_TEXT: usize = 2_000;
+
+pub(super) type SdkError<E> = aws_smithy_runtime_api::client::result::SdkError<E, HttpResponse>;
 
 /// Reads as "RedriveExecution of invoices-0417 failed: not redrivable: …"; [`Error::hint`] says
 /// what to do next.
@@ -56,6 +68,14 @@ impl fmt::Display for ErrorKind {
 }
 
 impl Error {
+    pub(super) fn new(action: &'static str, subject: &str, kind: ErrorKind) -> Self {
+        Self {
+            action,
+            subject: visible(subject),
+            kind,
+        }
+    }
+
     /// What to do next, a sentence without a full stop.
     pub fn hint(&self) -> Option<&'static str> {
         match self.kind {
@@ -72,6 +92,287 @@ impl Error {
             ErrorKind::ReadOnly => Some("start without --read-only to change something"),
             ErrorKind::NotFound(_) => Some("check the name, the Region and the account"),
             ErrorKind::Conflict(_) | ErrorKind::Invalid(_) | ErrorKind::Service(_) => None,
+        }
+    }
+}
+
+/// Puts a failed request in the user's terms.
+pub(super) fn from_sdk<E>(action: &'static str, subject: &str, failure: &SdkError<E>) -> Error
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    let kind = match failure {
+        SdkError::ServiceError(answer) => {
+            let metadata = answer.err().meta();
+            let status = answer.raw().status().as_u16();
+            of_answer(metadata.code(), metadata.message(), status)
+        }
+        SdkError::TimeoutError(_) => ErrorKind::Unreachable("no answer in time".to_owned()),
+        SdkError::DispatchFailure(cause) if cause.is_io() || cause.is_timeout() => {
+            ErrorKind::Unreachable(last_cause(failure))
+        }
+        SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => unsent(failure),
+        SdkError::ResponseError(_) => {
+            ErrorKind::Service(format!("unreadable answer: {}", last_cause(failure)))
+        }
+        _ => ErrorKind::Service(chain(failure)),
+    };
+    Error::new(action, subject, kind)
+}
+
+/// By what the service answered: its code, else the status (answers to HEAD have no body).
+pub(super) fn of_answer(code: Option<&str>, message: Option<&str>, status: u16) -> ErrorKind {
+    let code = code.unwrap_or_default();
+    let text = match message.filter(|message| !message.is_empty()) {
+        Some(message) => visible(message),
+        None if code.is_empty() => format!("HTTP status {status}"),
+        None => visible(code),
+    };
+    if code == "ExecutionNotRedrivable" {
+        ErrorKind::NotRedrivable(text)
+    } else if is_throttling(code) || status == 429 {
+        ErrorKind::Throttled(text)
+    } else if is_sign_in(code) {
+        ErrorKind::SignIn(text)
+    } else if is_denial(code) {
+        ErrorKind::Permission(text)
+    } else if is_absence(code) {
+        ErrorKind::NotFound(text)
+    } else if is_conflict(code) {
+        ErrorKind::Conflict(text)
+    } else {
+        let named = if code.is_empty() || text == code {
+            text
+        } else {
+            format!("{}: {text}", visible(code))
+        };
+        match status {
+            401 | 403 => ErrorKind::Permission(named),
+            404 => ErrorKind::NotFound(named),
+            409 | 412 => ErrorKind::Conflict(named),
+            // More than the account may have: the request is right, only not now.
+            _ if code.ends_with("LimitExceeded") => ErrorKind::Service(named),
+            402 => ErrorKind::Service(named),
+            400..500 => ErrorKind::Invalid(named),
+            _ => ErrorKind::Service(named),
+        }
+    }
+}
+
+/// Whether the service asks us to slow down.
+pub(super) fn is_throttling(code: &str) -> bool {
+    matches!(
+        code,
+        "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "KmsThrottlingException"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "TooManyRequests"
+            | "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "BandwidthLimitExceeded"
+            | "SlowDown"
+    )
+}
+
+fn is_sign_in(code: &str) -> bool {
+    code.starts_with("ExpiredToken")
+        || code.starts_with("UnrecognizedClient")
+        || code.starts_with("MissingAuthenticationToken")
+        || code.starts_with("IncompleteSignature")
+        || matches!(
+            code,
+            "InvalidClientTokenId"
+                | "InvalidAccessKeyId"
+                | "InvalidSignatureException"
+                | "SignatureDoesNotMatch"
+                | "TokenRefreshRequired"
+                | "UnauthorizedException"
+        )
+}
+
+fn is_denial(code: &str) -> bool {
+    code.contains("AccessDenied")
+        || matches!(
+            code,
+            "AllAccessDisabled" | "AccountProblem" | "NotAuthorized" | "UnauthorizedOperation"
+        )
+}
+
+fn is_absence(code: &str) -> bool {
+    code.ends_with("DoesNotExist")
+        || code.starts_with("NoSuch")
+        || code.starts_with("ResourceNotFound")
+        || code == "NotFound"
+}
+
+fn is_conflict(code: &str) -> bool {
+    code.ends_with("AlreadyExists")
+        || matches!(
+            code,
+            "BucketAlreadyOwnedByYou"
+                | "ConditionalRequestConflict"
+                | "ConflictException"
+                | "OperationAborted"
+                | "PreconditionFailed"
+                | "ResourceAlreadyExistsException"
+                | "StateMachineDeleting"
+        )
+}
+
+/// A request that never left: for want of credentials mostly. The SDK has no type for that which
+/// reaches us, only words.
+fn unsent(failure: &(dyn std::error::Error + 'static)) -> ErrorKind {
+    let words = chain(failure);
+    if names_identity(&words) {
+        without_identity(failure)
+    } else if words.contains("failed to construct") {
+        ErrorKind::Invalid(last_cause(failure))
+    } else {
+        ErrorKind::Unreachable(last_cause(failure))
+    }
+}
+
+fn names_identity(words: &str) -> bool {
+    let words = words.to_lowercase();
+    ["credential", "identity", "profile", "token", "sso"]
+        .iter()
+        .any(|word| words.contains(word))
+}
+
+/// No credentials: because the profile is wrong, or because nobody signed in.
+pub(super) fn without_identity(failure: &(dyn std::error::Error + 'static)) -> ErrorKind {
+    let words = chain(failure);
+    let misconfigured = words.contains("was not defined")
+        || words.contains("could not find source profile")
+        || words.contains("could not parse profile");
+    let reason = first_sentence(last_cause(failure));
+    if misconfigured {
+        ErrorKind::Configuration(reason)
+    } else {
+        ErrorKind::SignIn(reason)
+    }
+}
+
+/// Without the list of all places that had no credentials, a line each.
+fn first_sentence(mut reason: String) -> String {
+    if let Some(end) = reason.find(". Attempted") {
+        reason.truncate(end);
+    }
+    reason
+}
+
+/// The innermost reason, which is the one that says something.
+fn last_cause(failure: &(dyn std::error::Error + 'static)) -> String {
+    let last = std::iter::successors(Some(failure), |error| error.source()).last();
+    visible(&last.map(ToString::to_string).unwrap_or_default())
+}
+
+/// All reasons from the outside in.
+fn chain(failure: &(dyn std::error::Error + 'static)) -> String {
+    let reasons: Vec<String> = std::iter::successors(Some(failure), |error| error.source())
+        .map(ToString::to_string)
+        .collect();
+    visible(&reasons.join(": "))
+}
+
+/// One line of bounded length in which control characters and reordering marks are symbols.
+fn visible(text: &str) -> String {
+    let mut shown: String = text.trim().chars().take(LONGEST_TEXT).map(symbol).collect();
+    if text.trim().chars().nth(LONGEST_TEXT).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn symbol(c: char) -> char {
+    match c {
+        // The block of control pictures has the order of the characters it shows.
+        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
+        '\x7f' => '\u{2421}',
+        '\u{80}'..='\u{9f}'
+        | '\u{61c}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}' => '\u{fffd}',
+        c => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(kind: ErrorKind) -> String {
+        kind.to_string()
+    }
+
+    #[test]
+    fn codes_go_before_the_status() {
+        let of = |code, status| of_answer(Some(code), Some("m"), status);
+        let m = || "m".to_owned();
+        assert_eq!(
+            of("ExecutionNotRedrivable", 400),
+            ErrorKind::NotRedrivable(m())
+        );
+        assert_eq!(of("ThrottlingException", 400), ErrorKind::Throttled(m()));
+        assert_eq!(of("SlowDown", 503), ErrorKind::Throttled(m()));
+        assert_eq!(of("ExpiredTokenException", 400), ErrorKind::SignIn(m()));
+        assert_eq!(of("ExpiredToken", 403), ErrorKind::SignIn(m()));
+        assert_eq!(
+            of("UnrecognizedClientException", 400),
+            ErrorKind::SignIn(m())
+        );
+        assert_eq!(of("AccessDeniedException", 400), ErrorKind::Permission(m()));
+        assert_eq!(of("ExecutionDoesNotExist", 400), ErrorKind::NotFound(m()));
+        assert_eq!(of("NoSuchKey", 404), ErrorKind::NotFound(m()));
+        assert_eq!(of("ResourceNotFound", 400), ErrorKind::NotFound(m()));
+        assert_eq!(of("ExecutionAlreadyExists", 400), ErrorKind::Conflict(m()));
+        assert_eq!(of("PreconditionFailed", 412), ErrorKind::Conflict(m()));
+        assert_eq!(
+            text(of("InvalidArn", 400)),
+            "invalid request: InvalidArn: m"
+        );
+        assert_eq!(
+            text(of("ExecutionLimitExceeded", 400)),
+            "ExecutionLimitExceeded: m"
+        );
+        assert_eq!(text(of("InternalFailure", 500)), "InternalFailure: m");
+    }
+
+    #[test]
+    fn an_answer_without_body_goes_by_its_status() {
+        assert_eq!(
+            of_answer(None, None, 403),
+            ErrorKind::Permission("HTTP status 403".to_owned())
+        );
+        assert_eq!(
+            of_answer(None, None, 412),
+            ErrorKind::Conflict("HTTP status 412".to_owned())
+        );
+        assert_eq!(
+            of_answer(Some("NotFound"), None, 404),
+            ErrorKind::NotFound("NotFound".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_text_from_outside_cannot_move_the_cursor() {
+        assert_eq!(visible("a\x1b[2Jb\nc\u{202e}d"), "a␛[2Jb␊c\u{fffd}d");
+        assert_eq!(visible(&"é".repeat(3_000)).chars().count(), 2_001);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_invisible_is_left(text in any::<String>()) {
+            let shown = visible(&text);
+            prop_assert!(!shown.chars().any(char::is_control), "{:?}", shown);
+            prop_assert!(shown.chars().count() <= LONGEST_TEXT + 1);
         }
     }
 }

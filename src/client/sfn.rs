@@ -1,0 +1,350 @@
+//! Step Functions, call by call.
+
+use aws_sdk_sfn::operation::list_executions::builders::ListExecutionsFluentBuilder;
+use aws_sdk_sfn::types as sdk;
+
+use crate::client::Client;
+use crate::client::error::{Error, ErrorKind};
+use crate::client::limits::Action;
+use crate::model::{
+    Execution, ExecutionArn, ExecutionDetail, HistoryEvent, Limits, MapRun, MapRunArn, Page,
+    StateMachine, StateMachineArn, StateMachineDetail, Status, Timestamp,
+};
+
+mod answers;
+
+use answers::{execution, history_event, listed_execution, map_run, state_machine, timestamp};
+
+/// Most rows that a listing gives at once.
+const LARGEST_PAGE: u16 = 1_000;
+/// Events a page. Each may carry 256 KiB of input or output.
+const EVENTS: i32 = 200;
+
+impl Client {
+    /// All state machines of the account in this Region.
+    pub async fn state_machines(&self) -> Result<Vec<StateMachine>, Error> {
+        let mut machines = Vec::new();
+        let mut token = None;
+        loop {
+            let request = self
+                .shared
+                .sfn
+                .list_state_machines()
+                .max_results(LARGEST_PAGE.into())
+                .set_next_token(token);
+            let page = self
+                .ask(
+                    Action::ListStateMachines,
+                    &self.shared.connection.label,
+                    request.send(),
+                )
+                .await?;
+            machines.extend(page.state_machines.into_iter().map(state_machine));
+            token = given(page.next_token);
+            if token.is_none() {
+                return Ok(machines);
+            }
+        }
+    }
+
+    pub async fn state_machine(&self, arn: &StateMachineArn) -> Result<StateMachineDetail, Error> {
+        let request = self
+            .shared
+            .sfn
+            .describe_state_machine()
+            .state_machine_arn(arn.as_str());
+        let it = self
+            .ask(Action::DescribeStateMachine, arn.as_str(), request.send())
+            .await?;
+        Ok(StateMachineDetail {
+            arn: StateMachineArn(it.state_machine_arn),
+            name: it.name,
+            definition: it.definition,
+            role: it.role_arn,
+            revision: it.revision_id,
+        })
+    }
+
+    /// The definition that this execution really uses.
+    pub async fn state_machine_for_execution(
+        &self,
+        arn: &ExecutionArn,
+    ) -> Result<StateMachineDetail, Error> {
+        let request = self
+            .shared
+            .sfn
+            .describe_state_machine_for_execution()
+            .execution_arn(arn.as_str());
+        let it = self
+            .ask(
+                Action::DescribeStateMachineForExecution,
+                arn.as_str(),
+                request.send(),
+            )
+            .await?;
+        Ok(StateMachineDetail {
+            arn: StateMachineArn(it.state_machine_arn),
+            name: it.name,
+            definition: it.definition,
+            role: it.role_arn,
+            revision: it.revision_id,
+        })
+    }
+
+    pub async fn create_state_machine(
+        &self,
+        name: &str,
+        definition: &str,
+        role: &str,
+    ) -> Result<StateMachineArn, Error> {
+        self.may_change("CreateStateMachine", name)?;
+        let request = self
+            .shared
+            .sfn
+            .create_state_machine()
+            .name(name)
+            .definition(definition)
+            .role_arn(role);
+        let created = self
+            .ask(Action::CreateStateMachine, name, request.send())
+            .await?;
+        Ok(StateMachineArn(created.state_machine_arn))
+    }
+
+    pub async fn update_state_machine(
+        &self,
+        arn: &StateMachineArn,
+        definition: &str,
+    ) -> Result<(), Error> {
+        self.may_change("UpdateStateMachine", arn.as_str())?;
+        let request = self
+            .shared
+            .sfn
+            .update_state_machine()
+            .state_machine_arn(arn.as_str())
+            .definition(definition);
+        self.ask(Action::UpdateStateMachine, arn.as_str(), request.send())
+            .await?;
+        Ok(())
+    }
+
+    /// Newest first, at most 1,000 a page. A page may be short or empty and still have a next one.
+    pub async fn executions(
+        &self,
+        machine: &StateMachineArn,
+        status: Option<Status>,
+        limit: u16,
+        token: Option<String>,
+    ) -> Result<Page<Execution>, Error> {
+        let request = self
+            .shared
+            .sfn
+            .list_executions()
+            .state_machine_arn(machine.as_str());
+        self.list(machine.as_str(), request, status, limit, token)
+            .await
+    }
+
+    /// Children of a Map Run; those not started yet have no execution and are not listed.
+    pub async fn children(
+        &self,
+        map_run: &MapRunArn,
+        status: Option<Status>,
+        limit: u16,
+        token: Option<String>,
+    ) -> Result<Page<Execution>, Error> {
+        let request = self
+            .shared
+            .sfn
+            .list_executions()
+            .map_run_arn(map_run.as_str());
+        self.list(map_run.as_str(), request, status, limit, token)
+            .await
+    }
+
+    async fn list(
+        &self,
+        subject: &str,
+        request: ListExecutionsFluentBuilder,
+        status: Option<Status>,
+        limit: u16,
+        token: Option<String>,
+    ) -> Result<Page<Execution>, Error> {
+        if status == Some(Status::Unknown) {
+            let kind = ErrorKind::Invalid("UNKNOWN is not a status to list by".to_owned());
+            return Err(Error::new(Action::ListExecutions.name(), subject, kind));
+        }
+        let request = request
+            .max_results(limit.clamp(1, LARGEST_PAGE).into())
+            .set_status_filter(status.map(|status| sdk::ExecutionStatus::from(status.as_str())))
+            .set_next_token(token);
+        let page = self
+            .ask(Action::ListExecutions, subject, request.send())
+            .await?;
+        Ok(Page {
+            items: page.executions.into_iter().map(listed_execution).collect(),
+            next: given(page.next_token),
+        })
+    }
+
+    pub async fn execution(&self, arn: &ExecutionArn) -> Result<ExecutionDetail, Error> {
+        let request = self
+            .shared
+            .sfn
+            .describe_execution()
+            .execution_arn(arn.as_str());
+        let described = self
+            .ask(Action::DescribeExecution, arn.as_str(), request.send())
+            .await?;
+        Ok(execution(described))
+    }
+
+    /// Events of a STANDARD execution, 200 a page.
+    pub async fn history(
+        &self,
+        arn: &ExecutionArn,
+        newest_first: bool,
+        token: Option<String>,
+    ) -> Result<Page<HistoryEvent>, Error> {
+        let request = self
+            .shared
+            .sfn
+            .get_execution_history()
+            .execution_arn(arn.as_str())
+            .reverse_order(newest_first)
+            .max_results(EVENTS)
+            .set_next_token(token);
+        let page = self
+            .ask(Action::GetExecutionHistory, arn.as_str(), request.send())
+            .await?;
+        Ok(Page {
+            items: page.events.into_iter().map(history_event).collect(),
+            next: given(page.next_token),
+        })
+    }
+
+    /// All Map Runs of an execution, newest first.
+    pub async fn map_runs(&self, execution: &ExecutionArn) -> Result<Vec<MapRunArn>, Error> {
+        let mut listed = Vec::new();
+        let mut token = None;
+        loop {
+            let request = self
+                .shared
+                .sfn
+                .list_map_runs()
+                .execution_arn(execution.as_str())
+                .max_results(LARGEST_PAGE.into())
+                .set_next_token(token);
+            let page = self
+                .ask(Action::ListMapRuns, execution.as_str(), request.send())
+                .await?;
+            listed.extend(
+                page.map_runs
+                    .into_iter()
+                    .map(|run| (timestamp(run.start_date), MapRunArn(run.map_run_arn))),
+            );
+            token = given(page.next_token);
+            if token.is_none() {
+                break;
+            }
+        }
+        // The reference says nothing about the order.
+        listed.sort_by(|(earlier, _), (later, _)| later.cmp(earlier));
+        Ok(listed.into_iter().map(|(_, arn)| arn).collect())
+    }
+
+    pub async fn map_run(&self, arn: &MapRunArn) -> Result<MapRun, Error> {
+        let request = self.shared.sfn.describe_map_run().map_run_arn(arn.as_str());
+        let described = self
+            .ask(Action::DescribeMapRun, arn.as_str(), request.send())
+            .await?;
+        Ok(map_run(described))
+    }
+
+    /// Idempotent by name and input while the execution runs.
+    pub async fn start_execution(
+        &self,
+        machine: &StateMachineArn,
+        name: &str,
+        input: &str,
+    ) -> Result<ExecutionArn, Error> {
+        self.may_change("StartExecution", name)?;
+        let request = self
+            .shared
+            .sfn
+            .start_execution()
+            .state_machine_arn(machine.as_str())
+            .name(name)
+            .input(input);
+        let started = self
+            .ask(Action::StartExecution, name, request.send())
+            .await?;
+        Ok(ExecutionArn(started.execution_arn))
+    }
+
+    pub async fn stop_execution(
+        &self,
+        arn: &ExecutionArn,
+        error: Option<&str>,
+        cause: Option<&str>,
+    ) -> Result<(), Error> {
+        self.may_change("StopExecution", arn.as_str())?;
+        let request = self
+            .shared
+            .sfn
+            .stop_execution()
+            .execution_arn(arn.as_str())
+            .set_error(error.map(str::to_owned))
+            .set_cause(cause.map(str::to_owned));
+        self.ask(Action::StopExecution, arn.as_str(), request.send())
+            .await?;
+        Ok(())
+    }
+
+    /// `token` makes network retries safe; a fresh one for each key press, else the service takes
+    /// a second redrive within 15 minutes for the first and does nothing.
+    pub async fn redrive_execution(
+        &self,
+        arn: &ExecutionArn,
+        token: &str,
+    ) -> Result<Timestamp, Error> {
+        self.may_change("RedriveExecution", arn.as_str())?;
+        let request = self
+            .shared
+            .sfn
+            .redrive_execution()
+            .execution_arn(arn.as_str())
+            .client_token(token);
+        let redriven = self
+            .ask(Action::RedriveExecution, arn.as_str(), request.send())
+            .await?;
+        Ok(timestamp(redriven.redrive_date))
+    }
+
+    /// Changes a Map Run that is running.
+    pub async fn update_map_run(&self, arn: &MapRunArn, limits: Limits) -> Result<(), Error> {
+        const ACTION: Action = Action::UpdateMapRun;
+        self.may_change(ACTION.name(), arn.as_str())?;
+        let out_of_range = |_| {
+            let kind = ErrorKind::Invalid("a limit is larger than the service counts".to_owned());
+            Error::new(ACTION.name(), arn.as_str(), kind)
+        };
+        let concurrency = limits.max_concurrency.map(i32::try_from).transpose();
+        let tolerated = limits.tolerated_count.map(i64::try_from).transpose();
+        let request = self
+            .shared
+            .sfn
+            .update_map_run()
+            .map_run_arn(arn.as_str())
+            .set_max_concurrency(concurrency.map_err(out_of_range)?)
+            .set_tolerated_failure_percentage(limits.tolerated_percentage.map(|it| it as f32))
+            .set_tolerated_failure_count(tolerated.map_err(out_of_range)?);
+        self.ask(ACTION, arn.as_str(), request.send()).await?;
+        Ok(())
+    }
+}
+
+/// A token that leads somewhere.
+fn given(token: Option<String>) -> Option<String> {
+    token.filter(|token| !token.is_empty())
+}

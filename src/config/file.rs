@@ -1,0 +1,114 @@
+//! The settings file: TOML, one key a line.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use toml::Spanned;
+
+use super::settings::SETTINGS;
+use super::{Error, Loaded, Origin};
+
+/// A larger file is some other file, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+pub(super) fn read(path: &Path) -> Result<String, Error> {
+    let failed = |problem: String| Error::File {
+        path: path.to_owned(),
+        problem,
+    };
+    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let mut text = String::new();
+    file.take(LARGEST + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| failed(error.to_string()))?;
+    if LARGEST < text.len() as u64 {
+        return Err(failed("a settings file has at most 1 MiB".to_owned()));
+    }
+    Ok(text)
+}
+
+/// Puts every setting of the file in.
+pub(super) fn apply(loaded: &mut Loaded, path: &Path, text: &str) -> Result<(), Error> {
+    let at = |offset: usize, problem: String| Error::Line {
+        path: path.to_owned(),
+        line: line_of(text, offset),
+        problem,
+    };
+    let entries: BTreeMap<Spanned<String>, Spanned<toml::Value>> =
+        toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            at(start, error.message().replace('\n', ", "))
+        })?;
+    for (key, value) in entries {
+        let start = key.span().start;
+        let Some(setting) = SETTINGS.iter().find(|it| it.key == key.as_ref().as_str()) else {
+            return Err(at(start, unknown(key.as_ref())));
+        };
+        setting
+            .set(&mut loaded.config, value.as_ref())
+            .map_err(|problem| at(start, problem))?;
+        let line = line_of(text, start);
+        loaded.origins.insert(setting.key, Origin::File { line });
+    }
+    Ok(())
+}
+
+/// From 1.
+fn line_of(text: &str, offset: usize) -> usize {
+    let before = text.as_bytes().iter().take(offset);
+    1 + before.filter(|byte| **byte == b'\n').count()
+}
+
+/// A key that nobody knows, with what may have been meant.
+fn unknown(key: &str) -> String {
+    let nearest = SETTINGS
+        .iter()
+        .map(|setting| (distance(key, setting.key), setting.key))
+        .min();
+    match nearest {
+        Some((typos, known)) if typos <= 1 + known.len() / 3 => {
+            format!("there is no setting {key:?}; did you mean {known}?")
+        }
+        _ => {
+            let keys: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).collect();
+            format!("there is no setting {key:?}; there are {}", keys.join(", "))
+        }
+    }
+}
+
+/// How many letters must be put in, taken out or changed to make one word of the other. Long words
+/// are cut: they are far from every key.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_letters() {
+        assert_eq!(distance("read-only", "read_only"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn the_line_of_an_offset() {
+        assert_eq!(line_of("a\nb\nc", 0), 1);
+        assert_eq!(line_of("a\nb\nc", 4), 3);
+        assert_eq!(line_of("a", 99), 1);
+    }
+}
