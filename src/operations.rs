@@ -4,6 +4,7 @@
 pub mod failures;
 pub mod outputs;
 pub mod redrive;
+mod results;
 pub mod runs;
 pub mod start;
 
@@ -33,6 +34,20 @@ impl Error {
             _ => None,
         }
     }
+
+    fn file(path: &std::path::Path, problem: impl ToString) -> Self {
+        Self::File {
+            path: path.display().to_string(),
+            problem: problem.to_string(),
+        }
+    }
+
+    fn malformed(subject: impl ToString, problem: impl ToString) -> Self {
+        Self::Malformed {
+            subject: subject.to_string(),
+            problem: problem.to_string(),
+        }
+    }
 }
 
 /// One line of a plan's checks. Only [`Verdict::Bad`] blocks.
@@ -40,6 +55,27 @@ impl Error {
 pub struct Check {
     pub verdict: Verdict,
     pub text: String,
+}
+
+impl Check {
+    fn good(text: impl Into<String>) -> Self {
+        Self::new(Verdict::Good, text)
+    }
+
+    fn notice(text: impl Into<String>) -> Self {
+        Self::new(Verdict::Notice, text)
+    }
+
+    fn bad(text: impl Into<String>) -> Self {
+        Self::new(Verdict::Bad, text)
+    }
+
+    fn new(verdict: Verdict, text: impl Into<String>) -> Self {
+        Self {
+            verdict,
+            text: text.into(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -55,4 +91,39 @@ pub enum Verdict {
 pub struct Progress {
     pub done: u64,
     pub total: u64,
+}
+
+/// # Errors
+/// `Refused` with every check that blocks.
+fn refuse_bad(checks: &[Check]) -> Result<(), Error> {
+    let bad: Vec<&str> = checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Bad)
+        .map(|check| check.text.as_str())
+        .collect();
+    match bad.as_slice() {
+        [] => Ok(()),
+        texts => Err(Error::Refused(texts.join("; "))),
+    }
+}
+
+/// `text` as one word of a POSIX shell.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_gets_one_word_whatever_is_in_it() {
+        assert_eq!(shell_word("a/b-1.txt"), "a/b-1.txt");
+        assert_eq!(shell_word("it's; rm"), r"'it'\''s; rm'");
+        assert_eq!(shell_word(""), "''");
+    }
 }

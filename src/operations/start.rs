@@ -1,18 +1,46 @@
 //! Start an execution from a local file or an S3 object.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncReadExt as _;
 
-use crate::client::Client;
-use crate::model::{ExecutionArn, ObjectAddress, StateMachineArn};
-use crate::operations::{Check, Error, Progress};
+use crate::client::{Client, ErrorKind};
+use crate::model::{ExecutionArn, ExecutionDetail, ObjectAddress, StateMachineArn, Status};
+use crate::operations::runs::{self, is_absent, is_name};
+use crate::operations::{Check, Error, Progress, refuse_bad, shell_word};
+
+mod file;
+pub use file::LINE_LIMIT;
+
+/// Bytes of an execution's input that the service takes.
+const INPUT_LIMIT: usize = 262_144;
+/// Characters of a name that come from the file's name; `-` and 8 digits follow.
+const STEM: usize = 71;
+/// Bytes read and sent at once while uploading.
+const CHUNK: usize = 1 << 20;
+/// User metadata of an uploaded object: SHA-256 of its bytes, hexadecimal.
+const SHA256: &str = "sha256";
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Source {
     File(PathBuf),
     Object(ObjectAddress),
+}
+
+impl Source {
+    fn file_name(&self) -> String {
+        match self {
+            Self::File(path) => path
+                .file_name()
+                .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            Self::Object(address) => address.file_name().to_owned(),
+        }
+    }
 }
 
 /// What the user asked for.
@@ -37,6 +65,8 @@ pub struct Plan {
     pub upload: Option<ObjectAddress>,
     /// Bytes.
     pub size: u64,
+    /// Of a local file's bytes, hexadecimal: what is uploaded must still have it.
+    pub sha256: Option<String>,
     /// Lines of a local file; unknown for S3.
     pub lines: Option<u64>,
     pub input: Value,
@@ -46,20 +76,415 @@ pub struct Plan {
 impl Plan {
     /// The same as a command.
     pub fn command(&self) -> String {
-        todo!()
+        let source = match &self.source {
+            Source::File(path) => path.display().to_string(),
+            Source::Object(address) => address.to_string(),
+        };
+        let mut command = format!(
+            "fanout start {} --machine {} --name {}",
+            shell_word(&source),
+            shell_word(self.machine.name()),
+            shell_word(&self.name)
+        );
+        let mut given = self.input.as_object().cloned().unwrap_or_default();
+        given.shift_remove("source");
+        if !given.is_empty() {
+            command += " --input ";
+            command += &shell_word(&Value::Object(given).to_string());
+        }
+        command + " --yes"
     }
 }
 
 /// Reads the file once (hash, lines, problems by line number), touches nothing remote but reads.
+///
+/// # Errors
+/// `File` when it cannot be read as a file at all, `Refused` when the input is no JSON object or
+/// names a source itself. What is wrong inside the file is a check of the plan.
 pub async fn plan(client: &Client, request: Request) -> Result<Plan, Error> {
-    todo!()
+    let given = given_input(&request.input)?;
+    let mut plan = match &request.source {
+        Source::File(path) => plan_file(client, path, &request).await?,
+        Source::Object(address) => plan_object(client, address, &request).await?,
+    };
+    if let Value::Object(input) = &mut plan.input {
+        input.extend(given);
+    }
+    let input_size = plan.input.to_string().len();
+    if INPUT_LIMIT < input_size {
+        plan.checks.push(Check::bad(format!(
+            "the input has {input_size} bytes: Step Functions takes {INPUT_LIMIT}"
+        )));
+    }
+    let name_check = check_name(client, &plan).await?;
+    plan.checks.push(name_check);
+    Ok(plan)
+}
+
+fn given_input(input: &Value) -> Result<Map<String, Value>, Error> {
+    match input {
+        Value::Null => Ok(Map::new()),
+        Value::Object(given) if given.contains_key("source") => Err(Error::Refused(
+            "the input has a `source` of its own: fanout sets it from the file, leave it out"
+                .to_owned(),
+        )),
+        Value::Object(given) => Ok(given.clone()),
+        _ => Err(Error::Refused(
+            "the input must be a JSON object, such as '{\"tolerate\": 5}'".to_owned(),
+        )),
+    }
+}
+
+async fn plan_file(client: &Client, path: &Path, request: &Request) -> Result<Plan, Error> {
+    let inspection = {
+        let path = path.to_owned();
+        tokio::task::spawn_blocking(move || file::inspect(&path))
+            .await
+            .map_err(|error| Error::file(&request_path(request), error))??
+    };
+    let file_name = request.source.file_name();
+    let address = ObjectAddress::new(
+        &request.bucket,
+        format!("inputs/{}/{}", &inspection.sha256[..8], key_part(&file_name)),
+    );
+    let mut checks = inspection.checks();
+    if request.bucket.is_empty() {
+        checks.push(Check::bad("no bucket to upload to: set `bucket` in the configuration"));
+    } else if is_uploaded(client, &address, inspection.size, &inspection.sha256).await? {
+        checks.push(Check::good("the same file is uploaded already"));
+    }
+    Ok(Plan {
+        machine: request.machine.clone(),
+        name: name(request, &inspection.sha256),
+        source: request.source.clone(),
+        input: with_source(&address),
+        upload: Some(address),
+        size: inspection.size,
+        sha256: Some(inspection.sha256),
+        lines: Some(inspection.lines),
+        checks,
+    })
+}
+
+fn request_path(request: &Request) -> PathBuf {
+    match &request.source {
+        Source::File(path) => path.clone(),
+        Source::Object(address) => PathBuf::from(address.to_string()),
+    }
+}
+
+async fn plan_object(
+    client: &Client,
+    address: &ObjectAddress,
+    request: &Request,
+) -> Result<Plan, Error> {
+    let found = client.head(address).await?;
+    let (size, version, check) = match &found {
+        None => (0, String::new(), Check::bad(format!("{address} does not exist"))),
+        Some((object, _)) if object.size == 0 => {
+            (0, object.etag.clone(), Check::bad(format!("{address} is empty")))
+        }
+        Some((object, _)) => {
+            let text = format!("{address} is there, {} bytes", object.size);
+            (object.size, object.etag.clone(), Check::good(text))
+        }
+    };
+    Ok(Plan {
+        machine: request.machine.clone(),
+        name: name(request, &format!("{address} {version}")),
+        source: request.source.clone(),
+        upload: None,
+        size,
+        sha256: None,
+        lines: None,
+        input: with_source(address),
+        checks: vec![check],
+    })
+}
+
+fn with_source(address: &ObjectAddress) -> Value {
+    serde_json::json!({"source": {"bucket": address.bucket, "key": address.key}})
+}
+
+/// A file's name as the end of a key: XML, which listings are sent in, has no control characters.
+fn key_part(file_name: &str) -> String {
+    file_name.replace(|c: char| c.is_control() || c == '/', "_")
+}
+
+async fn is_uploaded(
+    client: &Client,
+    address: &ObjectAddress,
+    size: u64,
+    sha256: &str,
+) -> Result<bool, Error> {
+    let found = client.head(address).await?;
+    Ok(found.is_some_and(|(object, metadata)| {
+        object.size == size && metadata.get(SHA256).is_some_and(|known| known == sha256)
+    }))
+}
+
+/// The given name, or one that is the same whenever file, machine and input are: a second press
+/// then meets the first one's execution.
+fn name(request: &Request, content: &str) -> String {
+    if let Some(name) = &request.name {
+        return name.clone();
+    }
+    let mut hash = Sha256::new();
+    for part in [
+        request.machine.as_str(),
+        content,
+        &canonical(&request.input).to_string(),
+    ] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digits = file::hex(&hash.finalize());
+    format!("{}-{}", stem(&request.source.file_name()), &digits[..8])
+}
+
+/// The same JSON with the members of all objects in order.
+fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let sorted: BTreeMap<&String, Value> = members
+                .iter()
+                .map(|(name, value)| (name, canonical(value)))
+                .collect();
+            sorted.into_iter().map(|(name, value)| (name.clone(), value)).collect()
+        }
+        Value::Array(items) => items.iter().map(canonical).collect(),
+        scalar => scalar.clone(),
+    }
+}
+
+/// The beginning of a file's name, of characters that a name may have.
+fn stem(file_name: &str) -> String {
+    let unpacked = file_name.strip_suffix(".gz").unwrap_or(file_name);
+    let stem = match unpacked.rsplit_once('.') {
+        Some((stem, _)) if !stem.is_empty() => stem,
+        _ => unpacked,
+    };
+    let mut clean = String::new();
+    for c in stem.chars() {
+        match c {
+            c if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') => clean.push(c),
+            _ if clean.ends_with('-') => {}
+            _ => clean.push('-'),
+        }
+    }
+    clean.truncate(STEM); // ASCII by now
+    match clean.trim_matches('-') {
+        "" => "run".to_owned(),
+        clean => clean.to_owned(),
+    }
+}
+
+async fn check_name(client: &Client, plan: &Plan) -> Result<Check, Error> {
+    if !is_name(&plan.name) {
+        return Ok(Check::bad(format!(
+            "{:?} cannot name an execution: 1 to 80 of A-Z a-z 0-9 - _ .",
+            plan.name
+        )));
+    }
+    let arn = runs::named(&plan.machine, &plan.name);
+    match client.execution(&arn).await {
+        Ok(detail) => Ok(judge_name(plan, &detail)),
+        Err(error) if is_absent(&error.kind) => Ok(Check::good("the name is unused")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What it means that an execution has the name already.
+fn judge_name(plan: &Plan, there: &ExecutionDetail) -> Check {
+    let name = &plan.name;
+    let input: Option<Value> = there
+        .input
+        .as_deref()
+        .and_then(|input| serde_json::from_str(input).ok());
+    let same = input.is_some_and(|input| canonical(&input) == canonical(&plan.input));
+    match there.execution.status {
+        Status::Running if same => Check::notice(format!(
+            "{name} is running with this very input: starting it again changes nothing"
+        )),
+        status if same => Check::bad(format!(
+            "{name} has done this file with this input already and is {}: see `fanout outputs ls \
+             {name}`, or give another --name to do it again",
+            status.as_str()
+        )),
+        status => Check::bad(format!(
+            "{name} is taken by an execution with another input, which is {}: give another --name",
+            status.as_str()
+        )),
+    }
 }
 
 /// Uploads where needed and starts. Doing it twice starts one execution.
+///
+/// # Errors
+/// `Refused` when a check of the plan is bad or the name was taken meanwhile; `File` when the file
+/// is no longer the one that was planned.
 pub async fn run(
     client: &Client,
     plan: &Plan,
     progress: impl Fn(Progress) + Send,
 ) -> Result<ExecutionArn, Error> {
-    todo!()
+    refuse_bad(&plan.checks)?;
+    if let (Source::File(path), Some(address), Some(sha256)) =
+        (&plan.source, &plan.upload, &plan.sha256)
+    {
+        match is_uploaded(client, address, plan.size, sha256).await? {
+            true => progress(Progress {
+                done: plan.size,
+                total: plan.size,
+            }),
+            false => upload(client, path, address, (plan.size, sha256), progress).await?,
+        }
+    }
+    let input = plan.input.to_string();
+    match client.start_execution(&plan.machine, &plan.name, &input).await {
+        Ok(arn) => Ok(arn),
+        Err(error) if matches!(error.kind, ErrorKind::Conflict(_)) => {
+            let arn = runs::named(&plan.machine, &plan.name);
+            let there = client.execution(&arn).await?;
+            Err(Error::Refused(judge_name(plan, &there).text))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn upload(
+    client: &Client,
+    path: &Path,
+    address: &ObjectAddress,
+    (size, sha256): (u64, &str),
+    progress: impl Fn(Progress) + Send,
+) -> Result<(), Error> {
+    let mut file = tokio::fs::File::open(path)
+        .await
+        .map_err(|error| Error::file(path, error))?;
+    let metadata = BTreeMap::from([(SHA256.to_owned(), sha256.to_owned())]);
+    let mut writer = client.write(address, metadata).await?;
+    let mut hash = Sha256::new();
+    let mut done = 0;
+    let mut buffer = vec![0; CHUNK];
+    // One byte more than planned is enough to know that the file has changed.
+    while done <= size {
+        let read = match file.read(&mut buffer).await {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) => {
+                writer.abort().await;
+                return Err(Error::file(path, error));
+            }
+        };
+        hash.update(&buffer[..read]);
+        writer.write(&buffer[..read]).await?;
+        done += read as u64;
+        progress(Progress { done, total: size });
+    }
+    if done != size || file::hex(&hash.finalize()) != sha256 {
+        writer.abort().await;
+        return Err(Error::file(
+            path,
+            "changed while it was uploaded, nothing was started: start it again",
+        ));
+    }
+    writer.finish().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::Verdict;
+    use super::super::runs::tests as samples;
+    use super::*;
+
+    fn request(file: &str, input: Value) -> Request {
+        Request {
+            source: Source::File(PathBuf::from(file)),
+            machine: StateMachineArn::new("arn:aws:states:us-east-1:0:stateMachine:fanout"),
+            bucket: "fanout".to_owned(),
+            name: None,
+            input,
+        }
+    }
+
+    fn plan(input: Value) -> Plan {
+        let request = request("/tmp/places.txt", Value::Null);
+        Plan {
+            name: name(&request, "content"),
+            machine: request.machine,
+            source: request.source,
+            upload: None,
+            size: 1,
+            sha256: None,
+            lines: Some(1),
+            input,
+            checks: vec![],
+        }
+    }
+
+    #[test]
+    fn a_name_depends_on_file_content_and_input_but_not_on_the_order_of_members() {
+        let of = |file: &str, content: &str, input: Value| name(&request(file, input), content);
+        let first = of("/a/places.txt", "c", json!({"a": 1, "b": {"c": 2, "d": 3}}));
+        assert!(first.starts_with("places-") && first.len() == "places-".len() + 8);
+        assert_eq!(first, of("/b/places.txt", "c", json!({"b": {"d": 3, "c": 2}, "a": 1})));
+        assert_ne!(first, of("/a/places.txt", "d", json!({"a": 1, "b": {"c": 2, "d": 3}})));
+        assert_ne!(first, of("/a/places.txt", "c", json!({"a": 1})));
+    }
+
+    #[test]
+    fn stems_are_what_a_person_calls_the_file() {
+        for (file, expected) in [
+            ("2026-11-23.jsonl", "2026-11-23"),
+            ("a b (1).txt.gz", "a-b-1"),
+            (".hidden", ".hidden"),
+            ("日本.txt", "run"),
+            ("", "run"),
+        ] {
+            assert_eq!(stem(file), expected, "{file}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_derived_name_is_always_legal(file in any::<String>(), content in any::<String>()) {
+            let name = name(&request(&format!("/tmp/{file}"), Value::Null), &content);
+            prop_assert!(is_name(&name), "{}", name);
+        }
+    }
+
+    #[test]
+    fn the_input_is_an_object_without_a_source() {
+        assert!(given_input(&Value::Null).is_ok_and(|given| given.is_empty()));
+        assert!(given_input(&json!({"tolerate": 5})).is_ok());
+        assert!(given_input(&json!({"source": {}})).is_err());
+        assert!(given_input(&json!([1])).is_err());
+    }
+
+    #[test]
+    fn a_taken_name_blocks_unless_it_is_the_same_run_under_way() {
+        let verdict = |status, input: Value| {
+            let mut there = samples::run(status, vec![]).detail;
+            there.input = Some(input.to_string());
+            judge_name(&plan(json!({"source": 1, "a": 2})), &there)
+        };
+        let same = json!({"a": 2, "source": 1});
+        assert_eq!(verdict(Status::Running, same.clone()).verdict, Verdict::Notice);
+        let done = verdict(Status::Succeeded, same);
+        assert_eq!(done.verdict, Verdict::Bad);
+        assert!(done.text.contains("SUCCEEDED") && done.text.contains("--name"), "{}", done.text);
+        assert_eq!(verdict(Status::Running, json!({})).verdict, Verdict::Bad);
+    }
+
+    #[test]
+    fn the_command_can_be_pasted() {
+        let command = plan(json!({"source": {}, "output": {"line": "it's"}})).command();
+        assert!(command.starts_with("fanout start /tmp/places.txt --machine fanout --name places-"));
+        assert!(command.ends_with(r#"--input '{"output":{"line":"it'\''s"}}' --yes"#), "{command}");
+    }
 }

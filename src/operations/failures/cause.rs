@@ -1,0 +1,157 @@
+//! What a cause says, and what it says apart from the values in it.
+
+use serde_json::Value;
+
+/// Characters of a message that tell groups apart. Stack traces differ far behind.
+const COMPARED: usize = 300;
+
+/// The readable part of a cause: `errorMessage` of Lambda's JSON, else the text itself.
+pub fn message(cause: &str) -> String {
+    let trimmed = cause.trim();
+    let parsed = match trimmed.starts_with('{') {
+        true => serde_json::from_str::<Value>(trimmed).ok(),
+        false => None,
+    };
+    let known = ["errorMessage", "message", "Message"];
+    let said = parsed.as_ref().and_then(|value| {
+        known.iter().find_map(|name| value.get(name).and_then(Value::as_str))
+    });
+    said.unwrap_or(trimmed).to_owned()
+}
+
+/// `message` with what differs from item to item masked: `<v>` quoted text, `<url>`, `<ip>`,
+/// `<id>`, `<path>`, `<n>`. An HTTP status stays: it is what tells failures apart.
+pub fn mask(message: &str) -> String {
+    let text: String = message.chars().take(COMPARED).collect();
+    let mut masked = String::with_capacity(text.len());
+    let mut previous_word = String::new();
+    let mut rest = text.as_str();
+    while let Some(first) = rest.chars().next() {
+        let after_word = masked.chars().next_back().is_some_and(char::is_alphanumeric);
+        if let Some(after) = quoted(rest).filter(|_| !after_word) {
+            masked.push_str("<v>");
+            rest = after;
+        } else if is_separator(first) {
+            masked.push(first);
+            rest = &rest[first.len_utf8()..];
+        } else {
+            let (word, after) = rest.split_at(rest.find(is_separator).unwrap_or(rest.len()));
+            masked.push_str(&mask_word(word, &previous_word));
+            word.to_ascii_lowercase().clone_into(&mut previous_word);
+            rest = after;
+        }
+    }
+    masked
+}
+
+fn is_separator(c: char) -> bool {
+    c.is_whitespace() || "\"'`,;()[]{}<>=|".contains(c)
+}
+
+/// What follows a quotation that begins here; `None` for an apostrophe or a quote left open.
+fn quoted(text: &str) -> Option<&str> {
+    let quote = text.chars().next().filter(|c| "\"'`".contains(*c))?;
+    let (_, after) = text[1..].split_once(quote)?;
+    let closes = !after.starts_with(char::is_alphanumeric);
+    closes.then_some(after)
+}
+
+fn mask_word(word: &str, previous: &str) -> String {
+    let core = word.trim_end_matches(['.', ':', '!', '?']);
+    let tail = &word[core.len()..];
+    let masked = match core {
+        _ if core.contains("://") => "<url>".to_owned(),
+        _ if is_id(core) => "<id>".to_owned(),
+        _ if is_ip(core) => "<ip>".to_owned(),
+        _ if is_path(core) => "<path>".to_owned(),
+        _ if is_http_status(core, previous) => core.to_owned(),
+        _ => mask_numbers(core),
+    };
+    masked + tail
+}
+
+/// A UUID, or eight and more hexadecimal digits of which some are letters and some are not.
+fn is_id(word: &str) -> bool {
+    let digits: Vec<u8> = word.bytes().filter(|byte| *byte != b'-').collect();
+    let hex = 8 <= digits.len() && digits.iter().all(u8::is_ascii_hexdigit);
+    hex && digits.iter().any(u8::is_ascii_digit) && digits.iter().any(u8::is_ascii_alphabetic)
+}
+
+/// An IPv4 or IPv6 address, with or without a port.
+fn is_ip(word: &str) -> bool {
+    let bare = word.parse::<std::net::IpAddr>().is_ok();
+    bare || word.parse::<std::net::SocketAddr>().is_ok()
+}
+
+fn is_path(word: &str) -> bool {
+    let absolute = word.starts_with('/') && 1 < word.len();
+    absolute || word.starts_with("./") || word.starts_with("~/")
+}
+
+fn is_http_status(word: &str, previous: &str) -> bool {
+    let announced = matches!(previous, "status" | "http" | "http/1.1" | "http/2" | "code");
+    announced && word.len() == 3 && word.parse().is_ok_and(|code| (100..600).contains(&code))
+}
+
+/// Runs of digits, decimals included, as `<n>`.
+fn mask_numbers(word: &str) -> String {
+    let mut masked = String::new();
+    let mut in_number = false;
+    let mut chars = word.chars().peekable();
+    while let Some(c) = chars.next() {
+        let next_is_digit = chars.peek().is_some_and(char::is_ascii_digit);
+        let goes_on = c.is_ascii_digit() || (in_number && c == '.' && next_is_digit);
+        if !goes_on {
+            masked.push(c);
+        } else if !in_number {
+            masked.push_str("<n>");
+        }
+        in_number = goes_on;
+    }
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn values_are_masked_and_words_are_not() {
+        for (message, masked) in [
+            ("answered 503 after 12.5s", "answered <n> after <n>s"),
+            ("status 503 from http://a:1/l?q=Oz: busy", "status 503 from <url>: busy"),
+            ("didn't find 'Sao Tomé', it isn't", "didn't find <v>, it isn't"),
+            ("no host 10.0.0.1:8080, ::1", "no host <ip>, <ip>"),
+            ("id 6f0c2b9e-1111-4222-8333-444455556666.", "id <id>."),
+            ("trace=deadbeef01 beef", "trace=<id> beef"),
+            ("open /tmp/a.b: denied", "open <path>: denied"),
+            ("row line-3118, 14 %", "row line-<n>, <n> %"),
+            ("left \"open", "left \"open"),
+        ] {
+            assert_eq!(mask(message), masked, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_message_is_lambdas_or_the_text() {
+        assert_eq!(message(r#"{"errorMessage":"bad row","errorType":"V"}"#), "bad row");
+        assert_eq!(message(" {not json "), "{not json");
+        assert_eq!(message(r#"{"errorMessage":{"a":1}}"#), r#"{"errorMessage":{"a":1}}"#);
+        assert_eq!(message(""), "");
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_never_tell_groups_apart(a in 10u64.., b in 10u64.., text in "[a-z ]{0,12}") {
+            let with = |n: u64| mask(&format!("{text} took {n} ms"));
+            prop_assert_eq!(with(a), with(b));
+        }
+
+        #[test]
+        fn any_text_can_be_masked(text in any::<String>()) {
+            prop_assert!(mask(&text).chars().count() <= COMPARED * 4);
+        }
+    }
+}
