@@ -55,7 +55,10 @@ pub enum Error {
 
 impl From<store::StoreError> for Error {
     fn from(error: store::StoreError) -> Self {
-        Self::Store { path: error.path, problem: error.problem }
+        Self::Store {
+            path: error.path,
+            problem: error.problem,
+        }
     }
 }
 
@@ -95,7 +98,10 @@ impl Engine {
         let folder = folder.to_owned();
         let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&folder));
         opening.await.unwrap_or_else(|error| {
-            Err(Error::Store { path: PathBuf::new(), problem: error.to_string() })
+            Err(Error::Store {
+                path: PathBuf::new(),
+                problem: error.to_string(),
+            })
         })
     }
 
@@ -107,13 +113,18 @@ impl Engine {
         let logs = folder.join("map_runs");
         let mut folders = DirBuilder::new();
         folders.recursive(true).mode(0o700);
-        folders.create(&logs).map_err(|error| fail(folder, &error))?;
+        folders
+            .create(&logs)
+            .map_err(|error| fail(folder, &error))?;
         let lock = lock(folder)?;
         let objects = folder.join("objects");
-        folders.create(&objects).map_err(|error| fail(&objects, &error))?;
+        folders
+            .create(&objects)
+            .map_err(|error| fail(&objects, &error))?;
         let objects = Objects::open(&objects).map_err(|error| fail(&objects, &error))?;
         let store = Store::open(folder)?;
-        let credentials = credentials(folder).map_err(|error| fail(&folder.join(CREDENTIALS), &error))?;
+        let credentials =
+            credentials(folder).map_err(|error| fail(&folder.join(CREDENTIALS), &error))?;
         let runner = Runner::new(store, objects, Functions::default(), folder.to_owned());
         Ok(Self {
             runner,
@@ -144,11 +155,16 @@ impl Engine {
     /// folder. Returns the address at once.
     pub async fn serve(&self, port: u16, shutdown: CancellationToken) -> Result<SocketAddr, Error> {
         let path = self.folder.join(ENDPOINT);
-        let fail = |error: io::Error| Error::Store { path: path.clone(), problem: error.to_string() };
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| Error::Store {
-            path: self.folder.as_ref().clone(),
-            problem: format!("port {port} of 127.0.0.1 cannot be listened on: {error}"),
-        })?;
+        let fail = |error: io::Error| Error::Store {
+            path: path.clone(),
+            problem: error.to_string(),
+        };
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .map_err(|error| Error::Store {
+                path: self.folder.as_ref().clone(),
+                problem: format!("port {port} of 127.0.0.1 cannot be listened on: {error}"),
+            })?;
         let address = listener.local_addr().map_err(fail)?;
         let endpoint = Endpoint {
             url: format!("http://{address}"),
@@ -179,14 +195,29 @@ pub fn endpoint(folder: &Path) -> io::Result<Endpoint> {
 
 fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join(LOCK);
-    let fail = |error: io::Error| Error::Store { path: path.clone(), problem: error.to_string() };
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let fail = |error: io::Error| Error::Store {
+        path: path.clone(),
+        problem: error.to_string(),
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
     let mut file = file.map_err(fail)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => {
-            let pid = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
-            return Err(Error::InUse { path: folder.to_owned(), pid });
+            let pid = fs::read_to_string(&path)
+                .unwrap_or_default()
+                .trim()
+                .to_owned();
+            return Err(Error::InUse {
+                path: folder.to_owned(),
+                pid,
+            });
         }
         Err(fs::TryLockError::Error(error)) => return Err(fail(error)),
     }
@@ -216,7 +247,12 @@ fn credentials(folder: &Path) -> io::Result<Credentials> {
 /// Writes a whole file or nothing, readable by its owner only.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, path)

@@ -264,7 +264,10 @@ async fn invoke(
 /// Creates the shipped state machine, or updates it when it differs from what we ship by now.
 async fn deploy(client: &Client) -> Result<(), client::Error> {
     let machines = client.state_machines().await?;
-    let Some(there) = machines.iter().find(|machine| machine.name == workflow::NAME) else {
+    let Some(there) = machines
+        .iter()
+        .find(|machine| machine.name == workflow::NAME)
+    else {
         let role = format!("arn:aws:iam::{ACCOUNT}:role/{}", workflow::NAME);
         client
             .create_state_machine(workflow::NAME, workflow::DEFINITION, &role)
@@ -274,7 +277,11 @@ async fn deploy(client: &Client) -> Result<(), client::Error> {
     let deployed = client.state_machine(&there.arn).await?;
     match same_json(&deployed.definition, workflow::DEFINITION) {
         true => Ok(()),
-        false => client.update_state_machine(&there.arn, workflow::DEFINITION).await,
+        false => {
+            client
+                .update_state_machine(&there.arn, workflow::DEFINITION)
+                .await
+        }
     }
 }
 

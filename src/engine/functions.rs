@@ -37,15 +37,15 @@ impl Functions {
 
     /// `name` may be a name, `name:qualifier`, or a function ARN with or without qualifier.
     pub fn get(&self, name: &str) -> Option<Function> {
-        let bare = match name.split(':').collect::<Vec<_>>().as_slice() {
-            ["arn", _, "lambda", _, _, "function", name, ..] => (*name).to_owned(),
-            [name, ..] => (*name).to_owned(),
-            [] => return None,
+        let parts: Vec<&str> = name.split(':').collect();
+        let (["arn", _, "lambda", _, _, "function", bare, ..] | [bare, ..]) = parts.as_slice()
+        else {
+            return None;
         };
-        self.by_name
+        let by_name = self
+            .by_name
             .read()
-            .expect("no function panics while registering")
-            .get(&bare)
-            .cloned()
+            .expect("no function panics while registering");
+        by_name.get(*bare).cloned()
     }
 }

@@ -64,7 +64,10 @@ pub struct Execution {
 impl Execution {
     /// One that starts over, as an Express child does when it is redriven.
     pub fn redriven(redrive_count: u32) -> Self {
-        Self { redrive_count, ..Self::default() }
+        Self {
+            redrive_count,
+            ..Self::default()
+        }
     }
 
     /// Number of events so far.

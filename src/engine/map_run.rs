@@ -105,7 +105,11 @@ impl Limits {
     }
 
     pub fn concurrency(&self) -> usize {
-        let limit = if self.max_concurrency == 0 { MAX_CONCURRENCY } else { self.max_concurrency };
+        let limit = if self.max_concurrency == 0 {
+            MAX_CONCURRENCY
+        } else {
+            self.max_concurrency
+        };
         limit.min(MAX_CONCURRENCY) as usize
     }
 }
@@ -180,7 +184,8 @@ impl Table {
         }
     }
 
-    pub fn len(&self) -> usize {
+    /// How many children there are, pending ones included.
+    pub fn size(&self) -> usize {
         self.rows.len()
     }
 
@@ -225,7 +230,14 @@ impl Table {
                     row.redrives = row.redrives.saturating_add(1);
                 }
             }),
-            Record::End(End { child, started, stopped, status, redrives, .. }) => {
+            Record::End(End {
+                child,
+                started,
+                stopped,
+                status,
+                redrives,
+                ..
+            }) => {
                 self.change(*child, |row| {
                     row.status = *status;
                     row.started = *started;
@@ -265,7 +277,9 @@ impl Table {
     }
 
     fn change(&mut self, child: u32, change: impl FnOnce(&mut Row)) {
-        let Some(row) = self.rows.get(child as usize).copied() else { return };
+        let Some(row) = self.rows.get(child as usize).copied() else {
+            return;
+        };
         self.count(&row, -1);
         let mut changed = row;
         change(&mut changed);
@@ -287,13 +301,17 @@ impl Table {
 
     /// Children in this status, in the order of their starts.
     pub fn in_status(&self, status: ChildStatus) -> impl Iterator<Item = u32> + '_ {
-        self.started[status as usize].iter().map(|(_, child)| *child)
+        self.started[status as usize]
+            .iter()
+            .map(|(_, child)| *child)
     }
 
     /// Pending children from `from` on, in the order they were read.
     pub fn next_pending(&self, from: u32) -> Option<u32> {
         let rows = self.rows.get(from as usize..)?;
-        let found = rows.iter().position(|row| row.status == ChildStatus::Pending)?;
+        let found = rows
+            .iter()
+            .position(|row| row.status == ChildStatus::Pending)?;
         Some(from + found as u32)
     }
 
@@ -315,8 +333,13 @@ impl Table {
         let mut page = Vec::new();
         let mut last = None;
         loop {
-            let heads = tails.iter_mut().enumerate().filter_map(|(index, tail)| Some((**tail.peek()?, index)));
-            let Some(((started, child), newest)) = heads.max() else { return (page, None) };
+            let heads = tails
+                .iter_mut()
+                .enumerate()
+                .filter_map(|(index, tail)| Some((**tail.peek()?, index)));
+            let Some(((started, child), newest)) = heads.max() else {
+                return (page, None);
+            };
             tails[newest].next();
             if !wanted(&self.rows[child as usize]) {
                 continue;
@@ -336,7 +359,11 @@ impl Table {
         if failed == 0 {
             return false;
         }
-        let Limits { tolerated_count, tolerated_percentage, .. } = self.limits;
+        let Limits {
+            tolerated_count,
+            tolerated_percentage,
+            ..
+        } = self.limits;
         let total: u64 = self.counts.iter().map(|count| count.items).sum();
         let over_share = || failed as f64 * 100.0 > tolerated_percentage * total as f64;
         match (tolerated_count > 0, tolerated_percentage > 0.0) {
@@ -349,14 +376,22 @@ impl Table {
 
     /// Whether every child has come to its end.
     pub fn is_complete(&self) -> bool {
-        let open = [ChildStatus::Pending, ChildStatus::Running, ChildStatus::PendingRedrive];
+        let open = [
+            ChildStatus::Pending,
+            ChildStatus::Running,
+            ChildStatus::PendingRedrive,
+        ];
         self.read && open.into_iter().all(|status| self.children(status) == 0)
     }
 
     fn counts_json(&self, of: impl Fn(&Count) -> u64) -> Value {
         let count = |status: ChildStatus| of(&self.counts[status as usize]);
         let total: u64 = self.counts.iter().map(&of).sum();
-        let written = if self.written { total - count(ChildStatus::Pending) } else { 0 };
+        let written = if self.written {
+            total - count(ChildStatus::Pending)
+        } else {
+            0
+        };
         json!({
             "pending": count(ChildStatus::Pending),
             "running": count(ChildStatus::Running),
@@ -392,8 +427,15 @@ impl Table {
             "redriveCount": self.round,
         });
         if let Some(object) = described.as_object_mut() {
-            object.extend(self.closed.as_ref().map(|closed| ("stopDate".to_owned(), seconds(closed.at))));
-            object.extend(self.redriven.map(|at| ("redriveDate".to_owned(), seconds(at))));
+            object.extend(
+                self.closed
+                    .as_ref()
+                    .map(|closed| ("stopDate".to_owned(), seconds(closed.at))),
+            );
+            object.extend(
+                self.redriven
+                    .map(|at| ("redriveDate".to_owned(), seconds(at))),
+            );
         }
         described
     }

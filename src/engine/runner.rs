@@ -72,7 +72,11 @@ struct Inner {
 
 enum Message {
     Input(Input),
-    Stop { error: Option<String>, cause: Option<String>, done: oneshot::Sender<()> },
+    Stop {
+        error: Option<String>,
+        cause: Option<String>,
+        done: oneshot::Sender<()>,
+    },
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -158,7 +162,11 @@ impl Runner {
             path: self.0.folder.join("store.redb"),
             problem: format!("the definition of revision {revision} {problem}"),
         };
-        let text = self.0.store.definition(revision)?.ok_or_else(|| damaged("is missing"))?;
+        let text = self
+            .0
+            .store
+            .definition(revision)?
+            .ok_or_else(|| damaged("is missing"))?;
         let definition = Definition::parse(&text).map_err(|_| damaged("is not valid any more"))?;
         let definition = Arc::new(definition);
         locked(&self.0.definitions).insert(revision.to_owned(), Arc::clone(&definition));
@@ -174,7 +182,8 @@ impl Runner {
         }
         for row in self.0.store.open_map_runs()? {
             let parent = self.0.store.execution(&row.execution)?;
-            let is_abandoned = parent.is_none_or(|parent| parent.status != ExecutionStatus::Running);
+            let is_abandoned =
+                parent.is_none_or(|parent| parent.status != ExecutionStatus::Running);
             if is_abandoned {
                 let handle = self.map_run(&row.plan.arn).await?;
                 if let Some(handle) = handle {
@@ -200,7 +209,12 @@ impl Runner {
         let definition = self.definition(&row.revision)?;
         let mut row = row;
         let mut execution = std::mem::take(&mut row.execution);
-        let step = machine::step(&machine_of(&row, &definition), &mut execution, input.clone(), now);
+        let step = machine::step(
+            &machine_of(&row, &definition),
+            &mut execution,
+            input.clone(),
+            now,
+        );
         row.execution = execution;
         if let Input::Redrive = input {
             row.redriven = Some(now);
@@ -220,7 +234,12 @@ impl Runner {
     }
 
     /// What a step writes.
-    fn batch(&self, row: &ExecutionRow, events: &[machine::Event], commands: &[Command]) -> Result<Batch, StoreError> {
+    fn batch(
+        &self,
+        row: &ExecutionRow,
+        events: &[machine::Event],
+        commands: &[Command],
+    ) -> Result<Batch, StoreError> {
         let mut batch = Batch::default();
         let arn = &row.identity.id;
         batch.execution(row);
@@ -240,7 +259,10 @@ impl Runner {
                 }
                 Command::FollowMapRun { arn, .. } => {
                     if let Some(row) = self.0.store.map_run(arn)? {
-                        batch.map_run(MapRunRow { closed: None, ..row });
+                        batch.map_run(MapRunRow {
+                            closed: None,
+                            ..row
+                        });
                     }
                 }
                 _ => {}
@@ -254,7 +276,11 @@ impl Runner {
         let inbox = locked(&self.0.executions).get(arn).cloned();
         let Some(inbox) = inbox else { return };
         let (done, answer) = oneshot::channel();
-        if inbox.send(Message::Stop { error, cause, done }).await.is_ok() {
+        if inbox
+            .send(Message::Stop { error, cause, done })
+            .await
+            .is_ok()
+        {
             // An execution that ends meanwhile does not answer: it has ended.
             let _ = answer.await;
         }
@@ -293,14 +319,23 @@ impl Runner {
     async fn open_map_run(&self, arn: &str) -> Result<Arc<Handle>, StoreError> {
         let id = arn.rsplit(':').next().unwrap_or(arn);
         let path = self.0.folder.join("map_runs").join(format!("{id}.log"));
-        let fail = |problem: String| StoreError { path: path.clone(), problem };
+        let fail = |problem: String| StoreError {
+            path: path.clone(),
+            problem,
+        };
         let missing = || fail(format!("{arn} has no row"));
         let row = self.0.store.map_run(arn)?.ok_or_else(missing)?;
-        let parent = self.0.store.execution(&row.execution)?.ok_or_else(missing)?;
+        let parent = self
+            .0
+            .store
+            .execution(&row.execution)?
+            .ok_or_else(missing)?;
         let definition = self.definition(&parent.revision)?;
         let machine = parent.identity.machine_name;
         let log = path.clone();
-        let opened = tokio::task::spawn_blocking(move || Handle::open(row, definition, &machine, &log)).await;
+        let opened =
+            tokio::task::spawn_blocking(move || Handle::open(row, definition, &machine, &log))
+                .await;
         match opened {
             Ok(Ok(handle)) => Ok(Arc::new(handle)),
             Ok(Err(error)) => Err(fail(error.to_string())),
@@ -311,7 +346,10 @@ impl Runner {
     /// Notes that a Map Run has closed, with its counts.
     pub async fn map_run_closed(&self, handle: &Handle) {
         let mut batch = Batch::default();
-        batch.map_run(MapRunRow { closed: Some(handle.describe()), ..handle.row.clone() });
+        batch.map_run(MapRunRow {
+            closed: Some(handle.describe()),
+            ..handle.row.clone()
+        });
         if let Err(error) = self.0.store.commit(batch).await {
             // Harmless: the log has it, and the next start notes it again.
             tracing::error!(%error, "a Map Run's end could not be noted");
@@ -327,7 +365,10 @@ impl Runner {
         timeout_ms: Option<u64>,
     ) -> Result<Value, Failure> {
         let Some(code) = self.0.functions.get(function) else {
-            let cause = format!("Function not found: {function} (Service: AWSLambda; Status Code: 404; Error Code: ResourceNotFoundException; Request ID: {}; Proxy: null)", uuid::Uuid::new_v4());
+            let cause = format!(
+                "Function not found: {function} (Service: AWSLambda; Status Code: 404; Error Code: ResourceNotFoundException; Request ID: {}; Proxy: null)",
+                uuid::Uuid::new_v4()
+            );
             return Err(Failure::new("Lambda.ResourceNotFoundException", cause));
         };
         let request = uuid::Uuid::new_v4().to_string();
@@ -337,7 +378,10 @@ impl Runner {
             None => Ok(call.await),
         };
         match answer {
-            Err(_) => Err(Failure { error: Some("States.Timeout".to_owned()), cause: None }),
+            Err(_) => Err(Failure {
+                error: Some("States.Timeout".to_owned()),
+                cause: None,
+            }),
             Ok(Err(_)) => {
                 let cause = json!({"errorMessage": format!("RequestId: {request} Error: the function panicked"), "errorType": "Runtime.ExitError"});
                 Err(Failure::new("Lambda.Unknown", cause.to_string()))
@@ -366,7 +410,9 @@ fn evict_idle(map_runs: &mut HashMap<String, Arc<OnceCell<Arc<Handle>>>>) {
         return;
     }
     map_runs.retain(|_, cell| {
-        let is_used = cell.get().is_some_and(|handle| handle.is_driven() || Arc::strong_count(handle) > 1);
+        let is_used = cell
+            .get()
+            .is_some_and(|handle| handle.is_driven() || Arc::strong_count(handle) > 1);
         is_used || Arc::strong_count(cell) > 1
     });
 }
@@ -412,10 +458,22 @@ struct Actor {
 }
 
 impl Actor {
-    fn spawn(runner: &Runner, row: ExecutionRow, definition: Arc<Definition>, commands: Vec<Command>) {
+    fn spawn(
+        runner: &Runner,
+        row: ExecutionRow,
+        definition: Arc<Definition>,
+        commands: Vec<Command>,
+    ) {
         let (sender, inbox) = mpsc::channel(INBOX);
         locked(&runner.0.executions).insert(row.identity.id.clone(), sender.clone());
-        let actor = Self { runner: runner.clone(), row, definition, inbox, sender, tasks: JoinSet::new() };
+        let actor = Self {
+            runner: runner.clone(),
+            row,
+            definition,
+            inbox,
+            sender,
+            tasks: JoinSet::new(),
+        };
         runner.track(actor.run(commands));
     }
 
@@ -436,8 +494,10 @@ impl Actor {
             if !self.take(input).await {
                 return;
             }
-            // Whoever asked may have gone.
-            done.map(|done| done.send(())).map_or((), drop);
+            if let Some(done) = done {
+                // Whoever asked may have gone.
+                let _ = done.send(());
+            }
         }
         let mut executions = locked(&self.runner.0.executions);
         let is_ours = |sender: &mpsc::Sender<Message>| sender.same_channel(&self.sender);
@@ -450,7 +510,12 @@ impl Actor {
     async fn take(&mut self, input: Input) -> bool {
         let now = self.runner.now();
         let mut execution = std::mem::take(&mut self.row.execution);
-        let step = machine::step(&machine_of(&self.row, &self.definition), &mut execution, input, now);
+        let step = machine::step(
+            &machine_of(&self.row, &self.definition),
+            &mut execution,
+            input,
+            now,
+        );
         self.row.execution = execution;
         settle(&mut self.row, step.outcome, now);
         loop {
@@ -472,13 +537,23 @@ impl Actor {
     async fn perform(&mut self, commands: Vec<Command>) {
         for command in commands {
             match command {
-                Command::Invoke { token, function, payload, integration, timeout_ms } => {
+                Command::Invoke {
+                    token,
+                    function,
+                    payload,
+                    integration,
+                    timeout_ms,
+                } => {
                     let runner = self.runner.clone();
                     let sender = self.sender.clone();
                     self.tasks.spawn(async move {
-                        let result = runner.invoke(&function, payload, integration, timeout_ms).await;
+                        let result = runner
+                            .invoke(&function, payload, integration, timeout_ms)
+                            .await;
                         // The execution may have ended meanwhile.
-                        let _ = sender.send(Message::Input(Input::TaskEnded { token, result })).await;
+                        let _ = sender
+                            .send(Message::Input(Input::TaskEnded { token, result }))
+                            .await;
                     });
                 }
                 Command::Timer { token, at } => {
@@ -487,7 +562,9 @@ impl Actor {
                     self.tasks.spawn(async move {
                         tokio::time::sleep(Duration::from_millis(wait)).await;
                         // The execution may have ended meanwhile.
-                        let _ = sender.send(Message::Input(Input::TimerFired { token })).await;
+                        let _ = sender
+                            .send(Message::Input(Input::TimerFired { token }))
+                            .await;
                     });
                 }
                 Command::StartMapRun(plan) => self.follow(&plan.arn, 0).await,
@@ -509,7 +586,11 @@ impl Actor {
         };
         tracing::error!(arn, problem, "a Map Run cannot go on");
         let result = Err(Failure::new("States.Runtime", problem));
-        let ended = Input::MapRunEnded { arn: arn.to_owned(), redrives, result };
+        let ended = Input::MapRunEnded {
+            arn: arn.to_owned(),
+            redrives,
+            result,
+        };
         // Our own inbox: it is open as long as we are.
         let _ = self.sender.send(Message::Input(ended)).await;
     }

@@ -117,6 +117,9 @@ pub struct StoreError {
     pub problem: String,
 }
 
+/// A place in the listing of a state machine's executions: start and sequence.
+pub type Position = (i64, u64);
+
 /// Writes that become visible together.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -126,11 +129,29 @@ pub struct Batch {
 #[derive(Debug)]
 enum Write {
     Machine(Box<MachineRow>),
-    Definition { revision: String, text: String },
-    NewExecution { machine: String, started: i64, sequence: u64, arn: String },
-    Execution { arn: String, row: Vec<u8> },
-    Event { arn: String, id: u64, event: Vec<u8> },
-    MapRun { row: Box<MapRunRow>, sequence: Option<u64> },
+    Definition {
+        revision: String,
+        text: String,
+    },
+    NewExecution {
+        machine: String,
+        started: i64,
+        sequence: u64,
+        arn: String,
+    },
+    Execution {
+        arn: String,
+        row: Vec<u8>,
+    },
+    Event {
+        arn: String,
+        id: u64,
+        event: Vec<u8>,
+    },
+    MapRun {
+        row: Box<MapRunRow>,
+        sequence: Option<u64>,
+    },
 }
 
 impl Batch {
@@ -139,7 +160,10 @@ impl Batch {
     }
 
     pub fn definition(&mut self, revision: &str, text: &str) {
-        self.writes.push(Write::Definition { revision: revision.to_owned(), text: text.to_owned() });
+        self.writes.push(Write::Definition {
+            revision: revision.to_owned(),
+            text: text.to_owned(),
+        });
     }
 
     /// Lists the execution under its state machine; [`Batch::execution`] writes it.
@@ -154,20 +178,33 @@ impl Batch {
 
     pub fn execution(&mut self, row: &ExecutionRow) {
         let arn = row.identity.id.clone();
-        self.writes.push(Write::Execution { arn, row: to_json(row) });
+        self.writes.push(Write::Execution {
+            arn,
+            row: to_json(row),
+        });
     }
 
     pub fn event(&mut self, arn: &str, id: u64, event: &Value) {
-        self.writes.push(Write::Event { arn: arn.to_owned(), id, event: to_json(event) });
+        self.writes.push(Write::Event {
+            arn: arn.to_owned(),
+            id,
+            event: to_json(event),
+        });
     }
 
     /// `sequence` orders the Map Runs of one execution.
     pub fn new_map_run(&mut self, row: MapRunRow, sequence: u64) {
-        self.writes.push(Write::MapRun { row: Box::new(row), sequence: Some(sequence) });
+        self.writes.push(Write::MapRun {
+            row: Box::new(row),
+            sequence: Some(sequence),
+        });
     }
 
     pub fn map_run(&mut self, row: MapRunRow) {
-        self.writes.push(Write::MapRun { row: Box::new(row), sequence: None });
+        self.writes.push(Write::MapRun {
+            row: Box::new(row),
+            sequence: None,
+        });
     }
 }
 
@@ -192,7 +229,10 @@ impl Store {
     /// Opens or creates `store.redb` in the folder.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join("store.redb");
-        let fail = |problem: String| StoreError { path: path.clone(), problem };
+        let fail = |problem: String| StoreError {
+            path: path.clone(),
+            problem,
+        };
         let database = Database::builder()
             .set_cache_size(CACHE)
             .create(&path)
@@ -206,7 +246,11 @@ impl Store {
         let database = Arc::new(database);
         let path = Arc::new(path);
         let (commits, waiting) = mpsc::channel(QUEUE);
-        let store = Self { database, path, commits };
+        let store = Self {
+            database,
+            path,
+            commits,
+        };
         let committer = store.clone_for_thread();
         std::thread::Builder::new()
             .name("store".to_owned())
@@ -216,18 +260,27 @@ impl Store {
     }
 
     fn clone_for_thread(&self) -> Committer {
-        Committer { database: Arc::clone(&self.database), path: Arc::clone(&self.path) }
+        Committer {
+            database: Arc::clone(&self.database),
+            path: Arc::clone(&self.path),
+        }
     }
 
     fn error(&self, error: impl std::fmt::Display) -> StoreError {
-        StoreError { path: self.path.as_ref().clone(), problem: error.to_string() }
+        StoreError {
+            path: self.path.as_ref().clone(),
+            problem: error.to_string(),
+        }
     }
 
     /// Returns once everything in the batch is on disk.
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         let (done, answer) = oneshot::channel();
         let closed = |_| self.error("the store is closed");
-        self.commits.send(Waiting { batch, done }).await.map_err(|_| self.error("the store is closed"))?;
+        self.commits
+            .send(Waiting { batch, done })
+            .await
+            .map_err(|_| self.error("the store is closed"))?;
         answer.await.map_err(closed)?
     }
 
@@ -279,19 +332,24 @@ impl Store {
     pub fn executions_of(
         &self,
         machine: &str,
-        before: Option<(i64, u64)>,
+        before: Option<Position>,
         limit: usize,
         wanted: impl Fn(&ExecutionRow) -> bool,
-    ) -> Result<(Vec<ExecutionRow>, Option<(i64, u64)>), StoreError> {
+    ) -> Result<(Vec<ExecutionRow>, Option<Position>), StoreError> {
         self.read(|transaction| {
             let index = transaction.open_table(BY_MACHINE)?;
             let rows = transaction.open_table(EXECUTIONS)?;
             let (start, sequence) = before.unwrap_or((i64::MAX, u64::MAX));
             let mut found = Vec::new();
             let mut last = None;
-            for entry in index.range((machine, i64::MIN, 0)..(machine, start, sequence))?.rev() {
+            for entry in index
+                .range((machine, i64::MIN, 0)..(machine, start, sequence))?
+                .rev()
+            {
                 let (key, arn) = entry?;
-                let Some(row) = rows.get(arn.value())? else { continue };
+                let Some(row) = rows.get(arn.value())? else {
+                    continue;
+                };
                 let row: ExecutionRow = decode(row.value())?;
                 if !wanted(&row) {
                     continue;
@@ -327,7 +385,10 @@ impl Store {
         self.read(|transaction| {
             let table = transaction.open_table(MAP_RUNS)?;
             // ARNs begin with machine and label, so this is one range.
-            let prefix = format!("{}/{label}:", machine.replacen(":stateMachine:", ":mapRun:", 1));
+            let prefix = format!(
+                "{}/{label}:",
+                machine.replacen(":stateMachine:", ":mapRun:", 1)
+            );
             let mut found = Vec::new();
             for entry in table.range(prefix.as_str()..)? {
                 let (arn, row) = entry?;
@@ -358,7 +419,13 @@ impl Store {
     }
 
     /// Events `from..` (or down from `from`) of a history, at most `limit`.
-    pub fn history(&self, arn: &str, from: u64, newest_first: bool, limit: usize) -> Result<Vec<Value>, StoreError> {
+    pub fn history(
+        &self,
+        arn: &str,
+        from: u64,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Value>, StoreError> {
         self.read(|transaction| {
             let table = transaction.open_table(HISTORY)?;
             let mut events = Vec::new();
@@ -390,7 +457,10 @@ impl Store {
         &self,
         read: impl FnOnce(&redb::ReadTransaction) -> Result<T, ReadError>,
     ) -> Result<T, StoreError> {
-        let transaction = self.database.begin_read().map_err(|error| self.error(error))?;
+        let transaction = self
+            .database
+            .begin_read()
+            .map_err(|error| self.error(error))?;
         read(&transaction).map_err(|error| self.error(error))
     }
 }
@@ -445,7 +515,10 @@ impl Committer {
             }
             let result = self.commit(&group).map_err(|error| {
                 let problem = format!("cannot be written: {error}");
-                StoreError { path: self.path.as_ref().clone(), problem }
+                StoreError {
+                    path: self.path.as_ref().clone(),
+                    problem,
+                }
             });
             for waiting in group {
                 // A writer that no longer waits was cancelled; its batch is committed all the same.
@@ -472,7 +545,12 @@ impl Committer {
                     Write::Definition { revision, text } => {
                         definitions.insert(revision.as_str(), text.as_str())?;
                     }
-                    Write::NewExecution { machine, started, sequence, arn } => {
+                    Write::NewExecution {
+                        machine,
+                        started,
+                        sequence,
+                        arn,
+                    } => {
                         by_machine.insert((machine.as_str(), *started, *sequence), arn.as_str())?;
                     }
                     Write::Execution { arn, row } => {
@@ -484,7 +562,10 @@ impl Committer {
                     Write::MapRun { row, sequence } => {
                         map_runs.insert(row.plan.arn.as_str(), to_json(row).as_slice())?;
                         if let Some(sequence) = sequence {
-                            map_runs_of.insert((row.execution.as_str(), *sequence), row.plan.arn.as_str())?;
+                            map_runs_of.insert(
+                                (row.execution.as_str(), *sequence),
+                                row.plan.arn.as_str(),
+                            )?;
                         }
                     }
                 }

@@ -1,1 +1,7 @@
+//! The one integration binary.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod crash;
+mod house;
+mod tidy;
+mod wire;

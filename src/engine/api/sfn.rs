@@ -23,7 +23,9 @@ pub async fn call(engine: &Engine, operation: &str, body: &[u8]) -> Result<Value
         "CreateStateMachine" => machines::create(engine, &arguments).await,
         "UpdateStateMachine" => machines::update(engine, &arguments).await,
         "DescribeStateMachine" => machines::describe(engine, &arguments),
-        "DescribeStateMachineForExecution" => machines::describe_for_execution(engine, &arguments).await,
+        "DescribeStateMachineForExecution" => {
+            machines::describe_for_execution(engine, &arguments).await
+        }
         "ListStateMachines" => machines::list(engine, &arguments),
         "StartExecution" => executions::start(engine, &arguments).await,
         "StopExecution" => executions::stop(engine, &arguments).await,
@@ -43,13 +45,19 @@ pub async fn call(engine: &Engine, operation: &str, body: &[u8]) -> Result<Value
 
 impl From<crate::engine::store::StoreError> for ApiError {
     fn from(error: crate::engine::store::StoreError) -> Self {
-        Self { status: 500, ..Self::new("InternalServerException", error.to_string()) }
+        Self {
+            status: 500,
+            ..Self::new("InternalServerException", error.to_string())
+        }
     }
 }
 
 impl From<std::io::Error> for ApiError {
     fn from(error: std::io::Error) -> Self {
-        Self { status: 500, ..Self::new("InternalServerException", error.to_string()) }
+        Self {
+            status: 500,
+            ..Self::new("InternalServerException", error.to_string())
+        }
     }
 }
 

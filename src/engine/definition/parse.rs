@@ -10,7 +10,7 @@ use super::{
     Catcher, ChildKind, Definition, Distributed, Format, Given, Kind, MapState, Problem, Reader,
     Resource, Retrier, Scope, Selection, State, Task, Text, Wait,
 };
-use crate::engine::path::{Path, PathError, Template};
+use crate::engine::path::{Path, Template};
 
 const SCHEMA: &str = "SCHEMA_VALIDATION_FAILED";
 const TRANSITION: &str = "MISSING_TRANSITION_TARGET";
@@ -297,7 +297,9 @@ impl Parser {
     fn fields(&mut self, object: &Object, place: &str, groups: &[&[&str]]) {
         let mut all: Vec<&str> = COMMON.to_vec();
         all.push("QueryLanguage");
-        groups.iter().for_each(|group| all.extend_from_slice(group));
+        for group in groups {
+            all.extend_from_slice(group);
+        }
         self.known(object, place, &all);
     }
 
@@ -314,13 +316,11 @@ impl Parser {
     }
 
     fn text(&mut self, object: &Object, place: &str, field: &str) -> Option<String> {
-        match object.get(field)? {
-            Value::String(text) => Some(text.clone()),
-            _ => {
-                self.problem(&format!("{place}/{field}"), "Value must be a string");
-                None
-            }
+        let text = object.get(field)?.as_str().map(str::to_owned);
+        if text.is_none() {
+            self.problem(&format!("{place}/{field}"), "Value must be a string");
         }
+        text
     }
 
     fn integer(&mut self, object: &Object, place: &str, field: &str) -> Option<u64> {
@@ -338,13 +338,11 @@ impl Parser {
     fn path(&mut self, object: &Object, place: &str, field: &str) -> Option<Path> {
         let text = self.text(object, place, field)?;
         let at = format!("{place}/{field}");
-        match Path::parse(&text) {
-            Ok(path) => Some(path),
-            Err(PathError::Syntax(_) | PathError::UnknownFunction(_)) => {
-                self.problem(&at, "Value is not a valid JSONPath");
-                None
-            }
+        let path = Path::parse(&text).ok();
+        if path.is_none() {
+            self.problem(&at, "Value is not a valid JSONPath");
         }
+        path
     }
 
     fn selection(&mut self, object: &Object, place: &str, field: &str) -> Selection {
@@ -751,11 +749,8 @@ impl Parser {
             items_path: self.path(object, place, "ItemsPath"),
             selector: self.template(object, place, selector_field),
             max_concurrency: self.given(object, place, "MaxConcurrency", Value::as_u64),
-            distributed: if is_distributed {
-                self.distributed(object, config, place, &processor_place)
-            } else {
-                None
-            },
+            distributed: is_distributed
+                .then(|| self.distributed(object, config, place, &processor_place)),
         })))
     }
 
@@ -765,7 +760,7 @@ impl Parser {
         config: Option<&Object>,
         place: &str,
         processor: &str,
-    ) -> Option<Distributed> {
+    ) -> Distributed {
         let children = match config
             .and_then(|config| config.get("ExecutionType"))
             .and_then(Value::as_str)
@@ -795,7 +790,7 @@ impl Parser {
         }
         let percentage =
             |value: &Value| value.as_f64().filter(|share| (0.0..=100.0).contains(share));
-        Some(Distributed {
+        Distributed {
             label,
             children,
             reader: self.reader(object, place),
@@ -807,7 +802,7 @@ impl Parser {
                 percentage,
             ),
             writer: self.writer(object, place),
-        })
+        }
     }
 
     fn reader(&mut self, object: &Object, place: &str) -> Option<Reader> {

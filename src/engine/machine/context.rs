@@ -29,7 +29,12 @@ impl Source for View<'_> {
             .item
             .as_ref()
             .map(|item| (item.index, &item.value));
-        Cow::Owned(context(self.machine, self.execution, self.frame, self.item.or(item)))
+        Cow::Owned(context(
+            self.machine,
+            self.execution,
+            self.frame,
+            self.item.or(item),
+        ))
     }
 
     fn random(&self) -> u64 {

@@ -99,8 +99,7 @@ impl Stepper<'_> {
 
     /// Does what the state is for; also the start of a retry and of a redrive.
     pub(super) fn begin(&mut self, state: &State, frame: &mut Frame) -> Result {
-        self.try_begin(state, frame)
-            .unwrap_or_else(|failure| Result::Failed(failure))
+        self.try_begin(state, frame).unwrap_or_else(Result::Failed)
     }
 
     fn try_begin(

@@ -54,13 +54,26 @@ pub struct Handle {
 
 /// What a driver takes in besides items.
 pub enum Message {
-    Child { child: u32, input: Input },
-    Update { change: LimitsChange, done: oneshot::Sender<()> },
-    StopChild { child: u32, error: Option<String>, cause: Option<String>, done: oneshot::Sender<()> },
+    Child {
+        child: u32,
+        input: Input,
+    },
+    Update {
+        change: LimitsChange,
+        done: oneshot::Sender<()>,
+    },
+    StopChild {
+        child: u32,
+        error: Option<String>,
+        cause: Option<String>,
+        done: oneshot::Sender<()>,
+    },
     /// The parent was stopped.
     Stop,
     /// The parent waits for the end of this round.
-    Follow { round: u32 },
+    Follow {
+        round: u32,
+    },
 }
 
 /// What UpdateMapRun changes; `None` stays.
@@ -76,18 +89,30 @@ impl LimitsChange {
         Limits {
             max_concurrency: self.max_concurrency.unwrap_or(limits.max_concurrency),
             tolerated_count: self.tolerated_count.unwrap_or(limits.tolerated_count),
-            tolerated_percentage: self.tolerated_percentage.unwrap_or(limits.tolerated_percentage),
+            tolerated_percentage: self
+                .tolerated_percentage
+                .unwrap_or(limits.tolerated_percentage),
         }
     }
 }
 
 impl Handle {
     /// Opens the Map Run's log and replays it.
-    pub fn open(row: MapRunRow, definition: Arc<Definition>, machine_name: &str, path: &Path) -> io::Result<Self> {
+    pub fn open(
+        row: MapRunRow,
+        definition: Arc<Definition>,
+        machine_name: &str,
+        path: &Path,
+    ) -> io::Result<Self> {
         let mut table = Table::new(Limits::of(&row.plan));
         let (log, end) = Log::open(path, |record, offset| table.apply(record, offset))?;
         Ok(Self {
-            names: Names::new(&row.plan.arn, machine_name, &row.plan.label, row.plan.children),
+            names: Names::new(
+                &row.plan.arn,
+                machine_name,
+                &row.plan.label,
+                row.plan.children,
+            ),
             machine_name: machine_name.to_owned(),
             definition,
             row,
@@ -108,11 +133,14 @@ impl Handle {
     }
 
     fn map(&self) -> Option<&MapState> {
-        self.definition.labelled(&self.row.plan.label, &self.machine_name).map(|(_, _, map)| map)
+        self.definition
+            .labelled(&self.row.plan.label, &self.machine_name)
+            .map(|(_, _, map)| map)
     }
 
     pub fn describe(&self) -> Value {
-        self.table().describe(&self.row.plan.arn, &self.row.execution, self.row.started)
+        self.table()
+            .describe(&self.row.plan.arn, &self.row.execution, self.row.started)
     }
 
     /// A child's input, JSON text.
@@ -137,8 +165,17 @@ impl Handle {
     }
 
     /// Steps a child through everything it has taken in so far, giving each step to `visit`.
-    fn replay(&self, child: u32, record: bool, mut visit: impl FnMut(machine::Step)) -> io::Result<Running> {
-        let row = self.table().row(child).copied().ok_or_else(|| damaged(child))?;
+    fn replay(
+        &self,
+        child: u32,
+        record: bool,
+        mut visit: impl FnMut(machine::Step),
+    ) -> io::Result<Running> {
+        let row = self
+            .table()
+            .row(child)
+            .copied()
+            .ok_or_else(|| damaged(child))?;
         let mut reader = self.reader();
         let input = self.input(&mut reader, child)?;
         let mut running = Running {
@@ -151,9 +188,17 @@ impl Handle {
         let mut inputs = Vec::new();
         let mut at = row.last;
         while at != 0 {
-            let payload = reader.read(at)?.map(<[u8]>::to_vec).ok_or_else(|| damaged(child))?;
+            let payload = reader
+                .read(at)?
+                .map(<[u8]>::to_vec)
+                .ok_or_else(|| damaged(child))?;
             at = match decode(&payload) {
-                Some(Record::Input { at, previous, input, .. }) => {
+                Some(Record::Input {
+                    at,
+                    previous,
+                    input,
+                    ..
+                }) => {
                     inputs.push((at, serde_json::from_slice(input)?));
                     previous
                 }
@@ -163,7 +208,10 @@ impl Handle {
             };
         }
         inputs.push((row.started, Input::Start));
-        let scope = self.map().map(|map| &map.processor).ok_or_else(|| damaged(child))?;
+        let scope = self
+            .map()
+            .map(|map| &map.processor)
+            .ok_or_else(|| damaged(child))?;
         for (at, input) in inputs.into_iter().rev() {
             visit(running.step(scope, self.row.plan.children, record, input, at));
         }
@@ -216,7 +264,11 @@ impl Handle {
 
     /// Gives a message to the driver; `false` when there is none.
     pub async fn tell(&self, message: Message) -> bool {
-        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let inbox = self
+            .inbox
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         match inbox {
             Some(inbox) => inbox.send(message).await.is_ok(),
             None => false,
@@ -225,7 +277,10 @@ impl Handle {
 }
 
 fn damaged(child: u32) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the log has no valid record of child {child}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the log has no valid record of child {child}"),
+    )
 }
 
 /// A child that waits for something.
@@ -239,7 +294,14 @@ struct Running {
 }
 
 impl Running {
-    fn step(&mut self, scope: &Scope, kind: ChildKind, record: bool, input: Input, now: i64) -> machine::Step {
+    fn step(
+        &mut self,
+        scope: &Scope,
+        kind: ChildKind,
+        record: bool,
+        input: Input,
+        now: i64,
+    ) -> machine::Step {
         let machine = Machine {
             scope,
             timeout_seconds: (kind == ChildKind::Express).then_some(EXPRESS_SECONDS),
@@ -307,7 +369,12 @@ enum Wake {
 }
 
 impl Driver {
-    fn spawn(runner: Runner, handle: Arc<Handle>, sender: mpsc::Sender<Message>, inbox: mpsc::Receiver<Message>) {
+    fn spawn(
+        runner: Runner,
+        handle: Arc<Handle>,
+        sender: mpsc::Sender<Message>,
+        inbox: mpsc::Receiver<Message>,
+    ) {
         let tracked = runner.clone();
         let round = handle.table().round;
         let driver = Self {
@@ -333,7 +400,9 @@ impl Driver {
 
     async fn run(mut self) {
         // The first message says what the driver is for.
-        let Some(first) = self.inbox.recv().await else { return };
+        let Some(first) = self.inbox.recv().await else {
+            return;
+        };
         self.message(first);
         self.resume();
         let mut messages = Vec::new();
@@ -393,20 +462,31 @@ impl Driver {
         if self.handle.table().closed.is_some() && self.round <= self.handle.table().round {
             return;
         }
-        let is_new = self.handle.table().len() == 0 && self.handle.table().round == 0;
+        let is_new = self.handle.table().size() == 0 && self.handle.table().round == 0;
         if self.round > self.handle.table().round {
             self.redrive();
         } else if let (true, Some(destination)) = (is_new, &self.handle.row.plan.writer) {
-            let tried = results::try_destination(self.runner.objects(), destination, &self.handle.row.plan.arn);
+            let tried = results::try_destination(
+                self.runner.objects(),
+                destination,
+                &self.handle.row.plan.arn,
+            );
             if let Err(failure) = tried {
-                self.closing = Some(Closing { status: ClosedStatus::Failed, failure: Some(failure) });
+                self.closing = Some(Closing {
+                    status: ClosedStatus::Failed,
+                    failure: Some(failure),
+                });
                 return;
             }
         }
         if self.closing.is_none() && !self.handle.table().read {
             self.start_reader();
         }
-        let under_way: Vec<u32> = self.handle.table().in_status(ChildStatus::Running).collect();
+        let under_way: Vec<u32> = self
+            .handle
+            .table()
+            .in_status(ChildStatus::Running)
+            .collect();
         for child in under_way {
             self.continue_child(child);
         }
@@ -427,7 +507,7 @@ impl Driver {
         let (sender, receiver) = mpsc::channel(BATCHES);
         let handle = Arc::clone(&self.handle);
         let objects = self.runner.objects().clone();
-        let skip = handle.table().len();
+        let skip = handle.table().size();
         tokio::task::spawn_blocking(move || {
             let selector = handle.map().and_then(|map| map.selector.as_ref());
             reader::read(&handle.row.plan, selector, &objects, skip, &sender);
@@ -439,7 +519,10 @@ impl Driver {
         match batch {
             Some(Batch::Inputs(inputs)) => {
                 for input in inputs {
-                    self.push(&Record::Item { items: 1, input: &input });
+                    self.push(&Record::Item {
+                        items: 1,
+                        input: &input,
+                    });
                 }
             }
             Some(Batch::End) => {
@@ -452,7 +535,10 @@ impl Driver {
                     Some(Batch::Failed(failure)) => failure,
                     _ => Failure::new("States.ItemReaderFailed", "the reader ended unexpectedly"),
                 };
-                self.closing.get_or_insert(Closing { status: ClosedStatus::Failed, failure: Some(failure) });
+                self.closing.get_or_insert(Closing {
+                    status: ClosedStatus::Failed,
+                    failure: Some(failure),
+                });
                 self.abort_children();
             }
         }
@@ -464,7 +550,8 @@ impl Driver {
         }
         let table = self.handle.table();
         let below = table.children(ChildStatus::Running) < table.limits.concurrency() as u64;
-        let waiting = table.children(ChildStatus::Pending) + table.children(ChildStatus::PendingRedrive);
+        let waiting =
+            table.children(ChildStatus::Pending) + table.children(ChildStatus::PendingRedrive);
         below && waiting > 0
     }
 
@@ -480,7 +567,10 @@ impl Driver {
             };
             if let Err(error) = result {
                 let failure = Failure::new("States.Runtime", error.to_string());
-                self.closing.get_or_insert(Closing { status: ClosedStatus::Failed, failure: Some(failure) });
+                self.closing.get_or_insert(Closing {
+                    status: ClosedStatus::Failed,
+                    failure: Some(failure),
+                });
             }
         }
     }
@@ -490,15 +580,23 @@ impl Driver {
         let now = self.runner.now();
         let standard = self.is_standard();
         let mut table = self.handle.table();
-        let free = (table.limits.concurrency() as u64).saturating_sub(table.children(ChildStatus::Running));
+        let free = (table.limits.concurrency() as u64)
+            .saturating_sub(table.children(ChildStatus::Running));
         let most = BURST.min(free as usize);
-        let mut claimed: Vec<u32> = table.in_status(ChildStatus::PendingRedrive).take(most).collect();
+        let mut claimed: Vec<u32> = table
+            .in_status(ChildStatus::PendingRedrive)
+            .take(most)
+            .collect();
         while claimed.len() < most {
-            let Some(child) = table.next_pending(self.cursor) else { break };
+            let Some(child) = table.next_pending(self.cursor) else {
+                break;
+            };
             claimed.push(child);
             self.cursor = child + 1;
         }
-        let rows = claimed.into_iter().filter_map(|child| Some((child, *table.row(child)?)));
+        let rows = claimed
+            .into_iter()
+            .filter_map(|child| Some((child, *table.row(child)?)));
         let rows: Vec<(u32, Row)> = rows.collect();
         for (child, row) in &rows {
             let keeps_start = standard && row.status == ChildStatus::PendingRedrive;
@@ -514,7 +612,9 @@ impl Driver {
     fn start_child(&mut self, child: u32, row: &Row) -> io::Result<()> {
         let now = self.runner.now();
         let payload = self.reader.read(row.item)?.ok_or_else(|| damaged(child))?;
-        let Some(Record::Item { input, .. }) = decode(payload) else { return Err(damaged(child)) };
+        let Some(Record::Item { input, .. }) = decode(payload) else {
+            return Err(damaged(child));
+        };
         let redrives = row.redrives + u16::from(row.status == ChildStatus::PendingRedrive);
         let running = Running {
             execution: Execution::redriven(u32::from(redrives)),
@@ -537,7 +637,9 @@ impl Driver {
     }
 
     fn continue_child(&mut self, child: u32) {
-        let Ok(running) = self.handle.replay(child, false, drop) else { return };
+        let Ok(running) = self.handle.replay(child, false, drop) else {
+            return;
+        };
         let handle = Arc::clone(&self.handle);
         let Some(map) = handle.map() else { return };
         let machine = Machine {
@@ -556,32 +658,41 @@ impl Driver {
 
     fn step_child(&mut self, child: u32, input: Input) {
         let handle = Arc::clone(&self.handle);
-        let (Some(map), Some(mut running)) = (handle.map(), self.running.remove(&child)) else { return };
+        let (Some(map), Some(mut running)) = (handle.map(), self.running.remove(&child)) else {
+            return;
+        };
         let now = self.runner.now();
         let kind = handle.row.plan.children;
-        let recorded = self.is_standard().then(|| (input == Input::Redrive, serde_json::to_vec(&input)));
+        let recorded = self
+            .is_standard()
+            .then(|| (input == Input::Redrive, serde_json::to_vec(&input)));
         let step = running.step(&map.processor, kind, false, input.clone(), now);
         let is_start = input == Input::Start;
         if let Some((redrive, Ok(input))) = recorded {
             let previous = running.last;
             if !is_start {
-                running.last = self.push(&Record::Input { child, at: now, previous, redrive, input: &input });
+                running.last = self.push(&Record::Input {
+                    child,
+                    at: now,
+                    previous,
+                    redrive,
+                    input: &input,
+                });
             } else if step.outcome.is_none() {
                 running.last = self.push(&Record::Start { child, at: now });
             }
         }
-        match step.outcome {
-            Some(outcome) => self.end_child(child, &running, outcome, now),
-            None => {
-                self.running.insert(child, running);
-                // An Express child that a crash forgets starts again; a Standard one must not act
-                // before its step is on disk.
-                if self.is_standard() {
-                    self.held.commands.push((child, step.commands));
-                } else {
-                    self.perform(child, step.commands);
-                }
-            }
+        if let Some(outcome) = step.outcome {
+            self.end_child(child, &running, outcome, now);
+            return;
+        }
+        self.running.insert(child, running);
+        // An Express child that a crash forgets starts again; a Standard one must not act before
+        // its step is on disk.
+        if self.is_standard() {
+            self.held.commands.push((child, step.commands));
+        } else {
+            self.perform(child, step.commands);
         }
     }
 
@@ -589,13 +700,22 @@ impl Driver {
         let (status, output, failure) = match outcome {
             Outcome::Succeeded(value) if exceeds(&value, MAX_PAYLOAD) => {
                 let cause = "The execution returned an output with a size exceeding the maximum number of bytes service limit.";
-                (ChildStatus::Failed, None, Some(Failure::new("States.DataLimitExceeded", cause)))
+                (
+                    ChildStatus::Failed,
+                    None,
+                    Some(Failure::new("States.DataLimitExceeded", cause)),
+                )
             }
             Outcome::Succeeded(value) => (ChildStatus::Succeeded, Some(value.to_string()), None),
             Outcome::Failed(failure) => (ChildStatus::Failed, None, Some(failure)),
-            Outcome::TimedOut => {
-                (ChildStatus::TimedOut, None, Some(Failure { error: Some("States.Timeout".into()), cause: None }))
-            }
+            Outcome::TimedOut => (
+                ChildStatus::TimedOut,
+                None,
+                Some(Failure {
+                    error: Some("States.Timeout".into()),
+                    cause: None,
+                }),
+            ),
             Outcome::Aborted(failure) => (ChildStatus::Aborted, None, Some(failure)),
         };
         let failure = failure.as_ref();
@@ -615,11 +735,19 @@ impl Driver {
     fn perform(&mut self, child: u32, commands: Vec<Command>) {
         for command in commands {
             match command {
-                Command::Invoke { token, function, payload, integration, timeout_ms } => {
+                Command::Invoke {
+                    token,
+                    function,
+                    payload,
+                    integration,
+                    timeout_ms,
+                } => {
                     let runner = self.runner.clone();
                     let sender = self.sender.clone();
                     tokio::spawn(async move {
-                        let result = runner.invoke(&function, payload, integration, timeout_ms).await;
+                        let result = runner
+                            .invoke(&function, payload, integration, timeout_ms)
+                            .await;
                         let input = Input::TaskEnded { token, result };
                         // The run may have closed meanwhile: then nobody waits for the result.
                         let _ = sender.send(Message::Child { child, input }).await;
@@ -627,7 +755,9 @@ impl Driver {
                 }
                 Command::Timer { token, at } => self.timers.push(Reverse((at, child, token))),
                 // A Distributed Map inside a child is refused when the state machine is created.
-                Command::StartMapRun(_) | Command::FollowMapRun { .. } | Command::StopMapRun { .. } => {}
+                Command::StartMapRun(_)
+                | Command::FollowMapRun { .. }
+                | Command::StopMapRun { .. } => {}
             }
         }
     }
@@ -647,7 +777,8 @@ impl Driver {
     fn prune_timers(&mut self) {
         if self.timers.len() > 2 * self.running.len() + 10_000 {
             let running = &self.running;
-            self.timers.retain(|Reverse((_, child, _))| running.contains_key(child));
+            self.timers
+                .retain(|Reverse((_, child, _))| running.contains_key(child));
         }
     }
 
@@ -659,12 +790,20 @@ impl Driver {
                 self.push(&Record::Limits(limits));
                 self.held.replies.push(done);
             }
-            Message::StopChild { child, error, cause, done } => {
+            Message::StopChild {
+                child,
+                error,
+                cause,
+                done,
+            } => {
                 self.step_child(child, Input::Stop { error, cause });
                 self.held.replies.push(done);
             }
             Message::Stop => {
-                self.closing.get_or_insert(Closing { status: ClosedStatus::Aborted, failure: None });
+                self.closing.get_or_insert(Closing {
+                    status: ClosedStatus::Aborted,
+                    failure: None,
+                });
                 // What is not read yet is read when the run is redriven.
                 self.items = None;
                 self.abort_children();
@@ -679,10 +818,17 @@ impl Driver {
             return;
         }
         let arn = &self.handle.row.plan.arn;
-        let cause = format!("The map run execution [{arn}] which was managing this resource was aborted");
+        let cause =
+            format!("The map run execution [{arn}] which was managing this resource was aborted");
         let children: Vec<u32> = self.running.keys().copied().collect();
         for child in children {
-            self.step_child(child, Input::Stop { error: None, cause: Some(cause.clone()) });
+            self.step_child(
+                child,
+                Input::Stop {
+                    error: None,
+                    cause: Some(cause.clone()),
+                },
+            );
         }
     }
 
@@ -706,22 +852,27 @@ impl Driver {
         let stopping = self.runner.stopping();
         let (sender, done) = oneshot::channel();
         tokio::spawn(async move {
-            let records = append(log, at, records, stopping).await;
-            // The driver is gone only when the engine stops.
-            records.map(|records| sender.send(records)).map_or((), drop);
+            if let Some(records) = append(log, at, records, stopping).await {
+                // The driver is gone only when the engine stops.
+                let _ = sender.send(records);
+            }
         });
         self.commit = Some(Commit { done, at, held });
     }
 
     /// The records are on disk: now they count.
     fn committed(&mut self, records: &[u8]) {
-        let Some(commit) = self.commit.take() else { return };
+        let Some(commit) = self.commit.take() else {
+            return;
+        };
         let mut at = commit.at;
         let mut rest = records;
         let mut table = self.handle.table();
         while let Some((length, _)) = rest.split_first_chunk::<4>() {
             let length = u32::from_le_bytes(*length) as usize;
-            let Some(payload) = rest.get(8..8 + length) else { break };
+            let Some(payload) = rest.get(8..8 + length) else {
+                break;
+            };
             if let Some(record) = decode(payload) {
                 table.apply(&record, at);
             }
@@ -751,14 +902,23 @@ impl Driver {
                     "States.ExceedToleratedFailureThreshold",
                     "The specified tolerated failure threshold was exceeded",
                 );
-                self.closing = Some(Closing { status: ClosedStatus::Failed, failure: Some(failure) });
+                self.closing = Some(Closing {
+                    status: ClosedStatus::Failed,
+                    failure: Some(failure),
+                });
                 self.abort_children();
             } else if complete && self.is_idle() {
-                self.closing = Some(Closing { status: ClosedStatus::Succeeded, failure: None });
+                self.closing = Some(Closing {
+                    status: ClosedStatus::Succeeded,
+                    failure: None,
+                });
             }
         }
         self.flush();
-        let is_due = self.closing.is_some() && self.writing.is_none() && self.items.is_none() && self.is_idle();
+        let is_due = self.closing.is_some()
+            && self.writing.is_none()
+            && self.items.is_none()
+            && self.is_idle();
         if is_due && self.handle.table().closed.is_none() {
             self.start_writing();
         }
@@ -774,8 +934,13 @@ impl Driver {
         let objects = self.runner.objects().clone();
         tokio::task::spawn_blocking(move || {
             let written = match &handle.row.plan.writer {
-                Some(destination) => results::write(&handle, &objects, destination).map_err(Failure::from),
-                None => Ok(results::Written { succeeded: Vec::new(), manifest: String::new() }),
+                Some(destination) => {
+                    results::write(&handle, &objects, destination).map_err(Failure::from)
+                }
+                None => Ok(results::Written {
+                    succeeded: Vec::new(),
+                    manifest: String::new(),
+                }),
             };
             // The driver is gone only when the engine stops.
             let _ = sender.send(written);
@@ -786,7 +951,9 @@ impl Driver {
     fn written(&mut self, result: Result<results::Written, Failure>) {
         self.writing = None;
         // It stays closing until the end is on disk, so that nothing new is started meanwhile.
-        let Some(closing) = self.closing.clone() else { return };
+        let Some(closing) = self.closing.clone() else {
+            return;
+        };
         let (written, writer_failure) = match result {
             Ok(written) => (Some(written), None),
             Err(failure) => (None, Some(failure)),
@@ -799,13 +966,25 @@ impl Driver {
                     Err(failure) => (ClosedStatus::Failed, Err(failure)),
                 }
             }
-            (ClosedStatus::Aborted, failure) => {
-                (ClosedStatus::Aborted, Err(failure.unwrap_or(Failure { error: None, cause: None })))
-            }
-            (_, failure) => (ClosedStatus::Failed, Err(failure.unwrap_or(Failure { error: None, cause: None }))),
+            (ClosedStatus::Aborted, failure) => (
+                ClosedStatus::Aborted,
+                Err(failure.unwrap_or(Failure {
+                    error: None,
+                    cause: None,
+                })),
+            ),
+            (_, failure) => (
+                ClosedStatus::Failed,
+                Err(failure.unwrap_or(Failure {
+                    error: None,
+                    cause: None,
+                })),
+            ),
         };
         if let Some(written) = written {
-            self.push(&Record::Written { succeeded: written.succeeded });
+            self.push(&Record::Written {
+                succeeded: written.succeeded,
+            });
         }
         let at = self.runner.now();
         self.push(&Record::Closed(Closed { at, status, result }));
@@ -822,10 +1001,11 @@ impl Driver {
         let mut reader = self.handle.reader();
         let mut outputs = Vec::new();
         let mut bytes = 0;
-        let children = self.handle.table().len() as u32;
+        let children = self.handle.table().size() as u32;
         for child in 0..children {
             let output = self.child_result(&mut reader, child);
-            let output = output.map_err(|error| Failure::new("States.Runtime", error.to_string()))?;
+            let output =
+                output.map_err(|error| Failure::new("States.Runtime", error.to_string()))?;
             bytes += output.to_string().len() + 1;
             if bytes > MAX_PAYLOAD {
                 let cause = "The state/task returned a result with a size exceeding the maximum number of bytes service limit.";
@@ -838,9 +1018,16 @@ impl Driver {
 
     fn child_result(&self, reader: &mut Reader, child: u32) -> io::Result<Value> {
         let last = self.handle.table().row(child).map(|row| row.last);
-        let payload = last.map(|at| reader.read(at)).transpose()?.flatten().map(<[u8]>::to_vec);
+        let payload = last
+            .map(|at| reader.read(at))
+            .transpose()?
+            .flatten()
+            .map(<[u8]>::to_vec);
         match payload.as_deref().and_then(decode) {
-            Some(Record::End(End { output: Some(output), .. })) => Ok(serde_json::from_slice(output)?),
+            Some(Record::End(End {
+                output: Some(output),
+                ..
+            })) => Ok(serde_json::from_slice(output)?),
             _ => results::record(&self.handle, reader, child).map_err(|_| damaged(child)),
         }
     }
@@ -865,7 +1052,11 @@ impl Driver {
         };
         let Some(closed) = closed else { return true };
         self.runner.map_run_closed(&self.handle).await;
-        let ended = Input::MapRunEnded { arn: self.handle.row.plan.arn.clone(), redrives: round, result: closed.result };
+        let ended = Input::MapRunEnded {
+            arn: self.handle.row.plan.arn.clone(),
+            redrives: round,
+            result: closed.result,
+        };
         self.runner.deliver(&self.handle.row.execution, ended).await;
         // Closing the inbox under its lock: whoever comes later starts a new driver, and whoever
         // came before is read here.
@@ -878,13 +1069,19 @@ impl Driver {
         if self.round > round {
             let handle = Arc::clone(&self.handle);
             let (runner, round) = (self.runner.clone(), self.round);
-            self.runner.track(async move { handle.follow(&runner, round).await });
+            self.runner
+                .track(async move { handle.follow(&runner, round).await });
         }
         true
     }
 }
 
-async fn append(log: Log, at: u64, records: Vec<u8>, stopping: impl Future<Output = ()>) -> Option<Vec<u8>> {
+async fn append(
+    log: Log,
+    at: u64,
+    records: Vec<u8>,
+    stopping: impl Future<Output = ()>,
+) -> Option<Vec<u8>> {
     tokio::pin!(stopping);
     let mut records = records;
     loop {
@@ -895,7 +1092,9 @@ async fn append(log: Log, at: u64, records: Vec<u8>, stopping: impl Future<Outpu
         });
         let result;
         (records, result) = written.await.ok()?;
-        let Err(error) = result else { return Some(records) };
+        let Err(error) = result else {
+            return Some(records);
+        };
         tracing::error!(%error, "a Map Run's log cannot be written; trying again");
         tokio::select! {
             () = &mut stopping => return None,

@@ -19,19 +19,36 @@ const WINDOW: usize = 256 << 10;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record<'r> {
     /// The next child's input, JSON text, and how many items are in it.
-    Item { items: u32, input: &'r [u8] },
+    Item {
+        items: u32,
+        input: &'r [u8],
+    },
     /// Every item has been read.
     ItemsRead,
     /// A Standard child started and waits for something.
-    Start { child: u32, at: i64 },
+    Start {
+        child: u32,
+        at: i64,
+    },
     /// What a Standard child took in: JSON of a machine input. `previous` is where the child's
     /// record before this one is.
-    Input { child: u32, at: i64, previous: u64, redrive: bool, input: &'r [u8] },
+    Input {
+        child: u32,
+        at: i64,
+        previous: u64,
+        redrive: bool,
+        input: &'r [u8],
+    },
     End(End<'r>),
-    Redrive { at: i64, round: u32 },
+    Redrive {
+        at: i64,
+        round: u32,
+    },
     Limits(Limits),
     /// The results of this round are in S3; all SUCCEEDED files so far.
-    Written { succeeded: Vec<ResultFile> },
+    Written {
+        succeeded: Vec<ResultFile>,
+    },
     Closed(Closed),
 }
 
@@ -77,7 +94,13 @@ impl Record<'_> {
                 buffer.extend_from_slice(&child.to_le_bytes());
                 buffer.extend_from_slice(&at.to_le_bytes());
             }
-            Self::Input { child, at, previous, redrive, input } => {
+            Self::Input {
+                child,
+                at,
+                previous,
+                redrive,
+                input,
+            } => {
                 buffer.push(INPUT);
                 buffer.extend_from_slice(&child.to_le_bytes());
                 buffer.extend_from_slice(&at.to_le_bytes());
@@ -93,7 +116,11 @@ impl Record<'_> {
                 buffer.push(end.status as u8);
                 buffer.extend_from_slice(&end.redrives.to_le_bytes());
                 buffer.extend_from_slice(&end.previous.to_le_bytes());
-                for text in [end.output, end.error.map(str::as_bytes), end.cause.map(str::as_bytes)] {
+                for text in [
+                    end.output,
+                    end.error.map(str::as_bytes),
+                    end.cause.map(str::as_bytes),
+                ] {
                     // The length plus one; 0 says that there is none.
                     let length = text.map_or(0, |text| text.len() as u32 + 1);
                     buffer.extend_from_slice(&length.to_le_bytes());
@@ -148,13 +175,23 @@ impl<'r> Fields<'r> {
     }
 
     /// Outer `None`: malformed.
+    #[expect(
+        clippy::option_option,
+        reason = "malformed and absent are different answers"
+    )]
     fn optional(&mut self) -> Option<Option<&'r [u8]>> {
-        let Some(length) = self.u32()?.checked_sub(1) else { return Some(None) };
+        let Some(length) = self.u32()?.checked_sub(1) else {
+            return Some(None);
+        };
         let (field, rest) = self.0.split_at_checked(length as usize)?;
         self.0 = rest;
         Some(Some(field))
     }
 
+    #[expect(
+        clippy::option_option,
+        reason = "malformed and absent are different answers"
+    )]
     fn optional_text(&mut self) -> Option<Option<&'r str>> {
         match self.optional()? {
             Some(bytes) => std::str::from_utf8(bytes).ok().map(Some),
@@ -168,9 +205,15 @@ pub fn decode(payload: &[u8]) -> Option<Record<'_>> {
     let (kind, rest) = payload.split_first()?;
     let mut fields = Fields(rest);
     Some(match *kind {
-        ITEM => Record::Item { items: fields.u32()?, input: fields.0 },
+        ITEM => Record::Item {
+            items: fields.u32()?,
+            input: fields.0,
+        },
         ITEMS_READ => Record::ItemsRead,
-        START => Record::Start { child: fields.u32()?, at: fields.i64()? },
+        START => Record::Start {
+            child: fields.u32()?,
+            at: fields.i64()?,
+        },
         INPUT => Record::Input {
             child: fields.u32()?,
             at: fields.i64()?,
@@ -189,9 +232,14 @@ pub fn decode(payload: &[u8]) -> Option<Record<'_>> {
             error: fields.optional_text()?,
             cause: fields.optional_text()?,
         }),
-        REDRIVE => Record::Redrive { at: fields.i64()?, round: fields.u32()? },
+        REDRIVE => Record::Redrive {
+            at: fields.i64()?,
+            round: fields.u32()?,
+        },
         LIMITS => Record::Limits(serde_json::from_slice(fields.0).ok()?),
-        WRITTEN => Record::Written { succeeded: serde_json::from_slice(fields.0).ok()? },
+        WRITTEN => Record::Written {
+            succeeded: serde_json::from_slice(fields.0).ok()?,
+        },
         CLOSED => Record::Closed(serde_json::from_slice(fields.0).ok()?),
         _ => return None,
     })
@@ -211,7 +259,8 @@ impl Log {
     /// # Errors
     /// Names the file; `InvalidData` when it is not a log or of a later version.
     pub fn open(path: &Path, mut visit: impl FnMut(&Record<'_>, u64)) -> io::Result<(Self, u64)> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -220,7 +269,10 @@ impl Log {
             .mode(0o600)
             .open(path)
             .map_err(named)?;
-        let log = Self { file: Arc::new(file), path: Arc::new(path.to_owned()) };
+        let log = Self {
+            file: Arc::new(file),
+            path: Arc::new(path.to_owned()),
+        };
         let length = log.file.metadata().map_err(named)?.len();
         if length < MAGIC.len() as u64 {
             log.file.set_len(0).map_err(named)?;
@@ -252,14 +304,20 @@ impl Log {
     /// Writes encoded records at `at` and returns once they are on disk. After an error the same
     /// bytes can be written at the same place again.
     pub fn append(&self, at: u64, records: &[u8]) -> io::Result<()> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display()));
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+        };
         self.file.write_all_at(records, at).map_err(named)?;
         self.file.sync_data().map_err(named)
     }
 
     /// A reader with a window of its own.
     pub fn reader(&self) -> Reader {
-        Reader { file: Arc::clone(&self.file), window: Vec::new(), from: 0 }
+        Reader {
+            file: Arc::clone(&self.file),
+            window: Vec::new(),
+            from: 0,
+        }
     }
 
     /// Where the first record is.
@@ -285,11 +343,22 @@ pub struct Reader {
 impl Reader {
     /// The payload of the record at `at`; `None` at the end, for a torn record and a wrong checksum.
     pub fn read(&mut self, at: u64) -> io::Result<Option<&[u8]>> {
-        let Some(header) = self.bytes(at, HEADER)? else { return Ok(None) };
-        let word = |from: usize| u32::from_le_bytes([header[from], header[from + 1], header[from + 2], header[from + 3]]);
+        let Some(header) = self.bytes(at, HEADER)? else {
+            return Ok(None);
+        };
+        let word = |from: usize| {
+            u32::from_le_bytes([
+                header[from],
+                header[from + 1],
+                header[from + 2],
+                header[from + 3],
+            ])
+        };
         let (length, checksum) = (word(0) as usize, word(4));
         match self.bytes(at + HEADER as u64, length)? {
-            Some(payload) if length > 0 && crc32fast::hash(payload) == checksum => Ok(Some(payload)),
+            Some(payload) if length > 0 && crc32fast::hash(payload) == checksum => {
+                Ok(Some(payload))
+            }
             _ => Ok(None),
         }
     }
@@ -330,7 +399,11 @@ mod tests {
             child,
             started: 5,
             stopped: 9,
-            status: if output.is_some() { ChildStatus::Succeeded } else { ChildStatus::Failed },
+            status: if output.is_some() {
+                ChildStatus::Succeeded
+            } else {
+                ChildStatus::Failed
+            },
             redrives: 1,
             previous: 77,
             output,
@@ -341,15 +414,33 @@ mod tests {
 
     fn samples() -> Vec<Record<'static>> {
         vec![
-            Record::Item { items: 3, input: b"{\"n\":1}" },
+            Record::Item {
+                items: 3,
+                input: b"{\"n\":1}",
+            },
             Record::ItemsRead,
             Record::Start { child: 0, at: 1 },
-            Record::Input { child: 0, at: 2, previous: 8, redrive: true, input: b"\"Redrive\"" },
+            Record::Input {
+                child: 0,
+                at: 2,
+                previous: 8,
+                redrive: true,
+                input: b"\"Redrive\"",
+            },
             end(0, Some(b"1")),
             end(1, None),
             Record::Redrive { at: 4, round: 1 },
-            Record::Limits(Limits { max_concurrency: 1, tolerated_count: 2, tolerated_percentage: 0.5 }),
-            Record::Written { succeeded: vec![ResultFile { key: "k".into(), size: 2 }] },
+            Record::Limits(Limits {
+                max_concurrency: 1,
+                tolerated_count: 2,
+                tolerated_percentage: 0.5,
+            }),
+            Record::Written {
+                succeeded: vec![ResultFile {
+                    key: "k".into(),
+                    size: 2,
+                }],
+            },
         ]
     }
 
@@ -365,10 +456,18 @@ mod tests {
         let path = folder.path().join("log");
         let (log, at) = Log::open(&path, |_, _| ()).unwrap();
         let mut buffer = Vec::new();
-        samples().iter().for_each(|record| record.encode(&mut buffer));
+        samples()
+            .iter()
+            .for_each(|record| record.encode(&mut buffer));
         log.append(at, &buffer).unwrap();
         let (found, end) = texts(&path);
-        assert_eq!(found, samples().iter().map(|record| format!("{record:?}")).collect::<Vec<_>>());
+        assert_eq!(
+            found,
+            samples()
+                .iter()
+                .map(|record| format!("{record:?}"))
+                .collect::<Vec<_>>()
+        );
         assert_eq!(end, at + buffer.len() as u64);
     }
 

@@ -18,17 +18,29 @@ pub struct Names {
 impl Names {
     pub fn new(map_run: &str, machine: &str, label: &str, kind: ChildKind) -> Self {
         let seed = Sha256::digest(map_run.as_bytes()).into();
-        Self { seed, kind, machine: machine.to_owned(), label: label.to_owned() }
+        Self {
+            seed,
+            kind,
+            machine: machine.to_owned(),
+            label: label.to_owned(),
+        }
     }
 
     /// `SM/Label`, under which children are filed.
     pub fn state_machine_arn(&self) -> String {
-        format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{}/{}", self.machine, self.label)
+        format!(
+            "arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{}/{}",
+            self.machine, self.label
+        )
     }
 
     /// The child's name; of an Express child two parts joined with `:`.
     pub fn name(&self, child: u32) -> String {
-        let hash: [u8; 32] = Sha256::new().chain_update(self.seed).chain_update(child.to_le_bytes()).finalize().into();
+        let hash: [u8; 32] = Sha256::new()
+            .chain_update(self.seed)
+            .chain_update(child.to_le_bytes())
+            .finalize()
+            .into();
         let mut first = [0; 16];
         first.copy_from_slice(&hash[..16]);
         first[..4].copy_from_slice(&(child ^ self.mask()).to_be_bytes());
@@ -38,7 +50,10 @@ impl Names {
             ChildKind::Express => {
                 let mut second = [0; 16];
                 second.copy_from_slice(&hash[16..]);
-                format!("{first}:{}", uuid::Builder::from_md5_bytes(second).into_uuid())
+                format!(
+                    "{first}:{}",
+                    uuid::Builder::from_md5_bytes(second).into_uuid()
+                )
             }
         }
     }
@@ -48,7 +63,12 @@ impl Names {
             ChildKind::Standard => "execution",
             ChildKind::Express => "express",
         };
-        format!("arn:aws:states:{REGION}:{ACCOUNT}:{kind}:{}/{}:{}", self.machine, self.label, self.name(child))
+        format!(
+            "arn:aws:states:{REGION}:{ACCOUNT}:{kind}:{}/{}:{}",
+            self.machine,
+            self.label,
+            self.name(child)
+        )
     }
 
     /// The child of this name, if it is one of this Map Run's.

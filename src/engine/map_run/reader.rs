@@ -37,13 +37,22 @@ pub fn read(
 ) {
     let mut sink = Sink::new(plan, selector, skip, batches);
     let result = match &plan.items {
-        ItemSource::Values(values) => {
-            values.iter().try_for_each(|value| sink.item(value.to_string().as_bytes()))
-        }
-        ItemSource::Object { bucket, key, format, .. } => read_object(objects, bucket, key, *format, &mut sink),
+        ItemSource::Values(values) => values
+            .iter()
+            .try_for_each(|value| sink.item(value.to_string().as_bytes())),
+        ItemSource::Object {
+            bucket,
+            key,
+            format,
+            ..
+        } => read_object(objects, bucket, key, *format, &mut sink),
     };
-    let last = match result.and_then(|()| sink.flush()) {
-        Ok(()) | Err(Stop::Enough) => sink.flush().map(|()| Batch::End).unwrap_or(Batch::End),
+    let result = match result {
+        Ok(()) | Err(Stop::Enough) => sink.flush(),
+        failed => failed,
+    };
+    let last = match result {
+        Ok(()) | Err(Stop::Enough) => Batch::End,
         Err(Stop::Unwanted) => return,
         Err(Stop::Failed(failure)) => Batch::Failed(failure),
     };
@@ -65,10 +74,20 @@ impl Stop {
     }
 }
 
-fn read_object(objects: &Objects, bucket: &str, key: &str, format: Format, sink: &mut Sink<'_>) -> Result<(), Stop> {
+fn read_object(
+    objects: &Objects,
+    bucket: &str,
+    key: &str,
+    format: Format,
+    sink: &mut Sink<'_>,
+) -> Result<(), Stop> {
     let (_, body) = objects.read(bucket, key).map_err(|error| match error {
-        ObjectsError::NoSuchBucket(_) => Stop::reader("The specified bucket does not exist (Service: S3, Status Code: 404)"),
-        ObjectsError::NoSuchKey(_) => Stop::reader("The specified key does not exist. (Service: S3, Status Code: 404)"),
+        ObjectsError::NoSuchBucket(_) => {
+            Stop::reader("The specified bucket does not exist (Service: S3, Status Code: 404)")
+        }
+        ObjectsError::NoSuchKey(_) => {
+            Stop::reader("The specified key does not exist. (Service: S3, Status Code: 404)")
+        }
         other => Stop::reader(other.to_string()),
     })?;
     let mut body = BufReader::with_capacity(256 << 10, body);
@@ -83,16 +102,24 @@ fn unreadable(error: io::Error) -> Stop {
     Stop::reader(format!("the object cannot be read: {error}"))
 }
 
-fn json_lines(body: &mut impl BufRead, item: &mut impl FnMut(&[u8]) -> Result<(), Stop>) -> Result<(), Stop> {
+fn json_lines(
+    body: &mut impl BufRead,
+    item: &mut impl FnMut(&[u8]) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
-        let read = body.take(MAX_ITEM as u64 + 1).read_until(b'\n', &mut line).map_err(unreadable)?;
+        let read = body
+            .take(MAX_ITEM as u64 + 1)
+            .read_until(b'\n', &mut line)
+            .map_err(unreadable)?;
         if read == 0 {
             break;
         }
         if read > MAX_ITEM {
-            return Err(Stop::reader(format!("line {number} is longer than {MAX_ITEM} bytes")));
+            return Err(Stop::reader(format!(
+                "line {number} is longer than {MAX_ITEM} bytes"
+            )));
         }
         let text = line.trim_ascii();
         if text.is_empty() {
@@ -107,12 +134,19 @@ fn json_lines(body: &mut impl BufRead, item: &mut impl FnMut(&[u8]) -> Result<()
 }
 
 /// Splits a JSON array into its elements without building it: counts brackets outside strings.
-fn json_array(body: &mut impl BufRead, item: &mut impl FnMut(&[u8]) -> Result<(), Stop>) -> Result<(), Stop> {
+fn json_array(
+    body: &mut impl BufRead,
+    item: &mut impl FnMut(&[u8]) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     let mut splitter = Splitter::default();
     loop {
         let chunk = body.fill_buf().map_err(unreadable)?;
         if chunk.is_empty() {
-            return if splitter.closed { Ok(()) } else { Err(Stop::reader("the JSON array is not complete")) };
+            return if splitter.part == Part::After {
+                Ok(())
+            } else {
+                Err(Stop::reader("the JSON array is not complete"))
+            };
         }
         let length = chunk.len();
         for byte in chunk {
@@ -122,6 +156,15 @@ fn json_array(body: &mut impl BufRead, item: &mut impl FnMut(&[u8]) -> Result<()
     }
 }
 
+/// Where the splitter is, seen from the array.
+#[derive(Default, PartialEq)]
+enum Part {
+    #[default]
+    Before,
+    Inside,
+    After,
+}
+
 #[derive(Default)]
 struct Splitter {
     /// The element so far.
@@ -129,24 +172,31 @@ struct Splitter {
     depth: u32,
     in_string: bool,
     escaped: bool,
-    opened: bool,
-    closed: bool,
+    part: Part,
     elements: u64,
 }
 
 impl Splitter {
-    fn push(&mut self, byte: u8, item: &mut impl FnMut(&[u8]) -> Result<(), Stop>) -> Result<(), Stop> {
-        if !self.opened {
+    fn push(
+        &mut self,
+        byte: u8,
+        item: &mut impl FnMut(&[u8]) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        if self.part == Part::Before {
             match byte {
-                b'[' => self.opened = true,
+                b'[' => self.part = Part::Inside,
                 byte if byte.is_ascii_whitespace() => {}
                 _ => return Err(Stop::reader("Attempting to map over non-iterable node.")),
             }
             return Ok(());
         }
-        if self.closed {
+        if self.part == Part::After {
             let blank = byte.is_ascii_whitespace();
-            return if blank { Ok(()) } else { Err(Stop::reader("there is text after the JSON array")) };
+            return if blank {
+                Ok(())
+            } else {
+                Err(Stop::reader("there is text after the JSON array"))
+            };
         }
         if self.in_string {
             match byte {
@@ -161,7 +211,7 @@ impl Splitter {
                 b'[' | b'{' => self.depth += 1,
                 b',' if self.depth == 0 => return self.end_element(item, false),
                 b']' if self.depth == 0 => {
-                    self.closed = true;
+                    self.part = Part::After;
                     return self.end_element(item, true);
                 }
                 b']' | b'}' => self.depth = self.depth.saturating_sub(1),
@@ -169,19 +219,29 @@ impl Splitter {
             }
         }
         if self.element.len() == MAX_ITEM {
-            return Err(Stop::reader(format!("element {} is longer than {MAX_ITEM} bytes", self.elements)));
+            return Err(Stop::reader(format!(
+                "element {} is longer than {MAX_ITEM} bytes",
+                self.elements
+            )));
         }
         self.element.push(byte);
         Ok(())
     }
 
-    fn end_element(&mut self, item: &mut impl FnMut(&[u8]) -> Result<(), Stop>, last: bool) -> Result<(), Stop> {
+    fn end_element(
+        &mut self,
+        item: &mut impl FnMut(&[u8]) -> Result<(), Stop>,
+        last: bool,
+    ) -> Result<(), Stop> {
         let text = self.element.trim_ascii();
         if last && text.is_empty() && self.elements == 0 {
             return Ok(());
         }
         if serde_json::from_slice::<&RawValue>(text).is_err() {
-            return Err(Stop::reader(format!("element {} is not valid JSON", self.elements)));
+            return Err(Stop::reader(format!(
+                "element {} is not valid JSON",
+                self.elements
+            )));
         }
         item(text)?;
         self.elements += 1;
@@ -226,10 +286,20 @@ impl Source for View<'_> {
 }
 
 impl<'s> Sink<'s> {
-    fn new(plan: &'s MapRunPlan, selector: Option<&'s Template>, skip: usize, batches: &'s mpsc::Sender<Batch>) -> Self {
+    fn new(
+        plan: &'s MapRunPlan,
+        selector: Option<&'s Template>,
+        skip: usize,
+        batches: &'s mpsc::Sender<Batch>,
+    ) -> Self {
         let (source, max_items) = match &plan.items {
             ItemSource::Values(_) => ("STATE_DATA".to_owned(), None),
-            ItemSource::Object { bucket, key, max_items, .. } => (format!("S3://{bucket}/{key}"), *max_items),
+            ItemSource::Object {
+                bucket,
+                key,
+                max_items,
+                ..
+            } => (format!("S3://{bucket}/{key}"), *max_items),
         };
         Self {
             plan,
@@ -238,7 +308,9 @@ impl<'s> Sink<'s> {
             source,
             index: 0,
             skip,
-            most: max_items.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+            most: max_items.map_or(usize::MAX, |most| {
+                usize::try_from(most).unwrap_or(usize::MAX)
+            }),
             batch: Vec::new(),
             bytes: 0,
             batches,
@@ -256,22 +328,38 @@ impl<'s> Sink<'s> {
         }
         let input = self.child_input(index, text)?;
         if input.len() > MAX_PAYLOAD {
-            return Err(Stop::reader(format!("the input of item {index} is {} bytes long: {MAX_PAYLOAD} are allowed", input.len())));
+            return Err(Stop::reader(format!(
+                "the input of item {index} is {} bytes long: {MAX_PAYLOAD} are allowed",
+                input.len()
+            )));
         }
         self.bytes += input.len();
         self.batch.push(input);
-        if self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+        if self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn child_input(&mut self, index: usize, text: &[u8]) -> Result<Vec<u8>, Stop> {
-        let Some(selector) = self.selector else { return Ok(text.to_vec()) };
-        let value: Value = serde_json::from_slice(text).map_err(|error| Stop::reader(format!("item {index}: {error}")))?;
+        let Some(selector) = self.selector else {
+            return Ok(text.to_vec());
+        };
+        let value: Value = serde_json::from_slice(text)
+            .map_err(|error| Stop::reader(format!("item {index}: {error}")))?;
         let item = json!({"Item": {"Index": index, "Value": value, "Source": self.source}});
         if let Some(context) = self.context.as_object_mut() {
             context.insert("Map".to_owned(), item);
         }
-        let view = View { input: &self.plan.input, context: &self.context, index };
-        let input = selector.evaluate(&view).map_err(|error| Stop::Failed(Failure::new(error.error, error.cause)))?;
+        let view = View {
+            input: &self.plan.input,
+            context: &self.context,
+            index,
+        };
+        let input = selector
+            .evaluate(&view)
+            .map_err(|error| Stop::Failed(Failure::new(error.error, error.cause)))?;
         Ok(input.to_string().into_bytes())
     }
 
@@ -281,7 +369,9 @@ impl<'s> Sink<'s> {
         }
         self.bytes = 0;
         let batch = Batch::Inputs(std::mem::take(&mut self.batch));
-        self.batches.blocking_send(batch).map_err(|_| Stop::Unwanted)
+        self.batches
+            .blocking_send(batch)
+            .map_err(|_| Stop::Unwanted)
     }
 }
 
@@ -306,9 +396,15 @@ mod tests {
 
     #[test]
     fn arrays_are_split_outside_strings_only() {
-        assert_eq!(split(br#" [1, {"a":[2,"],"]} , "x\"]" ] "#).unwrap(), ["1", r#"{"a":[2,"],"]}"#, r#""x\"]""#]);
+        assert_eq!(
+            split(br#" [1, {"a":[2,"],"]} , "x\"]" ] "#).unwrap(),
+            ["1", r#"{"a":[2,"],"]}"#, r#""x\"]""#]
+        );
         assert_eq!(split(b"[]").unwrap(), Vec::<String>::new());
-        assert_eq!(split(b"{}").unwrap_err(), "Attempting to map over non-iterable node.");
+        assert_eq!(
+            split(b"{}").unwrap_err(),
+            "Attempting to map over non-iterable node."
+        );
         assert_eq!(split(b"[1,").unwrap_err(), "the JSON array is not complete");
         assert_eq!(split(b"[1,]").unwrap_err(), "element 1 is not valid JSON");
     }
@@ -320,8 +416,13 @@ mod tests {
             found += 1;
             Ok(())
         });
-        let Err(Stop::Failed(failure)) = result else { panic!("it must fail") };
-        assert_eq!((found, failure.cause.as_deref()), (2, Some("line 4 is not valid JSON")));
+        let Err(Stop::Failed(failure)) = result else {
+            panic!("it must fail")
+        };
+        assert_eq!(
+            (found, failure.cause.as_deref()),
+            (2, Some("line 4 is not valid JSON"))
+        );
     }
 
     proptest! {

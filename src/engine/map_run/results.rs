@@ -41,7 +41,10 @@ impl From<Error> for Failure {
             Error::Objects(error) => error.to_string(),
             Error::Io(error) => error.to_string(),
         };
-        Self::new("States.ResultWriterFailed", format!("The results cannot be written: {text}"))
+        Self::new(
+            "States.ResultWriterFailed",
+            format!("The results cannot be written: {text}"),
+        )
     }
 }
 
@@ -56,24 +59,49 @@ pub struct Written {
 fn folder(destination: &Destination, map_run: &str, round: u32) -> String {
     let id = map_run.rsplit(':').next().unwrap_or(map_run);
     let prefix = destination.prefix.trim_end_matches('/');
-    let base = if prefix.is_empty() { id.to_owned() } else { format!("{prefix}/{id}") };
-    if round == 0 { base } else { format!("{base}/Redrive-{round}") }
+    let base = if prefix.is_empty() {
+        id.to_owned()
+    } else {
+        format!("{prefix}/{id}")
+    };
+    if round == 0 {
+        base
+    } else {
+        format!("{base}/Redrive-{round}")
+    }
 }
 
 /// Writes a test object, as AWS does before it starts the first child.
-pub fn try_destination(objects: &Objects, destination: &Destination, map_run: &str) -> Result<(), Failure> {
+pub fn try_destination(
+    objects: &Objects,
+    destination: &Destination,
+    map_run: &str,
+) -> Result<(), Failure> {
     let key = format!("{}/manifest.json", folder(destination, map_run, 0));
-    objects.write(&destination.bucket, &key).map(drop).map_err(|error| {
-        let cause = format!("Failed to write a test manifest into the specified output bucket. {error}");
-        Failure::new("States.ResultWriterFailed", cause)
-    })
+    objects
+        .write(&destination.bucket, &key)
+        .map(drop)
+        .map_err(|error| {
+            let cause = format!(
+                "Failed to write a test manifest into the specified output bucket. {error}"
+            );
+            Failure::new("States.ResultWriterFailed", cause)
+        })
 }
 
 /// Writes the files of the present round and its manifest.
-pub fn write(handle: &Handle, objects: &Objects, destination: &Destination) -> Result<Written, Error> {
+pub fn write(
+    handle: &Handle,
+    objects: &Objects,
+    destination: &Destination,
+) -> Result<Written, Error> {
     let (round, from, mut succeeded) = {
         let table = handle.table();
-        (table.round, table.round_offset, table.succeeded_files.clone())
+        (
+            table.round,
+            table.round_offset,
+            table.succeeded_files.clone(),
+        )
     };
     let folder = folder(destination, &handle.row.plan.arn, round);
     let files = |category| Files::new(objects, destination, &folder, category);
@@ -84,7 +112,11 @@ pub fn write(handle: &Handle, objects: &Objects, destination: &Destination) -> R
     succeeded.extend(success.finish(round > 0)?);
 
     let mut failed = files("FAILED");
-    for status in [ChildStatus::Failed, ChildStatus::TimedOut, ChildStatus::Aborted] {
+    for status in [
+        ChildStatus::Failed,
+        ChildStatus::TimedOut,
+        ChildStatus::Aborted,
+    ] {
         let children: Vec<u32> = handle.table().in_status(status).collect();
         for child in children {
             failed.add(&record(handle, &mut reader, child)?)?;
@@ -96,7 +128,9 @@ pub fn write(handle: &Handle, objects: &Objects, destination: &Destination) -> R
     let mut next = handle.table().next_pending(0);
     while let Some(child) = next {
         let input = handle.input(&mut reader, child)?;
-        pending.add(&json!({"Input": input, "InputDetails": {"Included": true}, "Status": "PENDING"}))?;
+        pending.add(
+            &json!({"Input": input, "InputDetails": {"Included": true}, "Status": "PENDING"}),
+        )?;
         next = handle.table().next_pending(child + 1);
     }
     let pending = pending.finish(false)?;
@@ -110,7 +144,10 @@ pub fn write(handle: &Handle, objects: &Objects, destination: &Destination) -> R
     let mut writing = objects.write(&destination.bucket, &manifest)?;
     writing.write_all(content.to_string().as_bytes())?;
     writing.commit(false)?;
-    Ok(Written { succeeded, manifest })
+    Ok(Written {
+        succeeded,
+        manifest,
+    })
 }
 
 /// Records of the children that succeeded in this round, in the order of their ends.
@@ -142,7 +179,10 @@ pub fn record(handle: &Handle, reader: &mut Reader, child: u32) -> Result<Value,
     let row = handle.table().row(child).copied();
     let row = row.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
     let input = handle.input(reader, child)?;
-    let payload = reader.read(row.last)?.map(<[u8]>::to_vec).unwrap_or_default();
+    let payload = reader
+        .read(row.last)?
+        .map(<[u8]>::to_vec)
+        .unwrap_or_default();
     match decode(&payload) {
         Some(Record::End(end)) => Ok(ended(handle, child, &row, &end, &input)),
         _ => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
@@ -169,10 +209,17 @@ fn ended(handle: &Handle, child: u32, row: &Row, end: &End<'_>, input: &str) -> 
     }
     put("RedriveCount", row.redrives.into());
     if handle.row.plan.children == ChildKind::Standard {
-        let status = if succeeded { "NOT_REDRIVABLE" } else { "REDRIVABLE_BY_MAP_RUN" };
+        let status = if succeeded {
+            "NOT_REDRIVABLE"
+        } else {
+            "REDRIVABLE_BY_MAP_RUN"
+        };
         put("RedriveStatus", status.into());
         if succeeded {
-            put("RedriveStatusReason", "Execution is SUCCEEDED and cannot be redriven".into());
+            put(
+                "RedriveStatusReason",
+                "Execution is SUCCEEDED and cannot be redriven".into(),
+            );
         }
     }
     put("StartDate", iso(row.started).into());
@@ -199,8 +246,20 @@ struct Open {
 }
 
 impl<'f> Files<'f> {
-    fn new(objects: &'f Objects, destination: &'f Destination, folder: &'f str, category: &'static str) -> Self {
-        Self { objects, destination, folder, category, open: None, done: Vec::new() }
+    fn new(
+        objects: &'f Objects,
+        destination: &'f Destination,
+        folder: &'f str,
+        category: &'static str,
+    ) -> Self {
+        Self {
+            objects,
+            destination,
+            folder,
+            category,
+            open: None,
+            done: Vec::new(),
+        }
     }
 
     fn add(&mut self, record: &Value) -> Result<(), Error> {
@@ -209,24 +268,45 @@ impl<'f> Files<'f> {
             Some(open) => open,
             None => self.open_next()?,
         };
-        open.writing.write_all(if open.bytes == 0 { b"[" } else { b"," })?;
+        open.writing
+            .write_all(if open.bytes == 0 { b"[" } else { b"," })?;
         open.writing.write_all(text.as_bytes())?;
         open.bytes += text.len() as u64 + 1;
-        if open.bytes >= ROLL_OVER { self.close() } else { Ok(()) }
+        if open.bytes >= ROLL_OVER {
+            self.close()
+        } else {
+            Ok(())
+        }
     }
 
     fn open_next(&mut self) -> Result<&mut Open, Error> {
         let key = format!("{}/{}_{}.json", self.folder, self.category, self.done.len());
-        let writing = BufWriter::with_capacity(256 << 10, self.objects.write(&self.destination.bucket, &key)?);
-        Ok(self.open.insert(Open { key, writing, bytes: 0 }))
+        let writing = BufWriter::with_capacity(
+            256 << 10,
+            self.objects.write(&self.destination.bucket, &key)?,
+        );
+        Ok(self.open.insert(Open {
+            key,
+            writing,
+            bytes: 0,
+        }))
     }
 
     fn close(&mut self) -> Result<(), Error> {
-        let Some(mut open) = self.open.take() else { return Ok(()) };
-        open.writing.write_all(if open.bytes == 0 { b"[]" } else { b"]" })?;
-        let writing = open.writing.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let Some(mut open) = self.open.take() else {
+            return Ok(());
+        };
+        open.writing
+            .write_all(if open.bytes == 0 { b"[]" } else { b"]" })?;
+        let writing = open
+            .writing
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         let info = writing.commit(true)?;
-        self.done.push(ResultFile { key: open.key, size: info.size });
+        self.done.push(ResultFile {
+            key: open.key,
+            size: info.size,
+        });
         Ok(())
     }
 

@@ -4,19 +4,39 @@ use super::log::{End, Record};
 use super::*;
 
 fn limits(tolerated_count: u64, tolerated_percentage: f64) -> Limits {
-    Limits { max_concurrency: 0, tolerated_count, tolerated_percentage }
+    Limits {
+        max_concurrency: 0,
+        tolerated_count,
+        tolerated_percentage,
+    }
 }
 
 fn table(children: u32, limits: Limits) -> Table {
     let mut table = Table::new(limits);
     for child in 0..children {
-        table.apply(&Record::Item { items: 1, input: b"1" }, 100 + u64::from(child));
+        table.apply(
+            &Record::Item {
+                items: 1,
+                input: b"1",
+            },
+            100 + u64::from(child),
+        );
     }
     table
 }
 
 fn end(child: u32, started: i64, status: ChildStatus) -> Record<'static> {
-    Record::End(End { child, started, stopped: started + 1, status, redrives: 0, previous: 0, output: None, error: None, cause: None })
+    Record::End(End {
+        child,
+        started,
+        stopped: started + 1,
+        status,
+        redrives: 0,
+        previous: 0,
+        output: None,
+        error: None,
+        cause: None,
+    })
 }
 
 #[test]
@@ -35,7 +55,10 @@ fn one_failure_is_too_many_unless_some_are_tolerated_and_the_excess_is_strict() 
     shared.apply(&end(0, 1, ChildStatus::Failed), 1);
     shared.apply(&end(2, 1, ChildStatus::Aborted), 2);
     shared.apply(&Record::ItemsRead, 3);
-    assert!(!shared.exceeds_tolerance(), "10 % are tolerated, and aborted ones do not count");
+    assert!(
+        !shared.exceeds_tolerance(),
+        "10 % are tolerated, and aborted ones do not count"
+    );
     shared.apply(&end(1, 1, ChildStatus::Failed), 4);
     assert!(shared.exceeds_tolerance());
 }
@@ -57,8 +80,17 @@ fn a_redrive_takes_the_unsuccessful_back_and_leaves_the_rest() {
     table.apply(&end(2, 3, ChildStatus::Aborted), 3);
     table.apply(&Record::Redrive { at: 9, round: 1 }, 4);
     let counts = table.describe("m", "e", 0)["itemCounts"].clone();
-    assert_eq!((counts["succeeded"].as_u64(), counts["pendingRedrive"].as_u64()), (Some(1), Some(2)));
-    assert_eq!((counts["failed"].as_u64(), counts["pending"].as_u64()), (Some(0), Some(1)));
+    assert_eq!(
+        (
+            counts["succeeded"].as_u64(),
+            counts["pendingRedrive"].as_u64()
+        ),
+        (Some(1), Some(2))
+    );
+    assert_eq!(
+        (counts["failed"].as_u64(), counts["pending"].as_u64()),
+        (Some(0), Some(1))
+    );
     assert_eq!((table.round, table.round_offset), (1, 4));
 }
 
@@ -72,8 +104,14 @@ fn pages_go_from_the_newest_start_to_the_oldest_and_never_list_pending_ones() {
     let (first, next) = table.page(None, None, 2, |_| true);
     let (second, next) = table.page(None, next, 2, |_| true);
     let (third, end) = table.page(None, next, 2, |_| true);
-    assert_eq!((first, second, third, end), (vec![3, 1], vec![4, 2], vec![0], None));
-    assert_eq!(table.page(Some(ChildStatus::Failed), None, 10, |_| true), (vec![4], None));
+    assert_eq!(
+        (first, second, third, end),
+        (vec![3, 1], vec![4, 2], vec![0], None)
+    );
+    assert_eq!(
+        table.page(Some(ChildStatus::Failed), None, 10, |_| true),
+        (vec![4], None)
+    );
 }
 
 #[derive(Debug, Clone)]
@@ -130,7 +168,7 @@ proptest! {
             }
         }
         seen.sort_unstable();
-        let started: Vec<u32> = (0..table.len() as u32).filter(|child| table.row(*child).unwrap().status != ChildStatus::Pending).collect();
+        let started: Vec<u32> = (0..table.size() as u32).filter(|child| table.row(*child).unwrap().status != ChildStatus::Pending).collect();
         prop_assert_eq!(seen, started);
     }
 }

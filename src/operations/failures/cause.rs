@@ -14,7 +14,9 @@ pub fn message(cause: &str) -> String {
     };
     let known = ["errorMessage", "message", "Message"];
     let said = parsed.as_ref().and_then(|value| {
-        known.iter().find_map(|name| value.get(name).and_then(Value::as_str))
+        known
+            .iter()
+            .find_map(|name| value.get(name).and_then(Value::as_str))
     });
     said.unwrap_or(trimmed).to_owned()
 }
@@ -27,7 +29,10 @@ pub fn mask(message: &str) -> String {
     let mut previous_word = String::new();
     let mut rest = text.as_str();
     while let Some(first) = rest.chars().next() {
-        let after_word = masked.chars().next_back().is_some_and(char::is_alphanumeric);
+        let after_word = masked
+            .chars()
+            .next_back()
+            .is_some_and(char::is_alphanumeric);
         if let Some(after) = quoted(rest).filter(|_| !after_word) {
             masked.push_str("<v>");
             rest = after;
@@ -121,8 +126,14 @@ mod tests {
     fn values_are_masked_and_words_are_not() {
         for (message, masked) in [
             ("answered 503 after 12.5s", "answered <n> after <n>s"),
-            ("status 503 from http://a:1/l?q=Oz: busy", "status 503 from <url>: busy"),
-            ("didn't find 'Sao Tomé', it isn't", "didn't find <v>, it isn't"),
+            (
+                "status 503 from http://a:1/l?q=Oz: busy",
+                "status 503 from <url>: busy",
+            ),
+            (
+                "didn't find 'Sao Tomé', it isn't",
+                "didn't find <v>, it isn't",
+            ),
             ("no host 10.0.0.1:8080, ::1", "no host <ip>, <ip>"),
             ("id 6f0c2b9e-1111-4222-8333-444455556666.", "id <id>."),
             ("trace=deadbeef01 beef", "trace=<id> beef"),
@@ -136,9 +147,15 @@ mod tests {
 
     #[test]
     fn the_message_is_lambdas_or_the_text() {
-        assert_eq!(message(r#"{"errorMessage":"bad row","errorType":"V"}"#), "bad row");
+        assert_eq!(
+            message(r#"{"errorMessage":"bad row","errorType":"V"}"#),
+            "bad row"
+        );
         assert_eq!(message(" {not json "), "{not json");
-        assert_eq!(message(r#"{"errorMessage":{"a":1}}"#), r#"{"errorMessage":{"a":1}}"#);
+        assert_eq!(
+            message(r#"{"errorMessage":{"a":1}}"#),
+            r#"{"errorMessage":{"a":1}}"#
+        );
         assert_eq!(message(""), "");
     }
 

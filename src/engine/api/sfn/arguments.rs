@@ -30,14 +30,23 @@ impl Arguments {
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(members)) => Ok(Self { members }),
-            _ => Err(ApiError::new("SerializationException", "the body is not a JSON object")),
+            _ => Err(ApiError::new(
+                "SerializationException",
+                "the body is not a JSON object",
+            )),
         }
     }
 
     /// Refuses members that the operation does not know, by name.
     pub fn only(&self, known: &[&str]) -> Result<(), ApiError> {
-        match self.members.keys().find(|name| !known.contains(&name.as_str())) {
-            Some(name) => Err(invalid(format!("The member '{name}' is not supported by this engine"))),
+        match self
+            .members
+            .keys()
+            .find(|name| !known.contains(&name.as_str()))
+        {
+            Some(name) => Err(invalid(format!(
+                "The member '{name}' is not supported by this engine"
+            ))),
             None => Ok(()),
         }
     }
@@ -54,19 +63,26 @@ impl Arguments {
         match self.value(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(ApiError::new("SerializationException", format!("'{name}' must be a string"))),
+            Some(_) => Err(ApiError::new(
+                "SerializationException",
+                format!("'{name}' must be a string"),
+            )),
         }
     }
 
     pub fn required(&self, name: &str) -> Result<&str, ApiError> {
-        self.text(name)?.ok_or_else(|| violation(name, "null", "Member must not be null"))
+        self.text(name)?
+            .ok_or_else(|| violation(name, "null", "Member must not be null"))
     }
 
     pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.value(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
-            Some(_) => Err(ApiError::new("SerializationException", format!("'{name}' must be a boolean"))),
+            Some(_) => Err(ApiError::new(
+                "SerializationException",
+                format!("'{name}' must be a boolean"),
+            )),
         }
     }
 
@@ -75,7 +91,11 @@ impl Arguments {
             None => Ok(None),
             Some(value) => match value.as_u64() {
                 Some(number) => Ok(Some(number)),
-                None => Err(violation(name, &format!("'{value}'"), "Member must have value greater than or equal to 0")),
+                None => Err(violation(
+                    name,
+                    &format!("'{value}'"),
+                    "Member must have value greater than or equal to 0",
+                )),
             },
         }
     }
@@ -84,19 +104,26 @@ impl Arguments {
         match self.value(name).map(|value| (value, value.as_f64())) {
             None => Ok(None),
             Some((_, Some(share))) if (0.0..=100.0).contains(&share) => Ok(Some(share)),
-            Some((value, _)) => {
-                Err(violation(name, &format!("'{value}'"), "Member must have value between 0 and 100"))
-            }
+            Some((value, _)) => Err(violation(
+                name,
+                &format!("'{value}'"),
+                "Member must have value between 0 and 100",
+            )),
         }
     }
 
     /// One of `values`, as the model's enum has them.
     pub fn one_of(&self, name: &str, values: &[&str]) -> Result<Option<&str>, ApiError> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
         if values.contains(&text) {
             return Ok(Some(text));
         }
-        let rule = format!("Member must satisfy enum value set: [{}]", values.join(", "));
+        let rule = format!(
+            "Member must satisfy enum value set: [{}]",
+            values.join(", ")
+        );
         Err(violation(name, &format!("'{text}'"), &rule))
     }
 
@@ -120,10 +147,14 @@ impl Arguments {
             return Err(bad_arn(format!("Invalid ARN prefix: {arn}")));
         };
         if *region != REGION || *account != ACCOUNT {
-            return Err(bad_arn(format!("Resource is in another Region or account: {arn}")));
+            return Err(bad_arn(format!(
+                "Resource is in another Region or account: {arn}"
+            )));
         }
         if !kinds.contains(kind) {
-            return Err(bad_arn(format!("Resource type not valid in this context: {kind}")));
+            return Err(bad_arn(format!(
+                "Resource type not valid in this context: {kind}"
+            )));
         }
         Ok((kind, rest))
     }
@@ -132,13 +163,23 @@ impl Arguments {
     ///
     /// # Errors
     /// `InvalidToken` for one of other arguments, of another day, or not ours at all.
-    pub fn position<T: serde::de::DeserializeOwned>(&self, now: i64) -> Result<Option<T>, ApiError> {
-        let Some(token) = self.text("nextToken")? else { return Ok(None) };
+    pub fn position<T: serde::de::DeserializeOwned>(
+        &self,
+        now: i64,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(token) = self.text("nextToken")? else {
+            return Ok(None);
+        };
         let bad = || ApiError::new("InvalidToken", "Invalid Token: 'Invalid token'");
         let bytes = unhex(token).ok_or_else(bad)?;
-        let (digest, made, position): (String, i64, T) = serde_json::from_slice(&bytes).map_err(|_| bad())?;
+        let (digest, made, position): (String, i64, T) =
+            serde_json::from_slice(&bytes).map_err(|_| bad())?;
         let is_fresh = (0..TOKEN_LIFE_MS).contains(&(now - made));
-        if digest == self.digest() && is_fresh { Ok(Some(position)) } else { Err(bad()) }
+        if digest == self.digest() && is_fresh {
+            Ok(Some(position))
+        } else {
+            Err(bad())
+        }
     }
 
     pub fn token<T: serde::Serialize>(&self, position: T, now: i64) -> String {
@@ -161,11 +202,13 @@ pub fn bad_arn(text: String) -> ApiError {
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
 
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -173,7 +216,10 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if digits.len() % 2 == 1 {
         return None;
     }
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
 }
 
 /// Names of state machines and executions (API reference, StartExecution, "name").
@@ -187,7 +233,10 @@ pub fn check_name(name: &str) -> Result<(), ApiError> {
     };
     let length = name.chars().count();
     if length == 0 || length > 80 || name.contains(forbidden) {
-        return Err(ApiError::new("InvalidName", format!("Invalid Name: '{name}'")));
+        return Err(ApiError::new(
+            "InvalidName",
+            format!("Invalid Name: '{name}'"),
+        ));
     }
     Ok(())
 }
@@ -206,11 +255,23 @@ mod tests {
         let token = asked.token((7_i64, 3_u32), 1_000);
         let again = arguments(&json!({"mapRunArn": "a", "maxResults": 5, "nextToken": token}));
         assert_eq!(again.position::<(i64, u32)>(2_000).unwrap(), Some((7, 3)));
-        assert_eq!(again.position::<(i64, u32)>(1_000 + TOKEN_LIFE_MS).unwrap_err().code, "InvalidToken");
+        assert_eq!(
+            again
+                .position::<(i64, u32)>(1_000 + TOKEN_LIFE_MS)
+                .unwrap_err()
+                .code,
+            "InvalidToken"
+        );
         let other = arguments(&json!({"mapRunArn": "b", "maxResults": 5, "nextToken": token}));
-        assert_eq!(other.position::<(i64, u32)>(2_000).unwrap_err().code, "InvalidToken");
+        assert_eq!(
+            other.position::<(i64, u32)>(2_000).unwrap_err().code,
+            "InvalidToken"
+        );
         let garbage = arguments(&json!({"nextToken": "zz"}));
-        assert_eq!(garbage.position::<(i64, u32)>(2_000).unwrap_err().message, "Invalid Token: 'Invalid token'");
+        assert_eq!(
+            garbage.position::<(i64, u32)>(2_000).unwrap_err().message,
+            "Invalid Token: 'Invalid token'"
+        );
     }
 
     #[test]

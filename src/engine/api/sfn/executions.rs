@@ -11,8 +11,8 @@ use super::page;
 use crate::engine::api::ApiError;
 use crate::engine::machine::{Event, Execution, Identity, MAX_EVENTS, MAX_PAYLOAD, seconds};
 use crate::engine::map_run::driver::{Handle, Message};
-use crate::engine::map_run::{ChildStatus, Row};
 use crate::engine::map_run::log::{Record, decode};
+use crate::engine::map_run::{ChildStatus, Row};
 use crate::engine::store::{ExecutionRow, ExecutionStatus};
 use crate::engine::{ACCOUNT, Engine, REGION};
 
@@ -24,12 +24,23 @@ const NAME_LIFE_MS: i64 = 90 * 24 * 3_600_000;
 const REDRIVE_TOKEN_MS: i64 = 15 * 60_000;
 const REDRIVE_TOKENS: usize = 10;
 
-const STATUSES: [&str; 6] = ["SUCCEEDED", "TIMED_OUT", "PENDING_REDRIVE", "ABORTED", "FAILED", "RUNNING"];
+const STATUSES: [&str; 6] = [
+    "SUCCEEDED",
+    "TIMED_OUT",
+    "PENDING_REDRIVE",
+    "ABORTED",
+    "FAILED",
+    "RUNNING",
+];
 
 /// An execution that a call is about.
 pub enum Located {
     Execution(Box<ExecutionRow>),
-    Child { parent: Box<ExecutionRow>, handle: Arc<Handle>, child: u32 },
+    Child {
+        parent: Box<ExecutionRow>,
+        handle: Arc<Handle>,
+        child: u32,
+    },
 }
 
 impl Located {
@@ -49,7 +60,10 @@ impl Located {
 }
 
 pub fn unknown(arn: &str) -> ApiError {
-    ApiError::new("ExecutionDoesNotExist", format!("Execution Does Not Exist: '{arn}'"))
+    ApiError::new(
+        "ExecutionDoesNotExist",
+        format!("Execution Does Not Exist: '{arn}'"),
+    )
 }
 
 /// The state machine's ARN, without label.
@@ -71,13 +85,25 @@ pub async fn locate(engine: &Engine, arguments: &Arguments) -> Result<Located, A
     };
     // A child's name does not tell its Map Run: ask those of this label, newest first.
     for map_run in runner.store().map_runs_labelled(&machine_arn(arn), label)? {
-        let Some(handle) = runner.map_run(&map_run).await? else { continue };
+        let Some(handle) = runner.map_run(&map_run).await? else {
+            continue;
+        };
         let child = handle.names.child(name).filter(|child| {
-            handle.table().row(*child).is_some_and(|row| row.status != ChildStatus::Pending)
+            handle
+                .table()
+                .row(*child)
+                .is_some_and(|row| row.status != ChildStatus::Pending)
         });
         if let Some(child) = child.filter(|child| handle.names.arn(*child) == arn) {
-            let parent = runner.store().execution(&handle.row.execution)?.ok_or_else(|| unknown(arn))?;
-            return Ok(Located::Child { parent: Box::new(parent), handle, child });
+            let parent = runner
+                .store()
+                .execution(&handle.row.execution)?
+                .ok_or_else(|| unknown(arn))?;
+            return Ok(Located::Child {
+                parent: Box::new(parent),
+                handle,
+                child,
+            });
         }
     }
     Err(unknown(arn))
@@ -99,7 +125,10 @@ pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiE
         }
     };
     let input = parse_input(arguments.text("input")?.unwrap_or("{}"))?;
-    let arn = format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:{}:{name}", machine.name);
+    let arn = format!(
+        "arn:aws:states:{REGION}:{ACCOUNT}:execution:{}:{name}",
+        machine.name
+    );
     let runner = engine.runner();
     let _only = runner.exclusive(&arn).await;
     let now = runner.now();
@@ -110,7 +139,10 @@ pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiE
         }
         let is_free = row.stopped.is_some_and(|at| now - at > NAME_LIFE_MS);
         if is_running || !is_free {
-            return Err(ApiError::new("ExecutionAlreadyExists", format!("Execution Already Exists: '{arn}'")));
+            return Err(ApiError::new(
+                "ExecutionAlreadyExists",
+                format!("Execution Already Exists: '{arn}'"),
+            ));
         }
     }
     let row = ExecutionRow {
@@ -146,12 +178,19 @@ fn labelled() -> ApiError {
 }
 
 fn parse_input(text: &str) -> Result<Value, ApiError> {
-    let refuse = |text: String| ApiError::new("InvalidExecutionInput", format!("Invalid State Machine Execution Input: '{text}'"));
+    let refuse = |text: String| {
+        ApiError::new(
+            "InvalidExecutionInput",
+            format!("Invalid State Machine Execution Input: '{text}'"),
+        )
+    };
     if text.is_empty() {
         return Err(refuse("Invalid execution input.".to_owned()));
     }
     if text.len() > MAX_PAYLOAD {
-        return Err(invalid(format!("1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to {MAX_PAYLOAD}")));
+        return Err(invalid(format!(
+            "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to {MAX_PAYLOAD}"
+        )));
     }
     serde_json::from_str(text).map_err(|error| refuse(error.to_string()))
 }
@@ -170,7 +209,15 @@ pub async fn stop(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
         }
         Located::Child { handle, child, .. } => {
             let (done, answer) = oneshot::channel();
-            if handle.tell(Message::StopChild { child, error, cause, done }).await {
+            if handle
+                .tell(Message::StopChild {
+                    child,
+                    error,
+                    cause,
+                    done,
+                })
+                .await
+            {
                 // A run that closes meanwhile has ended the child.
                 let _ = answer.await;
             }
@@ -194,7 +241,14 @@ pub async fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, A
         }
     };
     if included == Some("METADATA_ONLY") {
-        for member in ["input", "inputDetails", "output", "outputDetails", "error", "cause"] {
+        for member in [
+            "input",
+            "inputDetails",
+            "output",
+            "outputDetails",
+            "error",
+            "cause",
+        ] {
             described.remove(member);
         }
     }
@@ -230,15 +284,27 @@ fn put(object: &mut Map<String, Value>, name: &str, value: Option<impl Into<Valu
 fn describe_execution(row: &ExecutionRow, now: i64) -> Map<String, Value> {
     let mut described = summary(row);
     put(&mut described, "input", Some(row.input.to_string()));
-    put(&mut described, "inputDetails", Some(json!({"included": true})));
+    put(
+        &mut described,
+        "inputDetails",
+        Some(json!({"included": true})),
+    );
     if let Some(output) = &row.output {
         put(&mut described, "output", Some(output.to_string()));
-        put(&mut described, "outputDetails", Some(json!({"included": true})));
+        put(
+            &mut described,
+            "outputDetails",
+            Some(json!({"included": true})),
+        );
     }
     put(&mut described, "error", row.error.clone());
     put(&mut described, "cause", row.cause.clone());
     let reason = not_redrivable(row, now);
-    let status = if reason.is_some() { "NOT_REDRIVABLE" } else { "REDRIVABLE" };
+    let status = if reason.is_some() {
+        "NOT_REDRIVABLE"
+    } else {
+        "REDRIVABLE"
+    };
     put(&mut described, "redriveStatus", Some(status));
     put(&mut described, "redriveStatusReason", reason);
     described
@@ -268,7 +334,11 @@ fn child_summary(handle: &Handle, child: u32, row: &Row) -> Map<String, Value> {
         "redriveCount": row.redrives,
     }));
     let has_stopped = row.stopped > 0 && row.status != ChildStatus::Running;
-    put(&mut summary, "stopDate", has_stopped.then(|| seconds(row.stopped)));
+    put(
+        &mut summary,
+        "stopDate",
+        has_stopped.then(|| seconds(row.stopped)),
+    );
     summary
 }
 
@@ -277,21 +347,50 @@ fn describe_child(handle: &Handle, child: u32) -> Result<Map<String, Value>, Api
     let row = row.ok_or_else(|| unknown(&handle.names.arn(child)))?;
     let mut reader = handle.reader();
     let mut described = child_summary(handle, child, &row);
-    put(&mut described, "input", Some(handle.input(&mut reader, child)?));
-    put(&mut described, "inputDetails", Some(json!({"included": true})));
-    let ended = !matches!(row.status, ChildStatus::Running | ChildStatus::PendingRedrive);
-    let payload = if ended && row.last > 0 { reader.read(row.last)?.map(<[u8]>::to_vec) } else { None };
+    put(
+        &mut described,
+        "input",
+        Some(handle.input(&mut reader, child)?),
+    );
+    put(
+        &mut described,
+        "inputDetails",
+        Some(json!({"included": true})),
+    );
+    let ended = !matches!(
+        row.status,
+        ChildStatus::Running | ChildStatus::PendingRedrive
+    );
+    let payload = if ended && row.last > 0 {
+        reader.read(row.last)?.map(<[u8]>::to_vec)
+    } else {
+        None
+    };
     if let Some(Record::End(end)) = payload.as_deref().and_then(decode) {
         if let Some(output) = end.output {
-            put(&mut described, "output", Some(String::from_utf8_lossy(output).into_owned()));
-            put(&mut described, "outputDetails", Some(json!({"included": true})));
+            put(
+                &mut described,
+                "output",
+                Some(String::from_utf8_lossy(output).into_owned()),
+            );
+            put(
+                &mut described,
+                "outputDetails",
+                Some(json!({"included": true})),
+            );
         }
         put(&mut described, "error", end.error);
         put(&mut described, "cause", end.cause);
     }
     let (status, reason) = match row.status {
-        ChildStatus::Succeeded => ("NOT_REDRIVABLE", Some("Execution is SUCCEEDED and cannot be redriven")),
-        ChildStatus::Running => ("NOT_REDRIVABLE", Some("Execution is RUNNING and cannot be redriven")),
+        ChildStatus::Succeeded => (
+            "NOT_REDRIVABLE",
+            Some("Execution is SUCCEEDED and cannot be redriven"),
+        ),
+        ChildStatus::Running => (
+            "NOT_REDRIVABLE",
+            Some("Execution is RUNNING and cannot be redriven"),
+        ),
         _ => ("REDRIVABLE_BY_MAP_RUN", None),
     };
     put(&mut described, "redriveStatus", Some(status));
@@ -300,17 +399,33 @@ fn describe_child(handle: &Handle, child: u32) -> Result<Map<String, Value>, Api
 }
 
 pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&["stateMachineArn", "mapRunArn", "statusFilter", "redriveFilter", "maxResults", "nextToken"])?;
+    arguments.only(&[
+        "stateMachineArn",
+        "mapRunArn",
+        "statusFilter",
+        "redriveFilter",
+        "maxResults",
+        "nextToken",
+    ])?;
     let status = arguments.one_of("statusFilter", &STATUSES)?;
-    let redriven = arguments.one_of("redriveFilter", &["REDRIVEN", "NOT_REDRIVEN"])?.map(|filter| filter == "REDRIVEN");
+    let redriven = arguments
+        .one_of("redriveFilter", &["REDRIVEN", "NOT_REDRIVEN"])?
+        .map(|filter| filter == "REDRIVEN");
     match (arguments.has("stateMachineArn"), arguments.has("mapRunArn")) {
         (true, false) => list_executions(engine, arguments, status, redriven.is_some()),
         (false, true) => list_children(engine, arguments, status, redriven).await,
-        _ => Err(invalid("Exactly one of stateMachineArn and mapRunArn must be specified")),
+        _ => Err(invalid(
+            "Exactly one of stateMachineArn and mapRunArn must be specified",
+        )),
     }
 }
 
-fn list_executions(engine: &Engine, arguments: &Arguments, status: Option<&str>, by_redrive: bool) -> Result<Value, ApiError> {
+fn list_executions(
+    engine: &Engine,
+    arguments: &Arguments,
+    status: Option<&str>,
+    by_redrive: bool,
+) -> Result<Value, ApiError> {
     let (_, rest) = arguments.arn("stateMachineArn", &["stateMachine"])?;
     let shown = arguments.required("stateMachineArn")?;
     if by_redrive || status == Some("PENDING_REDRIVE") {
@@ -321,9 +436,16 @@ fn list_executions(engine: &Engine, arguments: &Arguments, status: Option<&str>,
     let now = runner.now();
     let before = arguments.position(now)?;
     let wanted = |row: &ExecutionRow| status.is_none_or(|status| row.status.as_str() == status);
-    let (rows, next) = runner.store().executions_of(&machine.arn, before, arguments.limit()?, wanted)?;
+    let (rows, next) =
+        runner
+            .store()
+            .executions_of(&machine.arn, before, arguments.limit()?, wanted)?;
     let items = rows.iter().map(|row| Value::Object(summary(row))).collect();
-    Ok(page("executions", items, next.map(|next| arguments.token(next, now))))
+    Ok(page(
+        "executions",
+        items,
+        next.map(|next| arguments.token(next, now)),
+    ))
 }
 
 async fn list_children(
@@ -337,32 +459,53 @@ async fn list_children(
     let runner = engine.runner();
     let now = runner.now();
     let (before, limit) = (arguments.position(now)?, arguments.limit()?);
-    let handle = runner.map_run(arn).await?.ok_or_else(|| super::map_runs::unknown(arn))?;
+    let handle = runner
+        .map_run(arn)
+        .await?
+        .ok_or_else(|| super::map_runs::unknown(arn))?;
     let table = handle.table();
     let wanted = |row: &Row| redriven.is_none_or(|redriven| (row.redrives > 0) == redriven);
     let (children, next) = table.page(status.and_then(ChildStatus::parse), before, limit, wanted);
-    let rows: Vec<(u32, Row)> = children.into_iter().filter_map(|child| Some((child, *table.row(child)?))).collect();
+    let rows: Vec<(u32, Row)> = children
+        .into_iter()
+        .filter_map(|child| Some((child, *table.row(child)?)))
+        .collect();
     drop(table);
     let items = rows.iter().map(|(child, row)| {
         let mut item = child_summary(&handle, *child, row);
         put(&mut item, "itemCount", Some(row.items));
         Value::Object(item)
     });
-    Ok(page("executions", items.collect(), next.map(|next| arguments.token(next, now))))
+    Ok(page(
+        "executions",
+        items.collect(),
+        next.map(|next| arguments.token(next, now)),
+    ))
 }
 
 pub async fn history(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&["executionArn", "maxResults", "reverseOrder", "nextToken", "includeExecutionData"])?;
+    arguments.only(&[
+        "executionArn",
+        "maxResults",
+        "reverseOrder",
+        "nextToken",
+        "includeExecutionData",
+    ])?;
     arguments.arn("executionArn", &["execution"])?;
     let newest_first = arguments.flag("reverseOrder")?;
-    let with_data = !arguments.has("includeExecutionData") || arguments.flag("includeExecutionData")?;
+    let with_data =
+        !arguments.has("includeExecutionData") || arguments.flag("includeExecutionData")?;
     let limit = arguments.limit()?;
     let runner = engine.runner();
     let now = runner.now();
     let first = if newest_first { u64::MAX } else { 1 };
     let from: u64 = arguments.position(now)?.unwrap_or(first);
     let mut events = match locate(engine, arguments).await? {
-        Located::Execution(row) => runner.store().history(&row.identity.id, from, newest_first, limit + 1)?,
+        Located::Execution(row) => {
+            runner
+                .store()
+                .history(&row.identity.id, from, newest_first, limit + 1)?
+        }
         Located::Child { handle, child, .. } => {
             let events = tokio::task::spawn_blocking(move || handle.history(child))
                 .await
@@ -372,11 +515,14 @@ pub async fn history(engine: &Engine, arguments: &Arguments) -> Result<Value, Ap
     };
     let more = events.len() > limit;
     events.truncate(limit);
-    let next = more.then(|| events.last().and_then(|event| event.get("id")?.as_u64())).flatten();
+    let next = more
+        .then(|| events.last().and_then(|event| event.get("id")?.as_u64()))
+        .flatten();
     if !with_data {
         events.iter_mut().for_each(strip_data);
     }
-    let next = next.map(|last| arguments.token(if newest_first { last - 1 } else { last + 1 }, now));
+    let next =
+        next.map(|last| arguments.token(if newest_first { last - 1 } else { last + 1 }, now));
     Ok(page("events", events, next))
 }
 
@@ -385,14 +531,29 @@ fn child_page(events: &[Event], from: u64, newest_first: bool, limit: usize) -> 
         let older = events.iter().rev().filter(|event| event.id <= from);
         return older.take(limit).map(Event::to_json).collect();
     }
-    events.iter().filter(|event| event.id >= from).take(limit).map(Event::to_json).collect()
+    events
+        .iter()
+        .filter(|event| event.id >= from)
+        .take(limit)
+        .map(Event::to_json)
+        .collect()
 }
 
 /// `includeExecutionData: false` keeps error and cause.
 fn strip_data(event: &mut Value) {
-    for details in event.as_object_mut().into_iter().flat_map(|event| event.values_mut()) {
+    for details in event
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|event| event.values_mut())
+    {
         if let Value::Object(details) = details {
-            for member in ["input", "inputDetails", "output", "outputDetails", "parameters"] {
+            for member in [
+                "input",
+                "inputDetails",
+                "output",
+                "outputDetails",
+                "parameters",
+            ] {
                 details.remove(member);
             }
         }
@@ -402,11 +563,17 @@ fn strip_data(event: &mut Value) {
 pub async fn redrive(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     arguments.only(&["executionArn", "clientToken"])?;
     let (kind, rest) = arguments.arn("executionArn", &["execution", "express"])?;
-    if rest.split(':').next().is_some_and(|machine| machine.contains('/')) {
+    if rest
+        .split(':')
+        .next()
+        .is_some_and(|machine| machine.contains('/'))
+    {
         return Err(labelled());
     }
     if kind == "express" {
-        return Err(bad_arn("Resource type not valid in this context: express".to_owned()));
+        return Err(bad_arn(
+            "Resource type not valid in this context: express".to_owned(),
+        ));
     }
     let arn = arguments.required("executionArn")?;
     let token = arguments.text("clientToken")?;
@@ -414,7 +581,10 @@ pub async fn redrive(engine: &Engine, arguments: &Arguments) -> Result<Value, Ap
     let _only = runner.exclusive(arn).await;
     let mut row = runner.store().execution(arn)?.ok_or_else(|| unknown(arn))?;
     let now = runner.now();
-    let known = row.redrive_tokens.iter().find(|(known, at)| Some(known.as_str()) == token && now - at < REDRIVE_TOKEN_MS);
+    let known = row
+        .redrive_tokens
+        .iter()
+        .find(|(known, at)| Some(known.as_str()) == token && now - at < REDRIVE_TOKEN_MS);
     if let Some((_, at)) = known {
         return Ok(json!({"redriveDate": seconds(*at)}));
     }
@@ -422,7 +592,8 @@ pub async fn redrive(engine: &Engine, arguments: &Arguments) -> Result<Value, Ap
         let text = format!("Execution {arn} invalid for redrive as: {reason}");
         return Err(ApiError::new("ExecutionNotRedrivable", text));
     }
-    row.redrive_tokens.extend(token.map(|token| (token.to_owned(), now)));
+    row.redrive_tokens
+        .extend(token.map(|token| (token.to_owned(), now)));
     let surplus = row.redrive_tokens.len().saturating_sub(REDRIVE_TOKENS);
     row.redrive_tokens.drain(..surplus);
     let redriven = runner.redrive(row, now).await?;

@@ -14,11 +14,26 @@ use crate::engine::{ACCOUNT, Engine, REGION};
 const MAX_DEFINITION: usize = 1 << 20;
 
 pub async fn create(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&["name", "definition", "roleArn", "type", "loggingConfiguration", "tracingConfiguration", "encryptionConfiguration", "tags", "publish", "versionDescription"])?;
+    arguments.only(&[
+        "name",
+        "definition",
+        "roleArn",
+        "type",
+        "loggingConfiguration",
+        "tracingConfiguration",
+        "encryptionConfiguration",
+        "tags",
+        "publish",
+        "versionDescription",
+    ])?;
     for lacking in ["tags", "publish", "versionDescription"] {
-        let wanted = arguments.value(lacking).is_some_and(|value| *value != json!(false) && *value != json!([]));
+        let wanted = arguments
+            .value(lacking)
+            .is_some_and(|value| *value != json!(false) && *value != json!([]));
         if wanted {
-            return Err(invalid(format!("The member '{lacking}' is not supported by this engine yet")));
+            return Err(invalid(format!(
+                "The member '{lacking}' is not supported by this engine yet"
+            )));
         }
     }
     default_only(arguments)?;
@@ -26,9 +41,14 @@ pub async fn create(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
     check_name(name)?;
     let role = arguments.required("roleArn")?;
     let definition = arguments.required("definition")?;
-    let kind = arguments.one_of("type", &["STANDARD", "EXPRESS"])?.unwrap_or("STANDARD");
+    let kind = arguments
+        .one_of("type", &["STANDARD", "EXPRESS"])?
+        .unwrap_or("STANDARD");
     if kind == "EXPRESS" {
-        return Err(ApiError::new("StateMachineTypeNotSupported", "EXPRESS state machines are not supported by this engine yet; EXPRESS children of a Distributed Map are"));
+        return Err(ApiError::new(
+            "StateMachineTypeNotSupported",
+            "EXPRESS state machines are not supported by this engine yet; EXPRESS children of a Distributed Map are",
+        ));
     }
     check_definition(definition)?;
     let arn = format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{name}");
@@ -39,7 +59,10 @@ pub async fn create(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
         if same && row.kind == kind {
             return Ok(json!({"stateMachineArn": arn, "creationDate": seconds(row.created)}));
         }
-        return Err(ApiError::new("StateMachineAlreadyExists", format!("State Machine Already Exists: '{arn}'")));
+        return Err(ApiError::new(
+            "StateMachineAlreadyExists",
+            format!("State Machine Already Exists: '{arn}'"),
+        ));
     }
     let now = runner.now();
     let row = MachineRow {
@@ -62,39 +85,74 @@ pub async fn create(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
 /// Logging, tracing and encryption can be given, but only as the defaults.
 fn default_only(arguments: &Arguments) -> Result<(), ApiError> {
     let has = |name: &str, member: &str, default: Value| {
-        arguments.value(name).and_then(|value| value.get(member)).is_none_or(|value| *value == default)
+        arguments
+            .value(name)
+            .and_then(|value| value.get(member))
+            .is_none_or(|value| *value == default)
     };
     if !has("loggingConfiguration", "level", json!("OFF")) {
-        return Err(invalid("Logging of executions is not supported by this engine yet"));
+        return Err(invalid(
+            "Logging of executions is not supported by this engine yet",
+        ));
     }
     if !has("tracingConfiguration", "enabled", json!(false)) {
         return Err(invalid("Tracing is not supported by this engine"));
     }
     if !has("encryptionConfiguration", "type", json!("AWS_OWNED_KEY")) {
-        return Err(invalid("Customer managed keys are not supported by this engine"));
+        return Err(invalid(
+            "Customer managed keys are not supported by this engine",
+        ));
     }
     Ok(())
 }
 
 fn check_definition(text: &str) -> Result<(), ApiError> {
-    let refuse = |text: String| ApiError::new("InvalidDefinition", format!("Invalid State Machine Definition: '{text}'"));
-    if text.len() > MAX_DEFINITION {
-        return Err(refuse(format!("the definition is longer than {MAX_DEFINITION} bytes")));
-    }
-    let problems = match Definition::parse(text) {
-        Ok(_) => return Ok(()),
-        Err(problems) => problems,
+    let refuse = |text: String| {
+        ApiError::new(
+            "InvalidDefinition",
+            format!("Invalid State Machine Definition: '{text}'"),
+        )
     };
-    let described = |problem: &Problem| format!("{}: {} at {}", problem.code, problem.message, problem.place);
-    Err(refuse(problems.iter().map(described).collect::<Vec<_>>().join(", ")))
+    if text.len() > MAX_DEFINITION {
+        return Err(refuse(format!(
+            "the definition is longer than {MAX_DEFINITION} bytes"
+        )));
+    }
+    let Err(problems) = Definition::parse(text) else {
+        return Ok(());
+    };
+    let described =
+        |problem: &Problem| format!("{}: {} at {}", problem.code, problem.message, problem.place);
+    Err(refuse(
+        problems
+            .iter()
+            .map(described)
+            .collect::<Vec<_>>()
+            .join(", "),
+    ))
 }
 
 pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&["stateMachineArn", "definition", "roleArn", "loggingConfiguration", "tracingConfiguration", "encryptionConfiguration"])?;
+    arguments.only(&[
+        "stateMachineArn",
+        "definition",
+        "roleArn",
+        "loggingConfiguration",
+        "tracingConfiguration",
+        "encryptionConfiguration",
+    ])?;
     default_only(arguments)?;
-    let changes = ["definition", "roleArn", "loggingConfiguration", "tracingConfiguration"];
+    let changes = [
+        "definition",
+        "roleArn",
+        "loggingConfiguration",
+        "tracingConfiguration",
+    ];
     if !changes.into_iter().any(|name| arguments.has(name)) {
-        return Err(ApiError::new("MissingRequiredParameter", "Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration must be specified"));
+        return Err(ApiError::new(
+            "MissingRequiredParameter",
+            "Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration must be specified",
+        ));
     }
     let mut row = find(engine, arguments)?;
     let runner = engine.runner();
@@ -133,14 +191,21 @@ fn find(engine: &Engine, arguments: &Arguments) -> Result<MachineRow, ApiError> 
 pub fn by_name(engine: &Engine, name: &str, shown: &str) -> Result<MachineRow, ApiError> {
     let arn = format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{name}");
     engine.runner().store().machine(&arn)?.ok_or_else(|| {
-        ApiError::new("StateMachineDoesNotExist", format!("State Machine Does Not Exist: '{shown}'"))
+        ApiError::new(
+            "StateMachineDoesNotExist",
+            format!("State Machine Does Not Exist: '{shown}'"),
+        )
     })
 }
 
 pub fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     arguments.only(&["stateMachineArn", "includedData"])?;
     let row = find(engine, arguments)?;
-    let text = engine.runner().store().definition(&row.revision)?.unwrap_or_default();
+    let text = engine
+        .runner()
+        .store()
+        .definition(&row.revision)?
+        .unwrap_or_default();
     let mut described = json!({
         "stateMachineArn": row.arn,
         "name": row.name,
@@ -169,7 +234,10 @@ fn strip_metadata_only(arguments: &Arguments, described: &mut Value) -> Result<(
 }
 
 /// The definition that an execution really uses; of a child the item processor.
-pub async fn describe_for_execution(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+pub async fn describe_for_execution(
+    engine: &Engine,
+    arguments: &Arguments,
+) -> Result<Value, ApiError> {
     arguments.only(&["executionArn", "includedData"])?;
     let arn = arguments.required("executionArn")?;
     let found = super::executions::locate(engine, arguments).await?;
@@ -188,18 +256,26 @@ pub async fn describe_for_execution(engine: &Engine, arguments: &Arguments) -> R
         "encryptionConfiguration": {"type": "AWS_OWNED_KEY"},
     });
     if let Some(object) = described.as_object_mut() {
-        let is_updated = machine.is_some_and(|row| row.revision != parent.revision || row.updates > 0);
+        let is_updated =
+            machine.is_some_and(|row| row.revision != parent.revision || row.updates > 0);
         if is_updated {
             object.insert("revisionId".to_owned(), parent.revision.clone().into());
         }
         if let Some(handle) = found.map_run() {
             let label = &handle.row.plan.label;
-            object.insert("stateMachineArn".to_owned(), handle.names.state_machine_arn().into());
+            object.insert(
+                "stateMachineArn".to_owned(),
+                handle.names.state_machine_arn().into(),
+            );
             object.insert("mapRunArn".to_owned(), handle.row.plan.arn.clone().into());
             object.insert("label".to_owned(), label.clone().into());
-            let processor = processor(&text, label, &parent.identity.machine_name).ok_or_else(|| {
-                ApiError::new("InternalServerException", format!("{arn}: its definition has no map {label}"))
-            })?;
+            let processor =
+                processor(&text, label, &parent.identity.machine_name).ok_or_else(|| {
+                    ApiError::new(
+                        "InternalServerException",
+                        format!("{arn}: its definition has no map {label}"),
+                    )
+                })?;
             object.insert("definition".to_owned(), processor.to_string().into());
         }
     }
@@ -211,10 +287,17 @@ pub async fn describe_for_execution(engine: &Engine, arguments: &Arguments) -> R
 fn processor(definition: &str, label: &str, machine: &str) -> Option<Value> {
     let parsed = Definition::parse(definition).ok()?;
     let (name, _, map) = parsed.labelled(label, machine)?;
-    debug_assert!(map.distributed.as_ref().is_some_and(|map| label_of(map, machine, name) == label));
+    debug_assert!(
+        map.distributed
+            .as_ref()
+            .is_some_and(|map| label_of(map, machine, name) == label)
+    );
     let value: Value = serde_json::from_str(definition).ok()?;
     let state = find_state(&value, name)?;
-    let mut processor = state.get("ItemProcessor").or_else(|| state.get("Iterator"))?.clone();
+    let mut processor = state
+        .get("ItemProcessor")
+        .or_else(|| state.get("Iterator"))?
+        .clone();
     processor.as_object_mut()?.remove("ProcessorConfig");
     Some(processor)
 }
@@ -226,9 +309,17 @@ fn find_state<'v>(scope: &'v Value, name: &str) -> Option<&'v Value> {
         if key == name {
             return Some(state);
         }
-        let branches = state.get("Branches").and_then(Value::as_array).into_iter().flatten();
-        let inside = [state.get("ItemProcessor"), state.get("Iterator")].into_iter().flatten();
-        branches.chain(inside).find_map(|scope| find_state(scope, name))
+        let branches = state
+            .get("Branches")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        let inside = [state.get("ItemProcessor"), state.get("Iterator")]
+            .into_iter()
+            .flatten();
+        branches
+            .chain(inside)
+            .find_map(|scope| find_state(scope, name))
     })
 }
 
@@ -242,5 +333,9 @@ pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let items = rows.into_iter().skip(skip).take(limit).map(|row| {
         json!({"stateMachineArn": row.arn, "name": row.name, "type": row.kind, "creationDate": seconds(row.created)})
     });
-    Ok(page("stateMachines", items.collect(), more.then(|| arguments.token(skip + limit, now))))
+    Ok(page(
+        "stateMachines",
+        items.collect(),
+        more.then(|| arguments.token(skip + limit, now)),
+    ))
 }

@@ -14,7 +14,11 @@ use crate::engine::store::MapRunRow;
 fn find(engine: &Engine, arguments: &Arguments) -> Result<MapRunRow, ApiError> {
     arguments.arn("mapRunArn", &["mapRun"])?;
     let arn = arguments.required("mapRunArn")?;
-    engine.runner().store().map_run(arn)?.ok_or_else(|| unknown(arn))
+    engine
+        .runner()
+        .store()
+        .map_run(arn)?
+        .ok_or_else(|| unknown(arn))
 }
 
 pub fn unknown(arn: &str) -> ApiError {
@@ -23,13 +27,20 @@ pub fn unknown(arn: &str) -> ApiError {
 
 /// `DescribeMapRun` of this row: live counts, or those it closed with.
 fn described(engine: &Engine, row: &MapRunRow) -> Value {
-    match (engine.runner().map_run_in_memory(&row.plan.arn), &row.closed) {
+    match (
+        engine.runner().map_run_in_memory(&row.plan.arn),
+        &row.closed,
+    ) {
         (Some(handle), _) => handle.describe(),
         (None, Some(closed)) => closed.clone(),
         // It is about to be opened: nothing has happened yet, or nothing is known again yet.
         (None, None) => {
             let limits = crate::engine::map_run::Limits::of(&row.plan);
-            crate::engine::map_run::Table::new(limits).describe(&row.plan.arn, &row.execution, row.started)
+            crate::engine::map_run::Table::new(limits).describe(
+                &row.plan.arn,
+                &row.execution,
+                row.started,
+            )
         }
     }
 }
@@ -54,9 +65,15 @@ pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let more = arns.len() > skip + limit;
     let mut items = Vec::new();
     for arn in arns.iter().skip(skip).take(limit) {
-        let Some(row) = store.map_run(arn)? else { continue };
+        let Some(row) = store.map_run(arn)? else {
+            continue;
+        };
         let described = described(engine, &row);
-        let machine = format!("{}/{}", super::executions::machine_arn(execution), row.plan.label);
+        let machine = format!(
+            "{}/{}",
+            super::executions::machine_arn(execution),
+            row.plan.label
+        );
         let mut item = json!({
             "executionArn": execution,
             "mapRunArn": arn,
@@ -68,11 +85,20 @@ pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
         }
         items.push(item);
     }
-    Ok(page("mapRuns", items, more.then(|| arguments.token(skip + limit, now))))
+    Ok(page(
+        "mapRuns",
+        items,
+        more.then(|| arguments.token(skip + limit, now)),
+    ))
 }
 
 pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&["mapRunArn", "maxConcurrency", "toleratedFailurePercentage", "toleratedFailureCount"])?;
+    arguments.only(&[
+        "mapRunArn",
+        "maxConcurrency",
+        "toleratedFailurePercentage",
+        "toleratedFailureCount",
+    ])?;
     let row = find(engine, arguments)?;
     let change = LimitsChange {
         max_concurrency: arguments.integer("maxConcurrency")?,
@@ -83,11 +109,19 @@ pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
         reason: Some("CANNOT_UPDATE_COMPLETED_MAP_RUN"),
         ..invalid("Map Run has already completed and cannot be updated")
     };
-    let handle = engine.runner().map_run(&row.plan.arn).await?.ok_or_else(|| unknown(&row.plan.arn))?;
+    let handle = engine
+        .runner()
+        .map_run(&row.plan.arn)
+        .await?
+        .ok_or_else(|| unknown(&row.plan.arn))?;
     if handle.table().closed.is_some() {
         return Err(completed());
     }
     let (done, answer) = oneshot::channel();
     let told = handle.tell(Message::Update { change, done }).await;
-    if told && answer.await.is_ok() { Ok(json!({})) } else { Err(completed()) }
+    if told && answer.await.is_ok() {
+        Ok(json!({}))
+    } else {
+        Err(completed())
+    }
 }

@@ -1,0 +1,222 @@
+//! The program under test, served from a temporary folder, and a service for its workers to ask.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+/// A `fanout` that cannot see the developer's own settings, credentials or data.
+pub fn fanout(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fanout"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", folder)
+        .env("XDG_CONFIG_HOME", folder.join("config"))
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env("XDG_DATA_HOME", folder.join("data"))
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a verb gave.
+pub struct Given(pub Output);
+
+impl Given {
+    pub fn code(&self) -> i32 {
+        self.0.status.code().unwrap_or(-1)
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.0.stdout).into_owned()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    pub fn success(self) -> Self {
+        self.exit(0)
+    }
+
+    pub fn exit(self, code: i32) -> Self {
+        assert_eq!(
+            self.code(),
+            code,
+            "stdout: {}\nstderr: {}",
+            self.stdout(),
+            self.stderr()
+        );
+        self
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.0.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.stdout()))
+    }
+}
+
+/// `fanout local serve` in a folder of its own; killed when dropped.
+pub struct Serving {
+    folder: tempfile::TempDir,
+    process: Child,
+}
+
+impl Serving {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let process = serve(folder.path());
+        Self { folder, process }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder().join("engine")
+    }
+
+    /// SIGKILL: nothing is finished, nothing is flushed.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    pub fn restart(&mut self) {
+        self.process = serve(self.folder.path());
+    }
+
+    /// A verb against this engine.
+    pub fn fanout(&self, arguments: &[&str]) -> Given {
+        let mut command = fanout(self.folder());
+        command
+            .arg("--data-dir")
+            .arg(self.data())
+            .arg("--local")
+            .args(arguments);
+        Given(command.output().unwrap())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Already killed is as good.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Starts the engine and returns once it says where it is.
+fn serve(folder: &Path) -> Child {
+    let mut command = fanout(folder);
+    command
+        .arg("--data-dir")
+        .arg(folder.join("engine"))
+        .args(["local", "serve"]);
+    let mut process = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut output = BufReader::new(process.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    assert!(
+        line.contains("http://127.0.0.1:"),
+        "the engine says where it is: {line}"
+    );
+    // The rest is read so that the process never waits for us.
+    std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    process
+}
+
+pub fn lines_of(path: &Path) -> Vec<String> {
+    std::fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// An HTTP service that answers `ok`, or 404 for paths that contain `bad` until it is repaired.
+pub struct Lookup {
+    address: std::net::SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    requests: Mutex<usize>,
+    more: Condvar,
+    repaired: AtomicUsize,
+}
+
+impl Lookup {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State::default());
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let state = Arc::clone(&shared);
+                std::thread::spawn(move || answer(stream, &state));
+            }
+        });
+        Self { address, state }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn repair(&self) {
+        self.state.repaired.store(1, Ordering::Release);
+    }
+
+    /// Returns once so many requests have been answered in all.
+    pub fn wait_for_requests(&self, count: usize) {
+        let mut requests = self.state.requests.lock().unwrap();
+        while *requests < count {
+            requests = self.state.more.wait(requests).unwrap();
+        }
+    }
+}
+
+/// One connection, kept alive: each request is answered at once.
+fn answer(mut stream: TcpStream, state: &State) {
+    let mut received = Vec::new();
+    let mut chunk = [0; 4096];
+    while let Ok(read @ 1..) = stream.read(&mut chunk) {
+        received.extend_from_slice(&chunk[..read]);
+        while let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head: Vec<u8> = received.drain(..end + 4).collect();
+            let path = String::from_utf8_lossy(&head)
+                .split(' ')
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned();
+            let is_bad = path.contains("bad") && state.repaired.load(Ordering::Acquire) == 0;
+            let (status, body) = if is_bad {
+                ("404 Not Found", "no such word")
+            } else {
+                ("200 OK", "ok")
+            };
+            let text = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            if stream.write_all(text.as_bytes()).is_err() {
+                return;
+            }
+            *state.requests.lock().unwrap() += 1;
+            state.more.notify_all();
+        }
+    }
+}
