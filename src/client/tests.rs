@@ -265,12 +265,18 @@ async fn limits_that_stay_are_not_sent() {
         service.requests()[0].json(),
         serde_json::json!({"mapRunArn": MAP_RUN, "toleratedFailurePercentage": 12.5})
     );
-    let limits = Limits {
+    let too_many = Limits {
         max_concurrency: Some(u64::MAX),
         ..Limits::default()
     };
-    let error = client.update_map_run(&lines(), limits).await.unwrap_err();
-    assert!(matches!(error.kind, ErrorKind::Invalid(_)));
+    let no_number = Limits {
+        tolerated_percentage: Some(f64::NAN),
+        ..Limits::default()
+    };
+    for limits in [too_many, no_number] {
+        let error = client.update_map_run(&lines(), limits).await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Invalid(_)));
+    }
 }
 
 #[tokio::test]
