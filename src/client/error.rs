@@ -109,6 +109,9 @@ where
         SdkError::ServiceError(answer) => {
             let metadata = answer.err().meta();
             let status = answer.raw().status().as_u16();
+            if metadata.code().is_none() && answer.raw().status().is_success() {
+                return unreadable(action, subject, failure);
+            }
             of_answer(metadata.code(), metadata.message(), status)
         }
         SdkError::TimeoutError(_) => ErrorKind::Unreachable("no answer in time".to_owned()),
@@ -116,11 +119,19 @@ where
             ErrorKind::Unreachable(reason(failure))
         }
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => unsent(failure),
-        SdkError::ResponseError(_) => {
-            ErrorKind::Service(format!("unreadable answer: {}", reason(failure)))
-        }
+        SdkError::ResponseError(_) => return unreadable(action, subject, failure),
         _ => ErrorKind::Service(chain(failure)),
     };
+    Error::new(action, subject, kind)
+}
+
+/// An answer that is no error, and not what was asked for either.
+fn unreadable(
+    action: &'static str,
+    subject: &str,
+    failure: &(dyn std::error::Error + 'static),
+) -> Error {
+    let kind = ErrorKind::Service(format!("unreadable answer: {}", reason(failure)));
     Error::new(action, subject, kind)
 }
 

@@ -140,7 +140,10 @@ async fn an_answer_that_is_no_json_is_the_services_fault() {
     let service = Service::script(vec![Reply::new(200, "<html>")]).await;
     let client = service.client().await;
     let error = client.map_run(&lines()).await.unwrap_err();
-    assert!(matches!(error.kind, ErrorKind::Service(_)), "{error}");
+    let ErrorKind::Service(text) = error.kind else {
+        panic!("{error}");
+    };
+    assert!(text.starts_with("unreadable answer: "), "{text}");
 }
 
 #[tokio::test]
