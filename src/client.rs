@@ -142,6 +142,7 @@ impl Client {
         })
     }
 
+    /// Where this client leads to.
     pub fn connection(&self) -> Connection {
         self.shared.connection.clone()
     }

@@ -33,13 +33,17 @@ pub enum ErrorKind {
     Configuration(String),
     /// Credentials missing or expired.
     SignIn(String),
+    /// The role lacks a right.
     Permission(String),
+    /// Nothing of that name, here and now.
     NotFound(String),
     /// A name in use with other content, or a precondition that does not hold.
     Conflict(String),
+    /// Execution that the service will not redrive; the text says why.
     NotRedrivable(String),
     /// The request itself is wrong.
     Invalid(String),
+    /// Still too many requests after the SDK's own attempts.
     Throttled(String),
     /// No connection, no answer in time.
     Unreachable(String),
@@ -105,18 +109,29 @@ where
         SdkError::ServiceError(answer) => {
             let metadata = answer.err().meta();
             let status = answer.raw().status().as_u16();
+            if metadata.code().is_none() && answer.raw().status().is_success() {
+                return unreadable(action, subject, failure);
+            }
             of_answer(metadata.code(), metadata.message(), status)
         }
         SdkError::TimeoutError(_) => ErrorKind::Unreachable("no answer in time".to_owned()),
         SdkError::DispatchFailure(cause) if cause.is_io() || cause.is_timeout() => {
-            ErrorKind::Unreachable(last_cause(failure))
+            ErrorKind::Unreachable(reason(failure))
         }
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => unsent(failure),
-        SdkError::ResponseError(_) => {
-            ErrorKind::Service(format!("unreadable answer: {}", last_cause(failure)))
-        }
+        SdkError::ResponseError(_) => return unreadable(action, subject, failure),
         _ => ErrorKind::Service(chain(failure)),
     };
+    Error::new(action, subject, kind)
+}
+
+/// An answer that is no error, and not what was asked for either.
+fn unreadable(
+    action: &'static str,
+    subject: &str,
+    failure: &(dyn std::error::Error + 'static),
+) -> Error {
+    let kind = ErrorKind::Service(format!("unreadable answer: {}", reason(failure)));
     Error::new(action, subject, kind)
 }
 
@@ -229,9 +244,9 @@ fn unsent(failure: &(dyn std::error::Error + 'static)) -> ErrorKind {
     if names_identity(&words) {
         without_identity(failure)
     } else if words.contains("failed to construct") {
-        ErrorKind::Invalid(last_cause(failure))
+        ErrorKind::Invalid(reason(failure))
     } else {
-        ErrorKind::Unreachable(last_cause(failure))
+        ErrorKind::Unreachable(reason(failure))
     }
 }
 
@@ -248,7 +263,7 @@ pub(super) fn without_identity(failure: &(dyn std::error::Error + 'static)) -> E
     let misconfigured = words.contains("was not defined")
         || words.contains("could not find source profile")
         || words.contains("could not parse profile");
-    let reason = first_sentence(last_cause(failure));
+    let reason = first_sentence(reason(failure));
     if misconfigured {
         ErrorKind::Configuration(reason)
     } else {
@@ -265,7 +280,7 @@ fn first_sentence(mut reason: String) -> String {
 }
 
 /// The innermost reason, which is the one that says something.
-fn last_cause(failure: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn reason(failure: &(dyn std::error::Error + 'static)) -> String {
     let last = std::iter::successors(Some(failure), |error| error.source()).last();
     visible(&last.map(ToString::to_string).unwrap_or_default())
 }

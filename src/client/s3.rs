@@ -260,7 +260,7 @@ impl Reader {
                 }
                 None if self.rest.is_empty() => return None,
                 None => "the body ended early".to_owned(),
-                Some(Err(error)) => error.to_string(),
+                Some(Err(error)) => error::reason(&error),
             };
             if let Err(error) = self.reconnect(problem).await {
                 self.body = None;
@@ -271,13 +271,15 @@ impl Reader {
 
     async fn reconnect(&mut self, problem: String) -> Result<(), Error> {
         self.lost += 1;
-        // With every byte here, what failed is the check of the checksum: reading on cannot help.
-        if RECONNECTS < self.lost || self.rest.is_empty() || self.etag.is_empty() {
-            let kind = ErrorKind::Unreachable(format!(
-                "{problem}, {} bytes before the end",
-                self.rest.end.saturating_sub(self.rest.start)
-            ));
-            return Err(Error::new("GetObject", &self.address.to_string(), kind));
+        let left = self.rest.end.saturating_sub(self.rest.start);
+        let failed = |kind| Error::new("GetObject", &self.address.to_string(), kind);
+        if left == 0 {
+            // With every byte here, what failed is the checksum: the same bytes cannot help.
+            return Err(failed(ErrorKind::Service(problem)));
+        }
+        if RECONNECTS < self.lost || self.etag.is_empty() {
+            let problem = format!("{problem}, {left} bytes before the end");
+            return Err(failed(ErrorKind::Unreachable(problem)));
         }
         tracing::info!(object = %self.address, at = self.rest.start, problem, "reading on");
         let again = self

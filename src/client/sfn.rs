@@ -47,6 +47,7 @@ impl Client {
         }
     }
 
+    /// A state machine as it is now; newer executions use this definition.
     pub async fn state_machine(&self, arn: &StateMachineArn) -> Result<StateMachineDetail, Error> {
         let request = self
             .shared
@@ -91,6 +92,10 @@ impl Client {
         })
     }
 
+    /// Creates a STANDARD state machine. `definition` is Amazon States Language, `role` an ARN.
+    ///
+    /// # Errors
+    /// `Conflict` when the name is taken by a different one; the same again is fine.
     pub async fn create_state_machine(
         &self,
         name: &str,
@@ -111,6 +116,7 @@ impl Client {
         Ok(StateMachineArn(created.state_machine_arn))
     }
 
+    /// Replaces the definition. Executions under way, and their redrives, keep the old one.
     pub async fn update_state_machine(
         &self,
         arn: &StateMachineArn,
@@ -187,6 +193,7 @@ impl Client {
         })
     }
 
+    /// One execution with input and output; children too.
     pub async fn execution(&self, arn: &ExecutionArn) -> Result<ExecutionDetail, Error> {
         let request = self
             .shared
@@ -253,6 +260,7 @@ impl Client {
         Ok(listed.into_iter().map(|(_, arn)| arn).collect())
     }
 
+    /// One Map Run with its counts, which are the service's own and may lag a second or two.
     pub async fn map_run(&self, arn: &MapRunArn) -> Result<MapRun, Error> {
         let request = self.shared.sfn.describe_map_run().map_run_arn(arn.as_str());
         let described = self
@@ -261,7 +269,10 @@ impl Client {
         Ok(map_run(described))
     }
 
-    /// Idempotent by name and input while the execution runs.
+    /// Idempotent by name and input while the execution runs. `input` is JSON text.
+    ///
+    /// # Errors
+    /// `Conflict` when the name was used with another input, or by one that has ended.
     pub async fn start_execution(
         &self,
         machine: &StateMachineArn,
@@ -282,6 +293,7 @@ impl Client {
         Ok(ExecutionArn(started.execution_arn))
     }
 
+    /// Stops an execution and its Map Runs; EXPRESS children run to their own end.
     pub async fn stop_execution(
         &self,
         arn: &ExecutionArn,
@@ -325,10 +337,15 @@ impl Client {
     pub async fn update_map_run(&self, arn: &MapRunArn, limits: Limits) -> Result<(), Error> {
         const ACTION: Action = Action::UpdateMapRun;
         self.may_change(ACTION.name(), arn.as_str())?;
-        let out_of_range = |_| {
-            let kind = ErrorKind::Invalid("a limit is larger than the service counts".to_owned());
+        let invalid = |problem: &str| {
+            let kind = ErrorKind::Invalid(problem.to_owned());
             Error::new(ACTION.name(), arn.as_str(), kind)
         };
+        let out_of_range = |_| invalid("a limit is larger than the service counts");
+        let percentage = limits.tolerated_percentage;
+        if percentage.is_some_and(|it| !(0.0..=100.0).contains(&it)) {
+            return Err(invalid("a tolerated percentage is 0 to 100"));
+        }
         let concurrency = limits.max_concurrency.map(i32::try_from).transpose();
         let tolerated = limits.tolerated_count.map(i64::try_from).transpose();
         let request = self
@@ -337,7 +354,7 @@ impl Client {
             .update_map_run()
             .map_run_arn(arn.as_str())
             .set_max_concurrency(concurrency.map_err(out_of_range)?)
-            .set_tolerated_failure_percentage(limits.tolerated_percentage.map(|it| it as f32))
+            .set_tolerated_failure_percentage(percentage.map(|it| it as f32))
             .set_tolerated_failure_count(tolerated.map_err(out_of_range)?);
         self.ask(ACTION, arn.as_str(), request.send()).await?;
         Ok(())

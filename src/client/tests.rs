@@ -140,7 +140,10 @@ async fn an_answer_that_is_no_json_is_the_services_fault() {
     let service = Service::script(vec![Reply::new(200, "<html>")]).await;
     let client = service.client().await;
     let error = client.map_run(&lines()).await.unwrap_err();
-    assert!(matches!(error.kind, ErrorKind::Service(_)), "{error}");
+    let ErrorKind::Service(text) = error.kind else {
+        panic!("{error}");
+    };
+    assert!(text.starts_with("unreadable answer: "), "{text}");
 }
 
 #[tokio::test]
@@ -265,12 +268,18 @@ async fn limits_that_stay_are_not_sent() {
         service.requests()[0].json(),
         serde_json::json!({"mapRunArn": MAP_RUN, "toleratedFailurePercentage": 12.5})
     );
-    let limits = Limits {
+    let too_many = Limits {
         max_concurrency: Some(u64::MAX),
         ..Limits::default()
     };
-    let error = client.update_map_run(&lines(), limits).await.unwrap_err();
-    assert!(matches!(error.kind, ErrorKind::Invalid(_)));
+    let no_number = Limits {
+        tolerated_percentage: Some(f64::NAN),
+        ..Limits::default()
+    };
+    for limits in [too_many, no_number] {
+        let error = client.update_map_run(&lines(), limits).await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Invalid(_)));
+    }
 }
 
 #[tokio::test]

@@ -19,58 +19,53 @@ const SLOWER: f64 = 1.5;
 impl Client {
     /// Snapshots of one Map Run, ending with the first whose status is closed.
     pub fn watch_map_run(&self, arn: MapRunArn) -> Snapshots<MapRun> {
-        let client = self.polling();
-        poll(self.pace(), move |_| {
-            let (client, arn) = (client.clone(), arn.clone());
+        let client = self.clone();
+        poll(self.pace(), move |round| {
+            let (client, arn) = (client.in_round(round), arn.clone());
             async move {
-                let run = client.map_run(&arn).await?;
-                let last = run.status.is_closed();
-                Ok(Snapshot { value: run, last })
+                let value = client.map_run(&arn).await?;
+                let last = value.status.is_closed();
+                Ok(Snapshot { value, last })
             }
         })
     }
 
     /// Snapshots of one execution, ending with the first whose status is closed.
     pub fn watch_execution(&self, arn: ExecutionArn) -> Snapshots<ExecutionDetail> {
-        let client = self.polling();
-        poll(self.pace(), move |_| {
-            let (client, arn) = (client.clone(), arn.clone());
+        let client = self.clone();
+        poll(self.pace(), move |round| {
+            let (client, arn) = (client.in_round(round), arn.clone());
             async move {
-                let detail = client.execution(&arn).await?;
-                let last = detail.execution.status.is_closed();
-                Ok(Snapshot {
-                    value: detail,
-                    last,
-                })
+                let value = client.execution(&arn).await?;
+                let last = value.execution.status.is_closed();
+                Ok(Snapshot { value, last })
             }
         })
     }
 
     /// The newest page of executions of a state machine, for ever.
     pub fn watch_executions(&self, machine: StateMachineArn) -> Snapshots<Page<Execution>> {
-        let client = self.polling();
-        poll(self.pace(), move |_| {
-            let (client, machine) = (client.clone(), machine.clone());
+        let client = self.clone();
+        poll(self.pace(), move |round| {
+            let (client, machine) = (client.in_round(round), machine.clone());
             async move {
-                let page = client.executions(&machine, None, ROWS, None).await?;
-                Ok(Snapshot {
-                    value: page,
-                    last: false,
-                })
+                let value = client.executions(&machine, None, ROWS, None).await?;
+                let last = false;
+                Ok(Snapshot { value, last })
             }
         })
     }
 
     /// The newest page of unsuccessful (FAILED, then TIMED_OUT) children, until the Map Run closes.
     pub fn watch_failed_children(&self, map_run: MapRunArn) -> Snapshots<Vec<Execution>> {
-        let client = self.polling();
-        poll(self.pace(), move |settled| {
-            let (client, map_run) = (client.clone(), map_run.clone());
+        let client = self.clone();
+        poll(self.pace(), move |round| {
+            let (client, map_run) = (client.in_round(round), map_run.clone());
             async move {
                 // A closed Map Run's children no longer change. Its status, of which the service
                 // tells one a second to a whole account, is asked only when they did not; and
                 // before the children, so that the last list is complete.
-                let last = settled && client.map_run(&map_run).await?.status.is_closed();
+                let last = round.settled && client.map_run(&map_run).await?.status.is_closed();
                 let value = client.failed_children(&map_run).await?;
                 Ok(Snapshot { value, last })
             }
@@ -88,6 +83,15 @@ impl Client {
         Ok(rows)
     }
 
+    /// Somebody waits for the first answer; those after it may wait themselves.
+    fn in_round(&self, round: Round) -> Self {
+        if round.first {
+            self.clone()
+        } else {
+            self.polling()
+        }
+    }
+
     fn pace(&self) -> Pace {
         if self.shared.connection.local {
             Pace::new(Duration::from_millis(250), Duration::from_secs(2))
@@ -97,6 +101,14 @@ impl Client {
     }
 }
 
+/// What is known when a round begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Round {
+    first: bool,
+    /// The round before found nothing new.
+    settled: bool,
+}
+
 /// What one round found, and whether it is the last round.
 struct Snapshot<T> {
     value: T,
@@ -104,11 +116,10 @@ struct Snapshot<T> {
 }
 
 /// Asks at once, then again and again at the given pace. A failed round is an item like any other.
-/// `ask` is told whether the round before found nothing new.
 fn poll<T, Ask, Answer>(pace: Pace, ask: Ask) -> Snapshots<T>
 where
     T: Clone + PartialEq + Send + 'static,
-    Ask: FnMut(bool) -> Answer + Send + 'static,
+    Ask: FnMut(Round) -> Answer + Send + 'static,
     Answer: Future<Output = Result<Snapshot<T>, Error>> + Send + 'static,
 {
     let start = Poll {
@@ -116,7 +127,10 @@ where
         pace,
         wait: Duration::ZERO,
         newest: None,
-        settled: false,
+        round: Round {
+            first: true,
+            settled: false,
+        },
         ended: false,
     };
     futures::stream::unfold(start, Poll::next).boxed()
@@ -128,14 +142,14 @@ struct Poll<T, Ask> {
     /// Before the next round.
     wait: Duration,
     newest: Option<T>,
-    settled: bool,
+    round: Round,
     ended: bool,
 }
 
 impl<T, Ask, Answer> Poll<T, Ask>
 where
     T: Clone + PartialEq,
-    Ask: FnMut(bool) -> Answer,
+    Ask: FnMut(Round) -> Answer,
     Answer: Future<Output = Result<Snapshot<T>, Error>>,
 {
     async fn next(mut self) -> Option<(Result<T, Error>, Self)> {
@@ -145,20 +159,19 @@ where
         if !self.wait.is_zero() {
             tokio::time::sleep(self.wait).await;
         }
-        let item = match (self.ask)(self.settled).await {
-            Ok(Snapshot { value, last }) => {
-                self.ended = last;
-                self.settled = self.newest.as_ref() == Some(&value);
-                self.wait = self.pace.after(self.settled);
-                self.newest = Some(value.clone());
-                Ok(value)
-            }
-            Err(error) => {
-                self.settled = false;
-                self.wait = self.pace.after(true);
-                Err(error)
-            }
+        let answer = (self.ask)(self.round).await;
+        self.round.first = false;
+        self.round.settled = match &answer {
+            Ok(found) => self.newest.as_ref() == Some(&found.value),
+            Err(_) => false,
         };
+        let idle = self.round.settled || answer.is_err();
+        self.wait = self.pace.after(idle);
+        let item = answer.map(|found| {
+            self.ended = found.last;
+            self.newest = Some(found.value.clone());
+            found.value
+        });
         Some((item, self))
     }
 }
@@ -243,17 +256,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_round_learns_whether_the_one_before_found_nothing_new() {
+    async fn a_round_learns_whether_it_is_the_first_and_whether_things_have_settled() {
         let mut values = VecDeque::from([1, 2, 2, 2]);
         let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let log = std::sync::Arc::clone(&told);
-        let stream = poll(brisk(), move |settled| {
-            log.lock().unwrap().push(settled);
+        let stream = poll(brisk(), move |round| {
+            log.lock().unwrap().push((round.first, round.settled));
             let value = values.pop_front().expect("asked once too often");
             let last = values.is_empty();
             futures::future::ready(Ok(Snapshot { value, last }))
         });
         assert_eq!(stream.count().await, 4);
-        assert_eq!(*told.lock().unwrap(), [false, false, false, true]);
+        let (nothing, settled) = ((false, false), (false, true));
+        assert_eq!(
+            *told.lock().unwrap(),
+            [(true, false), nothing, nothing, settled]
+        );
     }
 }

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -194,4 +196,21 @@ fn the_examples_comments_are_settings_too() {
         .collect();
     let loaded = load(&uncommented, &[]).unwrap();
     assert!(loaded.config.profile.is_some() && loaded.config.data_dir.is_some());
+}
+
+proptest! {
+    /// Whatever the file says, it is read or refused with its name and a line that it has.
+    #[test]
+    fn no_file_is_too_strange(
+        text in "(\\PC|\n|(local|bucket|budget_share|x) ?= ?(true|1|\"a\"|nan)?\n){0,12}"
+    ) {
+        let mut loaded = Config::load(None, true, nothing).unwrap();
+        let read = file::apply(&mut loaded, Path::new("f"), &text);
+        if let Err(error) = read {
+            let Error::Line { line, .. } = error else {
+                return Err(TestCaseError::fail(error.to_string()));
+            };
+            prop_assert!((1..=text.matches('\n').count() + 1).contains(&line));
+        }
+    }
 }

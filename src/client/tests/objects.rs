@@ -273,3 +273,41 @@ async fn keys_are_deleted_by_the_thousand_and_refusals_counted() {
     );
     assert_eq!(service.requests().len(), 2);
 }
+
+#[tokio::test]
+async fn completing_can_fail_behind_a_good_status() {
+    let service = Service::start(|request| {
+        if request.line.starts_with("POST") && !request.line.contains("?uploads") {
+            Reply::new(
+                200,
+                "<Error><Code>InternalError</Code><Message>m</Message></Error>",
+            )
+        } else {
+            multipart(request, 200)
+        }
+    })
+    .await;
+    let client = service.client().await;
+    let mut writer = client.write(&address(), BTreeMap::new()).await.unwrap();
+    writer.write(&vec![b'x'; 9 << 20]).await.unwrap();
+    assert!(writer.finish().await.is_err());
+    until(&service, |line| line.starts_with("DELETE")).await;
+}
+
+#[tokio::test]
+async fn a_read_that_never_gets_on_gives_up() {
+    let service = Service::start(|request| match request.header("range") {
+        "" => etag(Reply::new(200, "0123456789")).cut(5),
+        _ => etag(Reply::new(206, "56789")).cut(0),
+    })
+    .await;
+    let client = service.client().await;
+    let body = client.read(&address(), None, None).await.unwrap();
+    let error = all(body).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Unreachable(_)), "{error}");
+    assert!(
+        error.to_string().ends_with("5 bytes before the end"),
+        "{error}"
+    );
+    assert_eq!(service.requests().len(), 4);
+}
