@@ -147,6 +147,12 @@ pub enum ObjectsError {
     PartTooSmall(u16),
     #[error("object {0} is not as the request requires")]
     PreconditionFailed(String),
+    /// The parts are there, but do not add up to the checksum that the request names.
+    #[error("the parts of the upload do not have the checksum given")]
+    ChecksumMismatch,
+    /// The parts are there, but do not add up to the size that the request names.
+    #[error("the parts of the upload have {actual} bytes, not {claimed}")]
+    SizeMismatch { claimed: u64, actual: u64 },
     #[error("object storage: {0}")]
     Storage(String),
 }
@@ -376,17 +382,19 @@ impl Objects {
     }
 
     /// Makes the object of the chosen parts (number, ETag with quotes) visible, durably and at
-    /// once; parts not chosen go. `checksum` computes the object's from its parts'.
+    /// once; parts not chosen go. `checksum` checks the parts and computes the object's checksum
+    /// from theirs.
     ///
     /// # Errors
-    /// `NoSuchUpload`, `InvalidPart`, `InvalidPartOrder`, `PartTooSmall`; `PreconditionFailed` or
-    /// `NoSuchKey` when `condition` does not hold. The upload is then as it was.
+    /// `NoSuchUpload`, `InvalidPart`, `InvalidPartOrder`, `PartTooSmall`, what `checksum` returns;
+    /// `PreconditionFailed` or `NoSuchKey` when `condition` does not hold. The upload is then as it
+    /// was.
     pub fn complete_upload(
         &self,
         upload: &UploadId,
         chosen: &[(u16, String)],
         condition: &Condition,
-        checksum: impl FnOnce(&[PartInfo]) -> Option<Checksum>,
+        checksum: impl FnOnce(&[PartInfo]) -> Result<Option<Checksum>, ObjectsError>,
     ) -> Result<ObjectInfo, ObjectsError> {
         if !chosen.is_sorted_by(|one, next| one.0 < next.0) {
             return Err(ObjectsError::InvalidPartOrder);
@@ -406,7 +414,7 @@ impl Objects {
                 content_type,
                 metadata,
                 headers,
-                checksum: checksum(parts),
+                checksum: checksum(parts)?,
                 parts: parts.iter().map(|part| part.size).collect(),
             })
         };

@@ -37,7 +37,7 @@ fn complete(
     upload: &UploadId,
     chosen: &[(u16, String)],
 ) -> Result<ObjectInfo, ObjectsError> {
-    objects.complete_upload(upload, chosen, &Condition::Always, |_| None)
+    objects.complete_upload(upload, chosen, &Condition::Always, |_| Ok(None))
 }
 
 fn get(objects: &Objects, key: &str) -> Vec<u8> {
@@ -250,7 +250,7 @@ fn an_upload_that_cannot_be_completed_stays_as_it_was() {
             &upload,
             std::slice::from_ref(&two),
             &Condition::Absent,
-            |_| None
+            |_| Ok(None)
         ),
         Err(ObjectsError::PreconditionFailed(_))
     ));
