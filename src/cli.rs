@@ -8,6 +8,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling;
 
 use crate::config;
+use crate::local;
 use crate::model::Limits;
 use crate::tui;
 
@@ -47,7 +48,10 @@ pub async fn run() -> ExitCode {
     };
     let mut out = Output::stdout(&cli.global);
     let color = cli.global.color;
-    match perform(cli, &mut out).await.and_then(|exit| out.flush().map(|()| exit)) {
+    match perform(cli, &mut out)
+        .await
+        .and_then(|exit| out.flush().map(|()| exit))
+    {
         Ok(exit) => exit.into(),
         Err(error) => {
             report(&error, color);
@@ -67,7 +71,8 @@ fn log(global: &Global) -> Result<Option<WorkerGuard>, Error> {
             global.log_level
         ))
     })?;
-    let Ok(folder) = config::state_dir() else {
+    let folder = config::state_dir().ok();
+    let Some(folder) = folder.filter(|folder| local::make_private(folder).is_ok()) else {
         return Ok(None);
     };
     let appender = rolling::Builder::new()
@@ -180,7 +185,10 @@ async fn ask(
 }
 
 async fn dashboard(global: &Global) -> Result<Exit, Error> {
-    need_terminal("the dashboard needs a terminal", "use a verb: see `fanout --help`")?;
+    need_terminal(
+        "the dashboard needs a terminal",
+        "use a verb: see `fanout --help`",
+    )?;
     let session = Session::open(global).await?;
     let shown = tui::run(tui::Options {
         config: session.config.clone(),

@@ -172,16 +172,21 @@ pub async fn reset(folder: &Path) -> Result<(), Error> {
 /// Makes the folder, for its owner only, and marks it as ours when there is nothing in it yet.
 fn make_folder(folder: &Path) -> Result<(), Error> {
     let fail = |error: io::Error| Error::folder(folder, &error);
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(fail)?;
+    make_private(folder).map_err(fail)?;
     let is_empty = fs::read_dir(folder).map_err(fail)?.next().is_none();
     if is_empty {
         fs::write(folder.join(MARK), "made by fanout for its engine\n").map_err(fail)?;
     }
     Ok(())
+}
+
+/// Makes a folder that only its owner can look into. One that exists stays as it is.
+pub fn make_private(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 fn endpoint(folder: &Path) -> Option<Target> {
@@ -264,7 +269,10 @@ async fn invoke(
 /// Creates the shipped state machine, or updates it when it differs from what we ship by now.
 async fn deploy(client: &Client) -> Result<(), client::Error> {
     let machines = client.state_machines().await?;
-    let Some(there) = machines.iter().find(|machine| machine.name == workflow::NAME) else {
+    let Some(there) = machines
+        .iter()
+        .find(|machine| machine.name == workflow::NAME)
+    else {
         let role = format!("arn:aws:iam::{ACCOUNT}:role/{}", workflow::NAME);
         client
             .create_state_machine(workflow::NAME, workflow::DEFINITION, &role)
@@ -274,7 +282,11 @@ async fn deploy(client: &Client) -> Result<(), client::Error> {
     let deployed = client.state_machine(&there.arn).await?;
     match same_json(&deployed.definition, workflow::DEFINITION) {
         true => Ok(()),
-        false => client.update_state_machine(&there.arn, workflow::DEFINITION).await,
+        false => {
+            client
+                .update_state_machine(&there.arn, workflow::DEFINITION)
+                .await
+        }
     }
 }
 

@@ -11,7 +11,9 @@ fn main() -> anyhow::Result<ExitCode> {
     // is has to do.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     explain_panics();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let exit = runtime.block_on(fanout::cli::run());
     runtime.shutdown_timeout(LAST_WORDS);
     Ok(exit)
@@ -22,7 +24,10 @@ fn explain_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         usual(panic);
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         tracing::error!(place, "panic");
         eprintln!(
             "This is a mistake in fanout {}, not yours: please report the lines above. Runs go on.",

@@ -58,10 +58,22 @@ pub struct Global {
     #[arg(long, global = true, value_name = "MACHINE", help_heading = "Where")]
     pub machine: Option<String>,
     /// Folder of the embedded engine
-    #[arg(long, global = true, value_name = "FOLDER", env = "FANOUT_DATA_DIR", help_heading = "Where")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "FANOUT_DATA_DIR",
+        help_heading = "Where"
+    )]
     pub data_dir: Option<PathBuf>,
     /// Configuration file
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "no_config", help_heading = "How")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        conflicts_with = "no_config",
+        help_heading = "How"
+    )]
     pub config: Option<PathBuf>,
     /// Read no configuration file
     #[arg(long, global = true, help_heading = "How")]
@@ -85,7 +97,14 @@ pub struct Global {
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN", help_heading = "How")]
     pub color: Color,
     /// What goes to the log file: error, warn, info, debug, trace
-    #[arg(long, global = true, env = "FANOUT_LOG", value_name = "LEVEL", default_value = "info", help_heading = "How")]
+    #[arg(
+        long,
+        global = true,
+        env = "FANOUT_LOG",
+        value_name = "LEVEL",
+        default_value = "info",
+        help_heading = "How"
+    )]
     pub log_level: String,
 }
 
@@ -318,7 +337,9 @@ pub enum Configuration {
 /// `5m`, `1h 30m`, `90s`.
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: Result<jiff::SignedDuration, _> = text.parse();
-    let positive = parsed.ok().and_then(|duration| Duration::try_from(duration).ok());
+    let positive = parsed
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok());
     positive.ok_or_else(|| "give a time such as 90s, 5m or 2h".to_owned())
 }
 
@@ -364,7 +385,11 @@ mod tests {
             "runs --config a --no-config",
             "start a --wait --dry-run",
         ] {
-            assert_eq!(parse(line).map(|_| ()), Err(ErrorKind::ArgumentConflict), "{line}");
+            assert_eq!(
+                parse(line).map(|_| ()),
+                Err(ErrorKind::ArgumentConflict),
+                "{line}"
+            );
         }
         assert_eq!(
             parse("limits last").map(|_| ()),

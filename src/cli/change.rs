@@ -34,11 +34,18 @@ pub async fn redrive(
     if plan.allowed.is_ok() {
         say_checks(&plan.checks, false);
         let what = views::grouped(plan.will_run());
-        confirm(global, &format!("redrive {}: {what} items run again?", execution.name()))?;
+        confirm(
+            global,
+            &format!("redrive {}: {what} items run again?", execution.name()),
+        )?;
     }
     let at = redrive::run(&session.client, &plan).await?;
     if arguments.wait {
-        note(format!("redriven {}: {} items", execution.name(), views::grouped(plan.will_run())));
+        note(format!(
+            "redriven {}: {} items",
+            execution.name(),
+            views::grouped(plan.will_run())
+        ));
         let ended = runs::until_closed(session, &[execution], arguments.limit).await?;
         runs::print(&ended, out)?;
         return Ok(runs::exit_of(&ended));
@@ -60,7 +67,9 @@ pub async fn redrive(
 fn dry_run(plan: &Plan, out: &mut Output) -> Result<Exit, Error> {
     match out.format {
         Format::Text => show(plan, out)?,
-        _ => out.document(&json!({"version": VERSION, "plan": plan, "will_run": plan.will_run()}))?,
+        _ => {
+            out.document(&json!({"version": VERSION, "plan": plan, "will_run": plan.will_run()}))?
+        }
     }
     match plan.allowed {
         Ok(()) => Ok(Exit::Done),
@@ -69,7 +78,11 @@ fn dry_run(plan: &Plan, out: &mut Output) -> Result<Exit, Error> {
 }
 
 fn show(plan: &Plan, out: &mut Output) -> Result<(), Error> {
-    out.line(format!("redrive {} {}", plan.execution.name(), plan.state.word()))?;
+    out.line(format!(
+        "redrive {} {}",
+        plan.execution.name(),
+        plan.state.word()
+    ))?;
     if let Err(reason) = &plan.allowed {
         return out.line(format!("  ✗ {reason}"));
     }
@@ -136,7 +149,10 @@ pub async fn limits(
             execution.name()
         )));
     };
-    confirm(global, &format!("change the limits of {}?", execution.name()))?;
+    confirm(
+        global,
+        &format!("change the limits of {}?", execution.name()),
+    )?;
     session.client.update_map_run(&map_run.arn, limits).await?;
     let now = session.client.map_run(&map_run.arn).await?;
     match out.format {

@@ -96,7 +96,9 @@ impl Stage {
         let session = Session::on(config, local).await?;
         let files = folder.join("files");
         fs::create_dir_all(&files).map_err(|error| unusable(&files, &error))?;
-        let count = arguments.lines.map_or(sample::len(), |lines| lines as usize);
+        let count = arguments
+            .lines
+            .map_or(sample::len(), |lines| lines as usize);
         let lines: Vec<String> = sample::lines(count).collect();
         let file = files.join("places.txt");
         write_lines(&file, &lines).map_err(|error| unusable(&file, &error))?;
@@ -159,7 +161,9 @@ impl Stage {
     /// Starts both runs and opens the dashboard on the first.
     async fn show(&self) -> Result<Exit, Error> {
         let part = self.start(&self.services[1], WIDE_TOLERANCE).await?;
-        let failing = self.start(&self.services[0], self.narrow_tolerance()).await?;
+        let failing = self
+            .start(&self.services[0], self.narrow_tolerance())
+            .await?;
         let services = self.services.clone();
         let repair = tui::HostAction {
             key: '!',
@@ -220,11 +224,7 @@ fn repair(services: &[Arc<Lookup>]) -> String {
 }
 
 /// Who redrives without the key is not made to wonder why it fails again.
-async fn repair_once_redriven(
-    client: Client,
-    execution: ExecutionArn,
-    services: [Arc<Lookup>; 2],
-) {
+async fn repair_once_redriven(client: Client, execution: ExecutionArn, services: [Arc<Lookup>; 2]) {
     loop {
         // The stream ends with the execution, and a redrive begins it anew.
         let mut snapshots = client.watch_execution(execution.clone());

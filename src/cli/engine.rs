@@ -23,11 +23,10 @@ pub async fn serve(global: &Global, port: u16, out: &mut Output) -> Result<Exit,
         return Err(Error::refused("the engine has no endpoint"));
     };
     if !local.is_ours() {
-        return Err(Error::refused(format!(
-            "{} is served already, at {url}",
-            folder.display()
-        ))
-        .hint("stop that process first, or choose another folder with --data-dir"));
+        return Err(
+            Error::refused(format!("{} is served already, at {url}", folder.display()))
+                .hint("stop that process first, or choose another folder with --data-dir"),
+        );
     }
     match out.is_text() {
         true => out.line(&url)?,
@@ -64,10 +63,17 @@ async fn stopped() {
 
 pub async fn env(global: &Global, out: &mut Output) -> Result<Exit, Error> {
     let folder = settings(global)?.config.engine_dir()?;
-    let Some(Target::Endpoint { url, region, access_key, secret_key }) = local::find(&folder).await
+    let Some(Target::Endpoint {
+        url,
+        region,
+        access_key,
+        secret_key,
+    }) = local::find(&folder).await
     else {
-        return Err(Error::refused(format!("no engine serves {}", folder.display()))
-            .hint("start one with `fanout local serve`, or name its folder with --data-dir"));
+        return Err(
+            Error::refused(format!("no engine serves {}", folder.display()))
+                .hint("start one with `fanout local serve`, or name its folder with --data-dir"),
+        );
     };
     let set = BTreeMap::from([
         ("AWS_ENDPOINT_URL", url),
@@ -115,7 +121,10 @@ pub async fn reset(global: &Global, out: &mut Output) -> Result<Exit, Error> {
         return Err(Error::refused("this session is read-only"));
     }
     let folder = config.engine_dir()?;
-    confirm(global, &format!("delete everything in {}?", folder.display()))?;
+    confirm(
+        global,
+        &format!("delete everything in {}?", folder.display()),
+    )?;
     empty(&folder).await?;
     match out.is_text() {
         true => out.line(format!("emptied {}", folder.display()))?,

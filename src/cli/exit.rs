@@ -153,7 +153,10 @@ impl From<io::Error> for Error {
         match error.kind() {
             // `fanout runs | head` has got what it wanted.
             io::ErrorKind::BrokenPipe => Self::new(Exit::Done, ""),
-            _ => Self::new(Exit::Service, format!("the answer cannot be written: {error}")),
+            _ => Self::new(
+                Exit::Service,
+                format!("the answer cannot be written: {error}"),
+            ),
         }
     }
 }

@@ -91,7 +91,9 @@ fn line(failure: &Failure) -> String {
     let error = failure.error.as_deref().unwrap_or(failure.status.as_str());
     let cause = failures::message(failure.cause.as_deref().unwrap_or_default());
     let cause: String = cause.chars().take(SHOWN).collect();
-    format!("line {number}  {error}  {cause}").trim_end().to_owned()
+    format!("line {number}  {error}  {cause}")
+        .trim_end()
+        .to_owned()
 }
 
 fn print_groups(found: &Failures, out: &mut Output) -> Result<(), Error> {
@@ -121,7 +123,12 @@ pub fn group_lines(groups: &[Group]) -> Vec<String> {
                 _ => "?".to_owned(),
             };
             let message = group.message.chars().take(SHOWN).collect();
-            [views::grouped(group.count), lines, group.error.clone(), message]
+            [
+                views::grouped(group.count),
+                lines,
+                group.error.clone(),
+                message,
+            ]
         })
         .collect();
     views::table(["COUNT", "LINES", "ERROR", "CAUSE"], &cells)

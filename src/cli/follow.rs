@@ -127,7 +127,12 @@ pub async fn wait_for<T>(
             None => std::future::pending().await,
         }
     };
-    let ended = |exit, why: &str| Err(Error::new(exit, format!("{why}: {}", session.what_goes_on())));
+    let ended = |exit, why: &str| {
+        Err(Error::new(
+            exit,
+            format!("{why}: {}", session.what_goes_on()),
+        ))
+    };
     tokio::select! {
         done = work => done,
         () = time_over => ended(Exit::TimedOut, "the time given is over"),

@@ -195,7 +195,9 @@ impl Meter {
             0 => 100,
             total => progress.done.saturating_mul(100) / total,
         };
-        let Ok(mut shown) = self.shown.lock() else { return };
+        let Ok(mut shown) = self.shown.lock() else {
+            return;
+        };
         if shown.is_none_or(|shown| shown == percent) {
             return;
         }
@@ -262,7 +264,9 @@ mod tests {
         let hostile = "a\u{1b}[2Jb\rc\u{9b}31md\u{202e}e\nf";
         let line = captured(Format::Text, |out| out.line(hostile).expect("memory"));
         assert_eq!(line, "a␛[2Jb␍c·31md·e␊f\n");
-        let file = captured(Format::Text, |out| out.bytes(b"x\x1b]0;\nb\r\n").expect("memory"));
+        let file = captured(Format::Text, |out| {
+            out.bytes(b"x\x1b]0;\nb\r\n").expect("memory")
+        });
         assert_eq!(file, "x␛]0;\nb\n");
     }
 

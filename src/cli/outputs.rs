@@ -64,7 +64,9 @@ fn pick<'a>(found: &'a [Output], file: &str) -> Result<&'a Output, Error> {
         let key = &address.key;
         address.file_name() == file
             || address.to_string() == file
-            || key.strip_suffix(file).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+            || key
+                .strip_suffix(file)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
     };
     let fitting: Vec<&Output> = found.iter().filter(ends).collect();
     match fitting.as_slice() {
@@ -73,7 +75,11 @@ fn pick<'a>(found: &'a [Output], file: &str) -> Result<&'a Output, Error> {
         ))),
         [only] => Ok(only),
         // The source and the output of one run may have the same name.
-        several => match several.iter().filter(|output| output.kind == Kind::Final).count() {
+        several => match several
+            .iter()
+            .filter(|output| output.kind == Kind::Final)
+            .count()
+        {
             1 => Ok(several
                 .iter()
                 .find(|output| output.kind == Kind::Final)
@@ -170,7 +176,9 @@ pub async fn get(
         let path = outputs::download(&session.client, object, to, |progress| meter.show(progress));
         let path = path.await?;
         match out.format {
-            Format::Text => out.line(format!("{}  {}", path.display(), views::bytes(object.size)))?,
+            Format::Text => {
+                out.line(format!("{}  {}", path.display(), views::bytes(object.size)))?
+            }
             Format::Ndjson => out.document(&json!({"object": object, "path": path}))?,
             Format::Json => downloaded.push(json!({"object": object, "path": path})),
         }

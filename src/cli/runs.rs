@@ -17,7 +17,10 @@ const AT_ONCE: usize = 4;
 
 pub async fn list(session: &Session, limit: u16, out: &mut Output) -> Result<Exit, Error> {
     let machine = session.machine().await?;
-    let page = session.client.executions(&machine, None, limit, None).await?;
+    let page = session
+        .client
+        .executions(&machine, None, limit, None)
+        .await?;
     let client = &session.client;
     let described: Vec<Run> = stream::iter(page.items)
         .map(|row| async move { runs::describe(client, &row.arn).await })
@@ -26,7 +29,10 @@ pub async fn list(session: &Session, limit: u16, out: &mut Output) -> Result<Exi
         .await?;
     if out.is_text() {
         if described.is_empty() {
-            note(format!("{} has no executions yet: see `fanout start --help`", machine.name()));
+            note(format!(
+                "{} has no executions yet: see `fanout start --help`",
+                machine.name()
+            ));
             return Ok(Exit::Done);
         }
         for line in rows(&described, Timestamp::now()) {
@@ -44,7 +50,8 @@ fn rows(runs: &[Run], now: Timestamp) -> Vec<String> {
         .map(|run| {
             // Before the Map Run has started nothing is known, which is not the same as 0.
             let count = |of: fn(&crate::model::Counts) -> u64| {
-                run.map_run().map_or("?".to_owned(), |map_run| views::grouped(of(&map_run.items)))
+                run.map_run()
+                    .map_or("?".to_owned(), |map_run| views::grouped(of(&map_run.items)))
             };
             [
                 run.state(now).word().to_owned(),
@@ -56,7 +63,10 @@ fn rows(runs: &[Run], now: Timestamp) -> Vec<String> {
             ]
         })
         .collect();
-    views::table(["STATE", "NAME", "STARTED", "ITEMS", "DONE", "FAILED"], &cells)
+    views::table(
+        ["STATE", "NAME", "STARTED", "ITEMS", "DONE", "FAILED"],
+        &cells,
+    )
 }
 
 /// The runs in the format asked for: a line each, one document, or a document each.
@@ -64,7 +74,9 @@ pub fn print(runs: &[Run], out: &mut Output) -> Result<(), Error> {
     let now = Timestamp::now();
     let views = runs.iter().map(|run| RunView::of(run, now));
     match out.format {
-        Format::Text => runs.iter().try_for_each(|run| out.line(views::summary(run, now))),
+        Format::Text => runs
+            .iter()
+            .try_for_each(|run| out.line(views::summary(run, now))),
         Format::Json => {
             let views: Vec<RunView> = views.collect();
             out.document(&json!({"version": VERSION, "runs": views}))
@@ -147,7 +159,9 @@ pub async fn until_closed(
     let each = executions.iter().map(|execution| {
         let mut told = None;
         follow(&session.client, execution, move |snapshot| {
-            let tenth = snapshot.items.map(|items| items.done() * 10 / items.total.max(1));
+            let tenth = snapshot
+                .items
+                .map(|items| items.done() * 10 / items.total.max(1));
             if tenth != told {
                 told = tenth;
                 let line = line(snapshot, Timestamp::now());

@@ -206,7 +206,10 @@ mod tests {
         assert_eq!(place_of(&plain, &["AWS_ACCESS_KEY_ID"], &[]), Place::Aws);
         assert_eq!(place_of(&plain, &[], &[".aws/config"]), Place::Aws);
         let local = config(&["--local"], Config::default());
-        assert_eq!(place_of(&local, &["AWS_PROFILE"], &[".aws/config"]), Place::Engine);
+        assert_eq!(
+            place_of(&local, &["AWS_PROFILE"], &[".aws/config"]),
+            Place::Engine
+        );
         let endpoint = config(&["--endpoint-url", "http://127.0.0.1:1"], Config::default());
         assert_eq!(place_of(&endpoint, &[], &[]), Place::Aws);
     }
@@ -226,6 +229,9 @@ mod tests {
         assert!(!over.local && over.read_only);
         assert_eq!(over.profile.as_deref(), Some("prod"));
         assert_eq!(over.region.as_deref(), Some("eu-west-1"));
-        assert_eq!((over.machine.as_str(), over.data_dir), ("m", Some(PathBuf::from("/d"))));
+        assert_eq!(
+            (over.machine.as_str(), over.data_dir),
+            ("m", Some(PathBuf::from("/d")))
+        );
     }
 }

@@ -26,7 +26,9 @@ pub async fn run(
     out: &mut Output,
 ) -> Result<Exit, Error> {
     if 1 < arguments.files.len() && arguments.name.is_some() {
-        return Err(Error::usage("--name names one execution: give one file with it"));
+        return Err(Error::usage(
+            "--name names one execution: give one file with it",
+        ));
     }
     let plans = plans(session, arguments).await?;
     if arguments.dry_run {
@@ -49,8 +51,10 @@ pub async fn run(
     }
     if !arguments.wait {
         if out.format == Format::Json {
-            out.document(&json!({"version": VERSION, "started": plans.iter().zip(&executions)
-                .map(|(plan, arn)| view(plan, arn)).collect::<Vec<_>>()}))?;
+            out.document(
+                &json!({"version": VERSION, "started": plans.iter().zip(&executions)
+                .map(|(plan, arn)| view(plan, arn)).collect::<Vec<_>>()}),
+            )?;
         }
         if session.owns_engine() {
             note("the embedded engine stops with this command: `fanout wait last` goes on with it");
@@ -85,7 +89,9 @@ fn source(file: &str) -> Result<Source, Error> {
     }
     let address = ObjectAddress::parse(file);
     address.map(Source::Object).ok_or_else(|| {
-        Error::usage(format!("{file} is not the address of an object: give s3://BUCKET/KEY"))
+        Error::usage(format!(
+            "{file} is not the address of an object: give s3://BUCKET/KEY"
+        ))
     })
 }
 
@@ -98,8 +104,8 @@ fn input(given: Option<&str>) -> Result<Value, Error> {
         None => given.to_owned(),
         Some(path) => {
             let mut text = String::new();
-            let read = File::open(path)
-                .and_then(|file| file.take(INPUT_LIMIT).read_to_string(&mut text));
+            let read =
+                File::open(path).and_then(|file| file.take(INPUT_LIMIT).read_to_string(&mut text));
             read.map_err(|error| Error::usage(format!("--input @{path}: {error}")))?;
             text
         }
@@ -145,7 +151,11 @@ fn show(plan: &Plan, out: &mut Output) -> Result<(), Error> {
     let lines = plan.lines.map_or(String::new(), |lines| {
         format!(", {} lines", views::grouped(lines))
     });
-    out.line(format!("source   {}, {}{lines}", file_name(&plan.source), views::bytes(plan.size)))?;
+    out.line(format!(
+        "source   {}, {}{lines}",
+        file_name(&plan.source),
+        views::bytes(plan.size)
+    ))?;
     if let Some(upload) = &plan.upload {
         out.line(format!("upload   {upload}"))?;
     }
@@ -217,8 +227,16 @@ mod tests {
     #[test]
     fn input_is_text_or_a_file() {
         assert_eq!(input(None).expect("none"), Value::Null);
-        assert_eq!(input(Some(r#"{"tolerate":5}"#)).expect("JSON"), json!({"tolerate": 5}));
-        assert!(input(Some("{tolerate")).expect_err("not JSON").text.contains("--input"));
+        assert_eq!(
+            input(Some(r#"{"tolerate":5}"#)).expect("JSON"),
+            json!({"tolerate": 5})
+        );
+        assert!(
+            input(Some("{tolerate"))
+                .expect_err("not JSON")
+                .text
+                .contains("--input")
+        );
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "{\"a\": 1}\n").expect("written");
         let path = format!("@{}", file.path().display());
@@ -233,6 +251,9 @@ mod tests {
             Source::Object(ObjectAddress::new("b", "k"))
         );
         assert!(source("s3://b").is_err());
-        assert_eq!(source("b/k").expect("a path"), Source::File(PathBuf::from("b/k")));
+        assert_eq!(
+            source("b/k").expect("a path"),
+            Source::File(PathBuf::from("b/k"))
+        );
     }
 }

@@ -128,7 +128,12 @@ pub fn summary(run: &Run, now: Timestamp) -> String {
     if let Some(error) = &run.detail.error {
         text += &format!("; {error}");
     }
-    if let Some(cause) = run.detail.cause.as_deref().filter(|cause| !cause.is_empty()) {
+    if let Some(cause) = run
+        .detail
+        .cause
+        .as_deref()
+        .filter(|cause| !cause.is_empty())
+    {
         let message: String = failures::message(cause).chars().take(300).collect();
         text += &format!(": {message}");
     }
@@ -144,7 +149,10 @@ pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Vec<S
         }
     }
     let line = |cells: &[String; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let padded = cells
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let headings = headings.map(str::to_owned);
@@ -157,7 +165,10 @@ mod tests {
 
     #[test]
     fn numbers_are_readable() {
-        assert_eq!([0, 999, 1_000, 1_204_331].map(grouped), ["0", "999", "1,000", "1,204,331"]);
+        assert_eq!(
+            [0, 999, 1_000, 1_204_331].map(grouped),
+            ["0", "999", "1,000", "1,204,331"]
+        );
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(398_200_000), "398.2 MB");
         assert_eq!(bytes(999_960), "1.0 MB");
@@ -173,13 +184,19 @@ mod tests {
             total: 1_000,
             ..Counts::default()
         };
-        assert_eq!(counts(&items), "612 of 1,000 done, 5 failed, 40 running, 348 waiting");
+        assert_eq!(
+            counts(&items),
+            "612 of 1,000 done, 5 failed, 40 running, 348 waiting"
+        );
         assert_eq!(counts(&Counts::default()), "0 of 0 done");
     }
 
     #[test]
     fn columns_line_up() {
         let rows = [["a", "1"], ["bcd", "22"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(["N", "VALUE"], &rows), ["N    VALUE", "a    1", "bcd  22"]);
+        assert_eq!(
+            table(["N", "VALUE"], &rows),
+            ["N    VALUE", "a    1", "bcd  22"]
+        );
     }
 }

@@ -163,7 +163,9 @@ impl Service {
             let answer = json!({"error": "name is missing or not UTF-8"});
             return response(StatusCode::BAD_REQUEST, &answer);
         };
-        let trouble = self.trouble(&name).filter(|_| !self.repaired.is_cancelled());
+        let trouble = self
+            .trouble(&name)
+            .filter(|_| !self.repaired.is_cancelled());
         if trouble == Some(Trouble::Hang) {
             tokio::select! {
                 () = tokio::time::sleep(self.options.hang) => {}
@@ -189,15 +191,19 @@ impl Service {
     fn failure(&self, name: &str, trouble: Trouble) -> Response<Full<Bytes>> {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let (status, error) = match trouble {
-            Trouble::Answer(StatusCode::NOT_FOUND) => {
-                (StatusCode::NOT_FOUND, format!("no place named '{name}' is known"))
-            }
+            Trouble::Answer(StatusCode::NOT_FOUND) => (
+                StatusCode::NOT_FOUND,
+                format!("no place named '{name}' is known"),
+            ),
             Trouble::Answer(StatusCode::UNPROCESSABLE_ENTITY) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 format!("'{name}' has several meanings"),
             ),
             Trouble::Answer(status) => (status, "the index is being rebuilt".to_owned()),
-            Trouble::Hang => (StatusCode::GATEWAY_TIMEOUT, "the index did not answer".to_owned()),
+            Trouble::Hang => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "the index did not answer".to_owned(),
+            ),
         };
         response(status, &json!({"error": error}))
     }
@@ -257,14 +263,19 @@ mod tests {
     }
 
     async fn get(lookup: &Lookup, path: &str) -> (u16, Value) {
-        let mut stream = tokio::net::TcpStream::connect(lookup.address).await.expect("listening");
+        let mut stream = tokio::net::TcpStream::connect(lookup.address)
+            .await
+            .expect("listening");
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("answered");
         let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
         let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        (status.expect("a status"), serde_json::from_str(body).expect("JSON"))
+        (
+            status.expect("a status"),
+            serde_json::from_str(body).expect("JSON"),
+        )
     }
 
     #[tokio::test]
@@ -272,33 +283,54 @@ mod tests {
         let lookup = Lookup::start(options(0.0)).await.expect("a port");
         let (status, facts) = get(&lookup, "/lookup?name=S%C3%A3o%20Paulo%2C%20Brazil&n=1").await;
         assert_eq!(status, 200);
-        assert_eq!(facts, json!({"place": "São Paulo", "country": "Brazil", "code": "BR",
-                                 "letters": 8}));
+        assert_eq!(
+            facts,
+            json!({"place": "São Paulo", "country": "Brazil", "code": "BR",
+                                 "letters": 8})
+        );
         let (_, unknown) = get(&lookup, "/lookup?name=%00xyz").await;
         assert_eq!(unknown["code"], "ZZ");
         assert_eq!(get(&lookup, "/lookup?name=%FF").await.0, 400);
         assert_eq!(get(&lookup, "/else").await.0, 404);
-        assert_eq!(lookup.counts(), Counts { answered: 2, failed: 0 });
+        assert_eq!(
+            lookup.counts(),
+            Counts {
+                answered: 2,
+                failed: 0
+            }
+        );
     }
 
     #[tokio::test]
     async fn what_fails_is_the_same_until_the_repair() {
         let lookup = Lookup::start(options(100.0)).await.expect("a port");
         let answers = |name: &str| !matches!(lookup.service.trouble(name), Some(Trouble::Hang));
-        let name = ["a", "b", "c"].into_iter().find(|name| answers(name)).expect("one answers");
+        let name = ["a", "b", "c"]
+            .into_iter()
+            .find(|name| answers(name))
+            .expect("one answers");
         let path = format!("/lookup?name={name}");
         let (first, second) = (get(&lookup, &path).await.0, get(&lookup, &path).await.0);
         assert!(400 <= first && first == second);
         lookup.repair();
         assert_eq!(get(&lookup, &path).await.0, 200);
-        assert_eq!(lookup.counts(), Counts { answered: 1, failed: 2 });
+        assert_eq!(
+            lookup.counts(),
+            Counts {
+                answered: 1,
+                failed: 2
+            }
+        );
     }
 
     #[tokio::test]
     async fn who_waits_is_answered_by_the_repair() {
         let lookup = Lookup::start(options(100.0)).await.expect("a port");
         let hangs = |name: &String| lookup.service.trouble(name) == Some(Trouble::Hang);
-        let name = (0..).map(|n| n.to_string()).find(hangs).expect("one in ten");
+        let name = (0..)
+            .map(|n| n.to_string())
+            .find(hangs)
+            .expect("one in ten");
         let path = format!("/lookup?name={name}");
         let ((status, _), ()) = tokio::join!(get(&lookup, &path), async { lookup.repair() });
         assert_eq!(status, 200);
@@ -307,7 +339,9 @@ mod tests {
     #[test]
     fn about_the_share_asked_for_fails() {
         let service = Service::new(options(10.0));
-        let failing = sample::lines(1_000).filter(|line| service.trouble(line).is_some()).count();
+        let failing = sample::lines(1_000)
+            .filter(|line| service.trouble(line).is_some())
+            .count();
         assert!((60..140).contains(&failing), "{failing}");
         let none = Service::new(options(0.0));
         assert!(sample::lines(1_000).all(|line| none.trouble(&line).is_none()));

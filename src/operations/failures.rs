@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::client::{Client, ErrorKind};
 use crate::model::{Execution, ExecutionArn, Failure, MapRun, ObjectAddress, Status};
-use crate::operations::results::{self, Records};
 use crate::operations::Error;
+use crate::operations::results::{self, Records};
 
 mod cause;
 pub use cause::message;
@@ -54,7 +54,9 @@ pub async fn of(client: &Client, map_run: &MapRun, limit: usize) -> Result<Failu
         true => of_closed(client, map_run, limit).await?,
         false => of_children(client, map_run, limit.min(SAMPLE)).await?,
     };
-    failures.items.sort_by_key(|failure| std::cmp::Reverse(failure.stopped));
+    failures
+        .items
+        .sort_by_key(|failure| std::cmp::Reverse(failure.stopped));
     Ok(failures)
 }
 
@@ -104,7 +106,10 @@ async fn of_files(
     let mut exact = true;
     for file in &manifest.result_files.failed {
         let address = ObjectAddress::new(&manifest.destination_bucket, &file.key);
-        if read_file(client, &address, limit, &mut items).await?.is_break() {
+        if read_file(client, &address, limit, &mut items)
+            .await?
+            .is_break()
+        {
             exact = false;
             break;
         }
@@ -158,7 +163,9 @@ async fn read_file(
             return Ok(flow);
         }
     }
-    records.finish().map_err(|problem| Error::malformed(address, problem))?;
+    records
+        .finish()
+        .map_err(|problem| Error::malformed(address, problem))?;
     Ok(ControlFlow::Continue(()))
 }
 
@@ -258,17 +265,19 @@ pub fn group(failures: &[Failure]) -> Vec<Group> {
     for (index, failure) in failures.iter().enumerate() {
         let error = error_of(failure);
         let message = cause::mask(&message(failure.cause.as_deref().unwrap_or_default()));
-        let at = *known.entry((error.to_owned(), message.clone())).or_insert_with(|| {
-            groups.push(Group {
-                error: error.to_owned(),
-                message,
-                count: 0,
-                first_line: None,
-                last_line: None,
-                example: index,
+        let at = *known
+            .entry((error.to_owned(), message.clone()))
+            .or_insert_with(|| {
+                groups.push(Group {
+                    error: error.to_owned(),
+                    message,
+                    count: 0,
+                    first_line: None,
+                    last_line: None,
+                    example: index,
+                });
+                groups.len() - 1
             });
-            groups.len() - 1
-        });
         let group = &mut groups[at];
         group.count += 1;
         group.first_line = group.first_line.into_iter().chain(failure.line).min();
@@ -307,13 +316,20 @@ mod tests {
     fn the_same_trouble_with_other_numbers_is_one_group() {
         let groups = group(&[
             failed(Some(9), "Timeout", "no answer from 10.2.7.14 in 30000 ms"),
-            failed(None, "Rejected", r#"{"errorMessage":"no such place 'Oz'","errorType":"x"}"#),
+            failed(
+                None,
+                "Rejected",
+                r#"{"errorMessage":"no such place 'Oz'","errorType":"x"}"#,
+            ),
             failed(Some(3), "Timeout", "no answer from 10.2.9.80 in 29000 ms"),
         ]);
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].message, "no answer from <ip> in <n> ms");
         assert_eq!((groups[0].count, groups[0].example), (2, 0));
-        assert_eq!((groups[0].first_line, groups[0].last_line), (Some(3), Some(9)));
+        assert_eq!(
+            (groups[0].first_line, groups[0].last_line),
+            (Some(3), Some(9))
+        );
         assert_eq!(groups[1].message, "no such place <v>");
         assert_eq!(groups[1].first_line, None);
     }

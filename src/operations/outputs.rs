@@ -44,7 +44,13 @@ pub async fn list(client: &Client, run: &Run) -> Result<Vec<Output>, Error> {
     let mut found = BTreeMap::new();
     for (kind, address) in &mentioned.objects {
         if let Some((object, _)) = client.head(address).await? {
-            found.insert(address.clone(), Output { kind: *kind, object });
+            found.insert(
+                address.clone(),
+                Output {
+                    kind: *kind,
+                    object,
+                },
+            );
         }
     }
     for (bucket, folder) in folders(client, run, &mentioned).await? {
@@ -72,14 +78,24 @@ struct Mentioned {
 impl Mentioned {
     fn by(run: &Run) -> Self {
         let parsed = |text: &Option<String>| -> Value {
-            let value = text.as_deref().and_then(|text| serde_json::from_str(text).ok());
+            let value = text
+                .as_deref()
+                .and_then(|text| serde_json::from_str(text).ok());
             value.unwrap_or(Value::Null)
         };
         let input = parsed(&run.detail.input);
         let output = parsed(&run.detail.output);
-        let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
         let address = |value: &Value| {
-            Some(ObjectAddress::new(text(&value["bucket"])?, text(&value["key"])?))
+            Some(ObjectAddress::new(
+                text(&value["bucket"])?,
+                text(&value["key"])?,
+            ))
         };
         let final_ones = [&output["output"], &output["failed"], &input["output"]];
         let mut objects: Vec<(Kind, ObjectAddress)> = final_ones
@@ -109,9 +125,9 @@ async fn folders(
         let Some(location) = results::locate(client, map_run).await? else {
             continue;
         };
-        let covered = folders
-            .iter()
-            .any(|(bucket, folder)| *bucket == location.bucket && location.folder.starts_with(folder));
+        let covered = folders.iter().any(|(bucket, folder)| {
+            *bucket == location.bucket && location.folder.starts_with(folder)
+        });
         if !covered {
             folders.push((location.bucket, location.folder));
         }
@@ -228,22 +244,31 @@ mod tests {
     fn final_objects_come_from_the_output_and_else_from_the_input() {
         let mut run = run(Status::Succeeded, vec![]);
         run.detail.input = Some(
-            r#"{"source":{"bucket":"in","key":"a.txt"},"output":{"bucket":"out","key":"b"}}"#.into(),
+            r#"{"source":{"bucket":"in","key":"a.txt"},"output":{"bucket":"out","key":"b"}}"#
+                .into(),
         );
         let kinds = |run: &Run| -> Vec<(Kind, String)> {
             let objects = Mentioned::by(run).objects.into_iter();
-            objects.map(|(kind, address)| (kind, address.to_string())).collect()
+            objects
+                .map(|(kind, address)| (kind, address.to_string()))
+                .collect()
         };
         let source = (Kind::Source, "s3://in/a.txt".to_owned());
-        assert_eq!(kinds(&run), [(Kind::Final, "s3://out/b".to_owned()), source.clone()]);
+        assert_eq!(
+            kinds(&run),
+            [(Kind::Final, "s3://out/b".to_owned()), source.clone()]
+        );
         run.detail.output = Some(
             r#"{"output":{"bucket":"o","key":"c"},"failed":{"bucket":"o","key":"c.failed.jsonl"}}"#
                 .into(),
         );
-        assert_eq!(kinds(&run)[..2], [
-            (Kind::Final, "s3://o/c".to_owned()),
-            (Kind::Final, "s3://o/c.failed.jsonl".to_owned()),
-        ]);
+        assert_eq!(
+            kinds(&run)[..2],
+            [
+                (Kind::Final, "s3://o/c".to_owned()),
+                (Kind::Final, "s3://o/c.failed.jsonl".to_owned()),
+            ]
+        );
         assert_eq!(Mentioned::by(&run).bucket.as_deref(), Some("o"));
         run.detail.output = Some("\"text\"".into());
         run.detail.input = Some("not json".into());
@@ -252,8 +277,14 @@ mod tests {
 
     #[test]
     fn the_services_names_are_results_and_the_rest_is_temporary() {
-        assert_eq!(kind_in_folder("runs/a/results/6d/Redrive-1/FAILED_0.json"), Kind::Result);
-        assert_eq!(kind_in_folder("runs/a/results/6d/manifest.json"), Kind::Result);
+        assert_eq!(
+            kind_in_folder("runs/a/results/6d/Redrive-1/FAILED_0.json"),
+            Kind::Result
+        );
+        assert_eq!(
+            kind_in_folder("runs/a/results/6d/manifest.json"),
+            Kind::Result
+        );
         assert_eq!(kind_in_folder("runs/a/items.jsonl"), Kind::Temporary);
     }
 

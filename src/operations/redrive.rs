@@ -98,7 +98,11 @@ fn judge(run: &Run, now: Timestamp) -> Plan {
     let seconds_left = execution
         .stopped
         .filter(|_| runs::ended_badly(execution.status))
-        .map(|stopped| (REDRIVE_PERIOD - now.duration_since(stopped)).as_secs().max(0));
+        .map(|stopped| {
+            (REDRIVE_PERIOD - now.duration_since(stopped))
+                .as_secs()
+                .max(0)
+        });
     let mut plan = Plan {
         execution: execution.arn.clone(),
         state,
@@ -126,7 +130,10 @@ fn judge(run: &Run, now: Timestamp) -> Plan {
 fn newest_of_each_label(run: &Run) -> Vec<&MapRun> {
     let mut newest: Vec<&MapRun> = Vec::new();
     for map_run in &run.map_runs {
-        if newest.iter().all(|seen| seen.arn.label() != map_run.arn.label()) {
+        if newest
+            .iter()
+            .all(|seen| seen.arn.label() != map_run.arn.label())
+        {
             newest.push(map_run);
         }
     }
@@ -187,14 +194,24 @@ fn described_checks(run: &Run, plan: &Plan) -> Vec<Check> {
             _ => Check::good(left),
         });
     }
-    let most = run.map_runs.iter().map(|map_run| map_run.redrive_count).max().unwrap_or(0);
+    let most = run
+        .map_runs
+        .iter()
+        .map(|map_run| map_run.redrive_count)
+        .max()
+        .unwrap_or(0);
     checks.push(match most {
         MOST_REDRIVES.. => Check::bad("the Map Run was redriven 1,000 times: AWS allows no more"),
         count => Check::good(format!("redrives {count} of 1,000")),
     });
     match newest_of_each_label(run).as_slice() {
-        [] => checks.push(Check::notice("no Map Run: the states that failed run again")),
-        maps if maps.iter().all(|map_run| map_run.status == Status::Succeeded) => {
+        [] => checks.push(Check::notice(
+            "no Map Run: the states that failed run again",
+        )),
+        maps if maps
+            .iter()
+            .all(|map_run| map_run.status == Status::Succeeded) =>
+        {
             checks.push(Check::notice(
                 "the map has succeeded: no item runs again, only the states after it",
             ));
@@ -205,7 +222,10 @@ fn described_checks(run: &Run, plan: &Plan) -> Vec<Check> {
         _ => {}
     }
     if 0 < plan.not_redrivable && 0 < plan.will_run() {
-        let text = format!("{} items are past AWS's limits and stay failed", plan.not_redrivable);
+        let text = format!(
+            "{} items are past AWS's limits and stay failed",
+            plan.not_redrivable
+        );
         checks.push(Check::notice(text));
     }
     checks
@@ -227,7 +247,9 @@ async fn definition_checks(client: &Client, run: &Run) -> Result<Vec<Check>, Err
     let mut checks = Vec::new();
     match client.state_machine(&execution.arn.state_machine()).await {
         Ok(deployed) if parsed(&deployed.definition) == used => {
-            checks.push(Check::good("the definition has not changed since the start"));
+            checks.push(Check::good(
+                "the definition has not changed since the start",
+            ));
         }
         Ok(_) => checks.push(Check::notice(
             "another definition is deployed by now: a redrive stays on the old one",
@@ -235,7 +257,9 @@ async fn definition_checks(client: &Client, run: &Run) -> Result<Vec<Check>, Err
         Err(error) => checks.push(Check::notice(format!("the deployed definition: {error}"))),
     }
     let caught = newest_of_each_label(run).into_iter().any(|map_run| {
-        let state = used.as_ref().and_then(|used| results::map_state(used, map_run.arn.label()));
+        let state = used
+            .as_ref()
+            .and_then(|used| results::map_state(used, map_run.arn.label()));
         state.is_some_and(|(_, state)| state.get("Catch").is_some())
     });
     if caught {
@@ -253,7 +277,9 @@ fn parsed(definition: &str) -> Option<Value> {
 /// Says so when most failures have one cause, which then should be fixed first. Not knowing is
 /// no reason against a redrive, so an error here is no check at all.
 async fn cause_check(client: &Client, run: &Run) -> Option<Check> {
-    let map_run = run.map_run().filter(|map_run| 0 < map_run.items.failures())?;
+    let map_run = run
+        .map_run()
+        .filter(|map_run| 0 < map_run.items.failures())?;
     let failures = failures::of(client, map_run, SAMPLE).await.ok()?;
     common_cause(&failures.items, failures.exact)
 }
@@ -294,7 +320,11 @@ mod tests {
         assert_eq!(plan.will_run(), 28);
         assert_eq!(plan.succeeded, 10);
         assert_eq!(plan.seconds_left, Some((14 * 24 - 2) * 3_600));
-        assert!(plan.checks.iter().any(|check| check.text.contains("13 d 22 h")));
+        assert!(
+            plan.checks
+                .iter()
+                .any(|check| check.text.contains("13 d 22 h"))
+        );
     }
 
     #[test]
@@ -310,7 +340,8 @@ mod tests {
         assert!(reason(Status::Failed, 5, hours(15 * 24)).contains("14 days"));
         let mut refused = run(Status::Failed, vec![]);
         refused.detail.redrive_status = RedriveStatus::NotRedrivable;
-        refused.detail.redrive_status_reason = Some("Execution history event limit exceeded".into());
+        refused.detail.redrive_status_reason =
+            Some("Execution history event limit exceeded".into());
         let text = judge(&refused, hours(1)).allowed.expect_err("AWS says no");
         assert!(text.contains("event limit"), "{text}");
     }
@@ -320,12 +351,19 @@ mod tests {
         let failed_after = run(Status::Failed, vec![map_run("a", Status::Succeeded, 4)]);
         let plan = judge(&failed_after, hours(1));
         assert_eq!((plan.allowed.clone(), plan.will_run()), (Ok(()), 0));
-        assert!(plan.checks.iter().any(|check| check.text.contains("only the states after it")));
+        assert!(
+            plan.checks
+                .iter()
+                .any(|check| check.text.contains("only the states after it"))
+        );
     }
 
     #[test]
     fn a_retried_map_counts_once() {
-        let maps = vec![map_run("b", Status::Failed, 1), map_run("a", Status::Failed, 9)];
+        let maps = vec![
+            map_run("b", Status::Failed, 1),
+            map_run("a", Status::Failed, 9),
+        ];
         assert_eq!(judge(&run(Status::Failed, maps), hours(1)).will_run(), 1);
     }
 }

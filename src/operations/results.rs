@@ -49,7 +49,9 @@ pub(super) struct ResultFile {
 /// Where the result files of this Map Run are; `None` when its state has no ResultWriter, or one
 /// whose place we cannot work out.
 pub(super) async fn locate(client: &Client, map_run: &MapRun) -> Result<Option<Location>, Error> {
-    let used = client.state_machine_for_execution(&map_run.execution).await?;
+    let used = client
+        .state_machine_for_execution(&map_run.execution)
+        .await?;
     let definition: Value = serde_json::from_str(&used.definition)
         .map_err(|error| Error::malformed(&used.name, format!("its definition: {error}")))?;
     let Some((state_name, state)) = map_state(&definition, map_run.arn.label()) else {
@@ -109,7 +111,8 @@ struct Scope {
 async fn scope(client: &Client, map_run: &MapRun, state: &str) -> Result<Scope, Error> {
     let detail = client.execution(&map_run.execution).await?;
     let parsed = |text: Option<String>| {
-        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null)
+        text.and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or(Value::Null)
     };
     let context = json!({"Execution": {
         "Id": map_run.execution.as_str(),
@@ -171,7 +174,9 @@ impl Scope {
         ];
         for (prefix, root) in references {
             if let Some(fields) = text.strip_prefix(prefix) {
-                let found = fields.split('.').try_fold(root, |value, field| value.get(field))?;
+                let found = fields
+                    .split('.')
+                    .try_fold(root, |value, field| value.get(field))?;
                 return found.as_str().map(str::to_owned);
             }
         }
@@ -228,7 +233,10 @@ async fn read_small(
     while let Some(chunk) = stream.next().await {
         let chunk: Bytes = chunk?;
         if limit < bytes.len() + chunk.len() {
-            return Err(Error::malformed(address, format!("larger than {limit} bytes")));
+            return Err(Error::malformed(
+                address,
+                format!("larger than {limit} bytes"),
+            ));
         }
         bytes.extend_from_slice(&chunk);
     }

@@ -66,17 +66,27 @@ pub async fn machine(client: &Client, name: &str) -> Result<StateMachineArn, Err
     if let Some(found) = machines.iter().find(|machine| machine.name == name) {
         return Ok(found.arn.clone());
     }
-    let names: Vec<&str> = machines.iter().map(|machine| machine.name.as_str()).collect();
+    let names: Vec<&str> = machines
+        .iter()
+        .map(|machine| machine.name.as_str())
+        .collect();
     Err(Error::Refused(match names.as_slice() {
         [] => format!("no state machine is named {name}: there is none at all here"),
-        names => format!("no state machine is named {name}; there are: {}", some(names)),
+        names => format!(
+            "no state machine is named {name}; there are: {}",
+            some(names)
+        ),
     }))
 }
 
 /// The ARN that an execution named `name` of `machine` has, whether or not it exists.
 pub(super) fn named(machine: &StateMachineArn, name: &str) -> ExecutionArn {
     let parts: Vec<&str> = machine.as_str().splitn(7, ':').take(5).collect();
-    ExecutionArn::new(format!("{}:execution:{}:{name}", parts.join(":"), machine.name()))
+    ExecutionArn::new(format!(
+        "{}:execution:{}:{name}",
+        parts.join(":"),
+        machine.name()
+    ))
 }
 
 /// Finds the execution: an ARN, a name, an unambiguous part of a name, or `last` (newest started).
@@ -94,9 +104,12 @@ pub async fn find(
     }
     if run == "last" {
         let page = client.executions(machine, None, 1, None).await?;
-        return page.items.into_iter().next().map(|newest| newest.arn).ok_or_else(|| {
-            Error::Refused(format!("{} has no executions yet", machine.name()))
-        });
+        return page
+            .items
+            .into_iter()
+            .next()
+            .map(|newest| newest.arn)
+            .ok_or_else(|| Error::Refused(format!("{} has no executions yet", machine.name())));
     }
     if is_name(run) {
         let exact = named(machine, run);
@@ -169,7 +182,12 @@ fn choose(part: &str, machine: &str, fitting: &[Execution]) -> Result<ExecutionA
 
 /// The first few names, and how many more there are.
 fn some(names: &[&str]) -> String {
-    let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let shown = names
+        .iter()
+        .take(NAMED)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
     match names.len().saturating_sub(NAMED) {
         0 => shown,
         more => format!("{shown} and {more} more"),
@@ -284,7 +302,9 @@ pub(super) mod tests {
     fn a_part_must_fit_one_name_only() {
         let rows = ["invoices-77de", "invoices-a91c"].map(|name| execution(name, Status::Running));
         let refused = |part: &str, rows: &[Execution]| {
-            choose(part, "fanout", rows).expect_err("not one").to_string()
+            choose(part, "fanout", rows)
+                .expect_err("not one")
+                .to_string()
         };
         assert!(refused("inv", &rows).contains("invoices-77de, invoices-a91c"));
         assert!(refused("zz", &[]).contains("fanout runs"));

@@ -145,11 +145,17 @@ async fn plan_file(client: &Client, path: &Path, request: &Request) -> Result<Pl
     let file_name = request.source.file_name();
     let address = ObjectAddress::new(
         &request.bucket,
-        format!("inputs/{}/{}", &inspection.sha256[..8], key_part(&file_name)),
+        format!(
+            "inputs/{}/{}",
+            &inspection.sha256[..8],
+            key_part(&file_name)
+        ),
     );
     let mut checks = inspection.checks();
     if request.bucket.is_empty() {
-        checks.push(Check::bad("no bucket to upload to: set `bucket` in the configuration"));
+        checks.push(Check::bad(
+            "no bucket to upload to: set `bucket` in the configuration",
+        ));
     } else if is_uploaded(client, &address, inspection.size, &inspection.sha256).await? {
         checks.push(Check::good("the same file is uploaded already"));
     }
@@ -180,10 +186,16 @@ async fn plan_object(
 ) -> Result<Plan, Error> {
     let found = client.head(address).await?;
     let (size, version, check) = match &found {
-        None => (0, String::new(), Check::bad(format!("{address} does not exist"))),
-        Some((object, _)) if object.size == 0 => {
-            (0, object.etag.clone(), Check::bad(format!("{address} is empty")))
-        }
+        None => (
+            0,
+            String::new(),
+            Check::bad(format!("{address} does not exist")),
+        ),
+        Some((object, _)) if object.size == 0 => (
+            0,
+            object.etag.clone(),
+            Check::bad(format!("{address} is empty")),
+        ),
         Some((object, _)) => {
             let text = format!("{address} is there, {} bytes", object.size);
             (object.size, object.etag.clone(), Check::good(text))
@@ -250,7 +262,10 @@ fn canonical(value: &Value) -> Value {
                 .iter()
                 .map(|(name, value)| (name, canonical(value)))
                 .collect();
-            sorted.into_iter().map(|(name, value)| (name.clone(), value)).collect()
+            sorted
+                .into_iter()
+                .map(|(name, value)| (name.clone(), value))
+                .collect()
         }
         Value::Array(items) => items.iter().map(canonical).collect(),
         scalar => scalar.clone(),
@@ -341,7 +356,10 @@ pub async fn run(
         }
     }
     let input = plan.input.to_string();
-    match client.start_execution(&plan.machine, &plan.name, &input).await {
+    match client
+        .start_execution(&plan.machine, &plan.name, &input)
+        .await
+    {
         Ok(arn) => Ok(arn),
         Err(error) if matches!(error.kind, ErrorKind::Conflict(_)) => {
             let arn = runs::named(&plan.machine, &plan.name);
@@ -432,8 +450,14 @@ mod tests {
         let of = |file: &str, content: &str, input: Value| name(&request(file, input), content);
         let first = of("/a/places.txt", "c", json!({"a": 1, "b": {"c": 2, "d": 3}}));
         assert!(first.starts_with("places-") && first.len() == "places-".len() + 8);
-        assert_eq!(first, of("/b/places.txt", "c", json!({"b": {"d": 3, "c": 2}, "a": 1})));
-        assert_ne!(first, of("/a/places.txt", "d", json!({"a": 1, "b": {"c": 2, "d": 3}})));
+        assert_eq!(
+            first,
+            of("/b/places.txt", "c", json!({"b": {"d": 3, "c": 2}, "a": 1}))
+        );
+        assert_ne!(
+            first,
+            of("/a/places.txt", "d", json!({"a": 1, "b": {"c": 2, "d": 3}}))
+        );
         assert_ne!(first, of("/a/places.txt", "c", json!({"a": 1})));
     }
 
@@ -474,17 +498,29 @@ mod tests {
             judge_name(&plan(json!({"source": 1, "a": 2})), &there)
         };
         let same = json!({"a": 2, "source": 1});
-        assert_eq!(verdict(Status::Running, same.clone()).verdict, Verdict::Notice);
+        assert_eq!(
+            verdict(Status::Running, same.clone()).verdict,
+            Verdict::Notice
+        );
         let done = verdict(Status::Succeeded, same);
         assert_eq!(done.verdict, Verdict::Bad);
-        assert!(done.text.contains("SUCCEEDED") && done.text.contains("--name"), "{}", done.text);
+        assert!(
+            done.text.contains("SUCCEEDED") && done.text.contains("--name"),
+            "{}",
+            done.text
+        );
         assert_eq!(verdict(Status::Running, json!({})).verdict, Verdict::Bad);
     }
 
     #[test]
     fn the_command_can_be_pasted() {
         let command = plan(json!({"source": {}, "output": {"line": "it's"}})).command();
-        assert!(command.starts_with("fanout start /tmp/places.txt --machine fanout --name places-"));
-        assert!(command.ends_with(r#"--input '{"output":{"line":"it'\''s"}}' --yes"#), "{command}");
+        assert!(
+            command.starts_with("fanout start /tmp/places.txt --machine fanout --name places-")
+        );
+        assert!(
+            command.ends_with(r#"--input '{"output":{"line":"it'\''s"}}' --yes"#),
+            "{command}"
+        );
     }
 }

@@ -25,7 +25,10 @@ const FAILURES: usize = 1_000_000;
 
 pub async fn run(stage: &Stage, out: &mut Output) -> Result<(), Error> {
     let lines = stage.lines.len() as u64;
-    say(out, format!("{} lines in {}", grouped(lines), stage.file.display()))?;
+    say(
+        out,
+        format!("{} lines in {}", grouped(lines), stage.file.display()),
+    )?;
     let (first, report) = fail_first(stage, out).await?;
     let healed = heal(stage, &first, out).await?;
     let second = end_part(stage, out).await?;
@@ -46,7 +49,10 @@ fn say(out: &mut Output, text: String) -> Result<(), Error> {
 
 /// What is not as it should be.
 fn mismatch(text: impl Into<String>) -> Error {
-    Error::new(Exit::Failed, format!("the demo went wrong: {}", text.into()))
+    Error::new(
+        Exit::Failed,
+        format!("the demo went wrong: {}", text.into()),
+    )
 }
 
 fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Error> {
@@ -58,14 +64,24 @@ fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Error> 
 
 async fn ended(stage: &Stage, execution: &ExecutionArn) -> Result<Run, Error> {
     let client = &stage.session.client;
-    wait_for(&stage.session, Some(STEP), follow(client, execution, |_| Ok(()))).await
+    wait_for(
+        &stage.session,
+        Some(STEP),
+        follow(client, execution, |_| Ok(())),
+    )
+    .await
 }
 
 fn expect_state(run: &Run, expected: RunState) -> Result<(), Error> {
     let now = Timestamp::now();
     let state = run.state(now);
     expect(state == expected, || {
-        format!("{} should be {}, and: {}", run.execution().name, expected.word(), views::summary(run, now))
+        format!(
+            "{} should be {}, and: {}",
+            run.execution().name,
+            expected.word(),
+            views::summary(run, now)
+        )
     })
 }
 
@@ -78,22 +94,34 @@ async fn fail_first(stage: &Stage, out: &mut Output) -> Result<(ExecutionArn, Va
     say(out, views::summary(&run, Timestamp::now()))?;
     if failing.is_empty() {
         expect_state(&run, RunState::Succeeded)?;
-        say(out, "no line fails with this seed and share: there is nothing to repair".to_owned())?;
+        say(
+            out,
+            "no line fails with this seed and share: there is nothing to repair".to_owned(),
+        )?;
         return Ok((execution, json!({"run": run.execution().name, "failed": 0})));
     }
     expect_state(&run, RunState::Failed)?;
-    let map_run = run.map_run().ok_or_else(|| mismatch("the failed run has no Map Run"))?;
+    let map_run = run
+        .map_run()
+        .ok_or_else(|| mismatch("the failed run has no Map Run"))?;
     let found = failures::of(&stage.session.client, map_run, FAILURES).await?;
-    let wrong = found
-        .items
-        .iter()
-        .find(|failure| failure.line.is_none_or(|line| failing.binary_search(&line).is_err()));
+    let wrong = found.items.iter().find(|failure| {
+        failure
+            .line
+            .is_none_or(|line| failing.binary_search(&line).is_err())
+    });
     expect(wrong.is_none(), || {
-        format!("a line failed that should not have: {:?}", wrong.map(|failure| &failure.line))
+        format!(
+            "a line failed that should not have: {:?}",
+            wrong.map(|failure| &failure.line)
+        )
     })?;
     let counted = map_run.items.failures();
     expect(found.items.len() as u64 == counted, || {
-        format!("{} failures are listed and {counted} counted", found.items.len())
+        format!(
+            "{} failures are listed and {counted} counted",
+            found.items.len()
+        )
     })?;
     let groups = failures::group(&found.items);
     for line in group_lines(&groups) {
@@ -116,19 +144,31 @@ async fn heal(stage: &Stage, execution: &ExecutionArn, out: &mut Output) -> Resu
         let plan = redrive::plan(client, execution, Timestamp::now()).await?;
         redrive::run(client, &plan).await?;
         let what = grouped(plan.will_run());
-        say(out, format!("repaired the service; redriven: {what} lines run again, {} are kept",
-            grouped(plan.succeeded)))?;
+        say(
+            out,
+            format!(
+                "repaired the service; redriven: {what} lines run again, {} are kept",
+                grouped(plan.succeeded)
+            ),
+        )?;
     }
     let run = ended(stage, execution).await?;
     expect_state(&run, RunState::Succeeded)?;
     say(out, views::summary(&run, Timestamp::now()))?;
     let (output, rest) = downloaded(stage, &run).await?;
-    expect(rest.is_empty(), || format!("a healed run has left {rest:?}"))?;
+    expect(rest.is_empty(), || {
+        format!("a healed run has left {rest:?}")
+    })?;
     let written = compare(&stage.lines, &[], &output)?;
-    say(out, format!(
-        "{} lines in, {} lines out, in order: {}",
-        grouped(stage.lines.len() as u64), grouped(written), output.display()
-    ))?;
+    say(
+        out,
+        format!(
+            "{} lines in, {} lines out, in order: {}",
+            grouped(stage.lines.len() as u64),
+            grouped(written),
+            output.display()
+        ),
+    )?;
     Ok(json!({"run": execution.name(), "output": output, "lines": written}))
 }
 
@@ -153,10 +193,14 @@ async fn end_part(stage: &Stage, out: &mut Output) -> Result<Value, Error> {
     expect(told == failing, || {
         format!("the failed lines should be {failing:?}, and are {told:?}")
     })?;
-    say(out, format!(
-        "{} lines out, {} told in its .failed.jsonl",
-        grouped(written), grouped(told.len() as u64)
-    ))?;
+    say(
+        out,
+        format!(
+            "{} lines out, {} told in its .failed.jsonl",
+            grouped(written),
+            grouped(told.len() as u64)
+        ),
+    )?;
     Ok(json!({"run": execution.name(), "output": output, "lines": written, "failed": told.len()}))
 }
 
@@ -175,7 +219,9 @@ async fn downloaded(stage: &Stage, run: &Run) -> Result<(PathBuf, Vec<PathBuf>),
             false => outputs.push(path),
         }
     }
-    expect(outputs.len() == 1, || format!("there should be one output, and are {outputs:?}"))?;
+    expect(outputs.len() == 1, || {
+        format!("there should be one output, and are {outputs:?}")
+    })?;
     Ok((outputs.swap_remove(0), rest))
 }
 
@@ -192,14 +238,23 @@ fn compare(input: &[String], missing: &[u64], output: &Path) -> Result<u64, Erro
         let there = match written.next() {
             Some(Ok(there)) => there,
             Some(Err(error)) => return Err(super::unusable(output, &error)),
-            None => return Err(mismatch(format!("the output ends before line {number}, {line:?}"))),
+            None => {
+                return Err(mismatch(format!(
+                    "the output ends before line {number}, {line:?}"
+                )));
+            }
         };
-        expect(there.strip_prefix(line.as_str()).is_some_and(|rest| rest.starts_with(" = ")), || {
-            format!("line {number} is {line:?}, and the output has {there:?}")
-        })?;
+        expect(
+            there
+                .strip_prefix(line.as_str())
+                .is_some_and(|rest| rest.starts_with(" = ")),
+            || format!("line {number} is {line:?}, and the output has {there:?}"),
+        )?;
         count += 1;
     }
-    expect(written.next().is_none(), || "the output has lines that the input has not".to_owned())?;
+    expect(written.next().is_none(), || {
+        "the output has lines that the input has not".to_owned()
+    })?;
     Ok(count)
 }
 
@@ -229,10 +284,20 @@ mod tests {
         };
         let whole = "Quito, Ecuador = EC\nLima, Peru = PE\nOslo, Norway = NO\n";
         assert_eq!(check(whole, &[]), Ok(3));
-        assert_eq!(check("Quito, Ecuador = EC\nOslo, Norway = NO\n", &[2]), Ok(2));
-        let swapped = check("Lima, Peru = PE\nQuito, Ecuador = EC\nOslo, Norway = NO\n", &[]);
+        assert_eq!(
+            check("Quito, Ecuador = EC\nOslo, Norway = NO\n", &[2]),
+            Ok(2)
+        );
+        let swapped = check(
+            "Lima, Peru = PE\nQuito, Ecuador = EC\nOslo, Norway = NO\n",
+            &[],
+        );
         assert!(swapped.expect_err("swapped").contains("line 1"));
-        assert!(check("Quito, Ecuador = EC\n", &[]).expect_err("short").contains("line 2"));
+        assert!(
+            check("Quito, Ecuador = EC\n", &[])
+                .expect_err("short")
+                .contains("line 2")
+        );
         assert!(check(&format!("{whole}x\n"), &[]).is_err());
     }
 }

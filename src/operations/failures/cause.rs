@@ -14,7 +14,9 @@ pub fn message(cause: &str) -> String {
     };
     let known = ["errorMessage", "message", "Message"];
     let said = parsed.as_ref().and_then(|value| {
-        known.iter().find_map(|name| value.get(name).and_then(Value::as_str))
+        known
+            .iter()
+            .find_map(|name| value.get(name).and_then(Value::as_str))
     });
     said.unwrap_or(trimmed).to_owned()
 }
@@ -27,7 +29,10 @@ pub fn mask(message: &str) -> String {
     let mut previous_word = String::new();
     let mut rest = text.as_str();
     while let Some(first) = rest.chars().next() {
-        let after_word = masked.chars().next_back().is_some_and(char::is_alphanumeric);
+        let after_word = masked
+            .chars()
+            .next_back()
+            .is_some_and(char::is_alphanumeric);
         if let Some(after) = quoted(rest).filter(|_| !after_word) {
             masked.push_str("<v>");
             rest = after;
@@ -48,12 +53,14 @@ fn is_separator(c: char) -> bool {
     c.is_whitespace() || "\"'`,;()[]{}<>=|".contains(c)
 }
 
-/// What follows a quotation that begins here; `None` for an apostrophe or a quote left open.
+/// What follows a quotation that begins here; `None` for an apostrophe, a quote left open, and for
+/// double quotes around a sentence or a JSON member's name, which say what happened.
 fn quoted(text: &str) -> Option<&str> {
     let quote = text.chars().next().filter(|c| "\"'`".contains(*c))?;
-    let (_, after) = text[1..].split_once(quote)?;
+    let (inside, after) = text[1..].split_once(quote)?;
+    let is_value = quote != '"' || !(inside.contains(char::is_whitespace) || after.starts_with(':'));
     let closes = !after.starts_with(char::is_alphanumeric);
-    closes.then_some(after)
+    (closes && is_value).then_some(after)
 }
 
 fn mask_word(word: &str, previous: &str) -> String {
@@ -89,7 +96,10 @@ fn is_path(word: &str) -> bool {
 }
 
 fn is_http_status(word: &str, previous: &str) -> bool {
-    let announced = matches!(previous, "status" | "http" | "http/1.1" | "http/2" | "code");
+    let announced = matches!(
+        previous,
+        "status" | "code" | "answered" | "http" | "http/1.1" | "http/2"
+    );
     announced && word.len() == 3 && word.parse().is_ok_and(|code| (100..600).contains(&code))
 }
 
@@ -120,9 +130,19 @@ mod tests {
     #[test]
     fn values_are_masked_and_words_are_not() {
         for (message, masked) in [
-            ("answered 503 after 12.5s", "answered <n> after <n>s"),
-            ("status 503 from http://a:1/l?q=Oz: busy", "status 503 from <url>: busy"),
-            ("didn't find 'Sao Tomé', it isn't", "didn't find <v>, it isn't"),
+            ("answered 503 after 12.5s", "answered 503 after <n>s"),
+            (
+                "answered 404: {\"error\":\"no place named 'Oz' is known\",\"id\":\"a-7\"}",
+                "answered 404: {\"error\":\"no place named <v> is known\",\"id\":<v>}",
+            ),
+            (
+                "status 503 from http://a:1/l?q=Oz: busy",
+                "status 503 from <url>: busy",
+            ),
+            (
+                "didn't find 'Sao Tomé', it isn't",
+                "didn't find <v>, it isn't",
+            ),
             ("no host 10.0.0.1:8080, ::1", "no host <ip>, <ip>"),
             ("id 6f0c2b9e-1111-4222-8333-444455556666.", "id <id>."),
             ("trace=deadbeef01 beef", "trace=<id> beef"),
@@ -136,9 +156,15 @@ mod tests {
 
     #[test]
     fn the_message_is_lambdas_or_the_text() {
-        assert_eq!(message(r#"{"errorMessage":"bad row","errorType":"V"}"#), "bad row");
+        assert_eq!(
+            message(r#"{"errorMessage":"bad row","errorType":"V"}"#),
+            "bad row"
+        );
         assert_eq!(message(" {not json "), "{not json");
-        assert_eq!(message(r#"{"errorMessage":{"a":1}}"#), r#"{"errorMessage":{"a":1}}"#);
+        assert_eq!(
+            message(r#"{"errorMessage":{"a":1}}"#),
+            r#"{"errorMessage":{"a":1}}"#
+        );
         assert_eq!(message(""), "");
     }
 

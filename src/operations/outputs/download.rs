@@ -30,12 +30,17 @@ pub async fn download(
     let part = Part::create(&target)?;
     let (pieces, received) = mpsc::channel(QUEUE);
     let writer = {
-        let file = part.file.try_clone().map_err(|error| Error::file(&part.path, error))?;
+        let file = part
+            .file
+            .try_clone()
+            .map_err(|error| Error::file(&part.path, error))?;
         tokio::task::spawn_blocking(move || write(file, received))
     };
     let fetched = fetch(client, object, &pieces, progress).await;
     drop(pieces);
-    let written = writer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let written = writer
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)));
     // A full disk also ends the fetching, and is the better explanation.
     written.map_err(|error| Error::file(&target, error))?;
     fetched?;
@@ -45,7 +50,10 @@ pub async fn download(
 
 /// The file that will be made.
 fn target(object: &Object, to: &Path) -> Result<PathBuf, Error> {
-    let wants_folder = to.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
+    let wants_folder = to
+        .as_os_str()
+        .to_string_lossy()
+        .ends_with(std::path::is_separator);
     let target = match to.is_dir() {
         true => to.join(safe_name(&object.address.key)),
         false if wants_folder => return Err(Error::file(to, "no such folder")),
@@ -126,7 +134,9 @@ impl Part {
                 fs::rename(&self.path, target).map_err(fail)?;
             }
         }
-        let folder = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let folder = target
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         // Some systems cannot sync a folder; the file itself is safe already.
         if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
             let _ = folder.sync_all();
@@ -201,24 +211,29 @@ fn fetch_range<'a>(
             .map_err(|error| changed(address, error))?;
         let bytes = body.bytes.map_err(Error::from).map(Some);
         // The `None` behind the last piece is where the length is checked.
-        Ok::<_, Error>(bytes.chain(stream::iter([None])).scan(range.start, move |offset, item| {
-            let piece = match item {
-                Some(Err(error)) => Some(Err(error)),
-                Some(Ok(bytes)) if end < *offset + bytes.len() as u64 => {
-                    Some(Err(Error::malformed(address, "sends more than was asked for")))
-                }
-                Some(Ok(bytes)) => {
-                    let at = *offset;
-                    *offset += bytes.len() as u64;
-                    Some(Ok((at, bytes)))
-                }
-                None if *offset < end => {
-                    Some(Err(Error::malformed(address, format!("ended early, at byte {offset}"))))
-                }
-                None => None,
-            };
-            futures::future::ready(piece)
-        }))
+        Ok::<_, Error>(
+            bytes
+                .chain(stream::iter([None]))
+                .scan(range.start, move |offset, item| {
+                    let piece = match item {
+                        Some(Err(error)) => Some(Err(error)),
+                        Some(Ok(bytes)) if end < *offset + bytes.len() as u64 => Some(Err(
+                            Error::malformed(address, "sends more than was asked for"),
+                        )),
+                        Some(Ok(bytes)) => {
+                            let at = *offset;
+                            *offset += bytes.len() as u64;
+                            Some(Ok((at, bytes)))
+                        }
+                        None if *offset < end => Some(Err(Error::malformed(
+                            address,
+                            format!("ended early, at byte {offset}"),
+                        ))),
+                        None => None,
+                    };
+                    futures::future::ready(piece)
+                }),
+        )
     };
     stream::once(opened).try_flatten()
 }

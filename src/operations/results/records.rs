@@ -94,7 +94,10 @@ impl Records {
                 self.array = Array::Closed;
                 Ok(false)
             }
-            (other, _) => Err(format!("{:?} where a record was expected", char::from(other))),
+            (other, _) => Err(format!(
+                "{:?} where a record was expected",
+                char::from(other)
+            )),
         }
     }
 
@@ -197,7 +200,14 @@ mod tests {
 
     #[test]
     fn broken_files_are_told() {
-        for bad in ["[{\"a\":1}", "[{\"a\":", "{\"a\":\"}", "<html>", "[1]", "[]{}"] {
+        for bad in [
+            "[{\"a\":1}",
+            "[{\"a\":",
+            "{\"a\":\"}",
+            "<html>",
+            "[1]",
+            "[]{}",
+        ] {
             assert!(split(bad.as_bytes(), &[3]).is_err(), "{bad}");
         }
         for empty in ["", "[]", " \n"] {

@@ -39,10 +39,15 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         return Err(Error::file(path, "is a folder: give a file of lines"));
     }
     if !kind.is_file() {
-        return Err(Error::file(path, "is not a regular file: write its lines to one first"));
+        return Err(Error::file(
+            path,
+            "is not a regular file: write its lines to one first",
+        ));
     }
     let mut file = File::open(path).map_err(fail)?;
-    let packed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+    let packed = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
     let mut hash = Sha256::new();
     let mut size = 0;
     let mut sink = match packed {
@@ -59,7 +64,8 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         };
         hash.update(&buffer[..read]);
         size += read as u64;
-        sink.write(&buffer[..read]).map_err(|error| Error::file(path, unpacking(&error)))?;
+        sink.write(&buffer[..read])
+            .map_err(|error| Error::file(path, unpacking(&error)))?;
     }
     let mut text = match sink {
         Sink::Plain(lines) => lines,
@@ -171,7 +177,8 @@ impl Write for Lines {
 impl Lines {
     fn keep(&mut self, bytes: &[u8]) {
         let room = (LINE_LIMIT + 1).saturating_sub(self.partial.len());
-        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.partial
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     /// A last line without a newline is a line too.
@@ -302,7 +309,9 @@ mod tests {
 
     fn bad(inspection: &Inspection) -> Vec<String> {
         let checks = inspection.checks();
-        let bad = checks.into_iter().filter(|check| check.verdict == Verdict::Bad);
+        let bad = checks
+            .into_iter()
+            .filter(|check| check.verdict == Verdict::Bad);
         bad.map(|check| check.text).collect()
     }
 
@@ -326,7 +335,12 @@ mod tests {
         let seen = inspected("a.txt.gz", &two);
         assert_eq!((seen.lines, seen.size), (3, two.len() as u64));
         let (_folder, path) = file("b.gz", &two[..two.len() - 9]);
-        assert!(inspect(&path).expect_err("cut").to_string().contains("gzip"));
+        assert!(
+            inspect(&path)
+                .expect_err("cut")
+                .to_string()
+                .contains("gzip")
+        );
     }
 
     #[test]
