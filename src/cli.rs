@@ -1,8 +1,214 @@
 //! Arguments and the headless verbs.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::rolling;
+
+use crate::config;
+use crate::local;
+use crate::model::Limits;
+use crate::tui;
+
+mod about;
+mod args;
+mod change;
+mod demo;
+mod engine;
+mod exit;
+mod failures;
+mod follow;
+mod output;
+mod outputs;
+mod runs;
+mod session;
+mod start;
+mod views;
+
+use args::{Cli, Configuration, Engine, Global, Outputs, Verb};
+use exit::{Error, Exit};
+use output::{Output, report};
+use session::Session;
+
+/// Days of log files that are kept.
+const LOG_FILES: usize = 7;
 
 /// Runs the program: parses arguments, opens the dashboard or does a verb.
 pub async fn run() -> ExitCode {
-    todo!()
+    // Clap ends the program itself on --help, --version and wrong usage, which is code 2.
+    let cli = Cli::parse();
+    let _log = match log(&cli.global) {
+        Ok(guard) => guard,
+        Err(error) => {
+            report(&error, cli.global.color);
+            return error.exit.into();
+        }
+    };
+    let mut out = Output::stdout(&cli.global);
+    let color = cli.global.color;
+    match perform(cli, &mut out)
+        .await
+        .and_then(|exit| out.flush().map(|()| exit))
+    {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            report(&error, color);
+            error.exit.into()
+        }
+    }
+}
+
+/// Writes the log to a file of today in the state folder. Without such a folder there is no log.
+///
+/// # Errors
+/// `Usage` for a level that is none.
+fn log(global: &Global) -> Result<Option<WorkerGuard>, Error> {
+    let level: tracing::Level = global.log_level.parse().map_err(|_| {
+        Error::usage(format!(
+            "--log-level {}: give error, warn, info, debug or trace",
+            global.log_level
+        ))
+    })?;
+    let folder = config::state_dir().ok();
+    let Some(folder) = folder.filter(|folder| local::make_private(folder).is_ok()) else {
+        return Ok(None);
+    };
+    let appender = rolling::Builder::new()
+        .rotation(rolling::Rotation::DAILY)
+        .max_log_files(LOG_FILES)
+        .filename_prefix("fanout")
+        .filename_suffix("log")
+        .build(folder);
+    let Ok(appender) = appender else {
+        return Ok(None);
+    };
+    let (writer, guard) = tracing_appender::non_blocking(appender);
+    // Of our own program only: at these levels libraries log payloads.
+    let filter = tracing_subscriber::EnvFilter::new(format!("fanout={level}"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(writer);
+    // Fails where a caller has set one up already, which then is the log.
+    let _ = subscriber.try_init();
+    Ok(Some(guard))
+}
+
+async fn perform(cli: Cli, out: &mut Output) -> Result<Exit, Error> {
+    let global = &cli.global;
+    let verb = match cli.verb {
+        Some(verb) => verb,
+        None => return dashboard(global).await,
+    };
+    // What needs no connection.
+    match &verb {
+        Verb::Demo(arguments) => return demo::run(arguments, global, out).await,
+        Verb::Local(verb) => {
+            return match verb {
+                Engine::Serve { port } => engine::serve(global, *port, out).await,
+                Engine::Env => engine::env(global, out).await,
+                Engine::Status => engine::status(global, out).await,
+                Engine::Reset => engine::reset(global, out).await,
+            };
+        }
+        Verb::Config(Configuration::Show) => return about::config(global, out),
+        Verb::Completions { shell } => return about::completions(*shell, out),
+        Verb::Man { verb } => return about::man(verb.as_deref(), out),
+        _ => {}
+    }
+    let session = Session::open(global).await?;
+    let done = ask(&session, verb, global, out).await;
+    session.close().await;
+    done
+}
+
+/// The verbs that ask a target something.
+async fn ask(
+    session: &Session,
+    verb: Verb,
+    global: &Global,
+    out: &mut Output,
+) -> Result<Exit, Error> {
+    match verb {
+        Verb::Start(arguments) => start::run(session, &arguments, global, out).await,
+        Verb::Runs { limit } => runs::list(session, limit, out).await,
+        Verb::Watch { run } => runs::watch(session, &run, out).await,
+        Verb::Wait { runs, limit } => runs::wait(session, &runs, limit, out).await,
+        Verb::Failures { run, group, limit } => {
+            failures::run(session, &run, group, limit, out).await
+        }
+        Verb::Redrive {
+            run,
+            dry_run,
+            wait,
+            limit,
+        } => {
+            let arguments = change::Redrive {
+                run: &run,
+                dry_run,
+                wait,
+                limit,
+            };
+            change::redrive(session, arguments, global, out).await
+        }
+        Verb::Stop { run, cause } => {
+            change::stop(session, &run, cause.as_deref(), global, out).await
+        }
+        Verb::Limits {
+            run,
+            concurrency,
+            tolerate,
+        } => {
+            let limits = Limits {
+                max_concurrency: concurrency,
+                tolerated_percentage: tolerate,
+                tolerated_count: None,
+            };
+            change::limits(session, &run, limits, global, out).await
+        }
+        Verb::Outputs(Outputs::Ls { run }) => outputs::ls(session, &run, out).await,
+        Verb::Outputs(Outputs::Cat { run, file }) => {
+            outputs::cat(session, &run, file.as_deref(), out).await
+        }
+        Verb::Outputs(Outputs::Get { run, files, to }) => {
+            outputs::get(session, &run, &files, to.as_deref(), global, out).await
+        }
+        Verb::Machines => runs::machines(session, out).await,
+        Verb::Demo(_)
+        | Verb::Local(_)
+        | Verb::Config(_)
+        | Verb::Completions { .. }
+        | Verb::Man { .. } => Err(Error::usage("this verb asks no target")),
+    }
+}
+
+async fn dashboard(global: &Global) -> Result<Exit, Error> {
+    need_terminal(
+        "the dashboard needs a terminal",
+        "use a verb: see `fanout --help`",
+    )?;
+    let session = Session::open(global).await?;
+    let shown = tui::run(tui::Options {
+        config: session.config.clone(),
+        client: session.client.clone(),
+        host_actions: Vec::new(),
+        open: None,
+    })
+    .await;
+    session.close().await;
+    shown.map_err(|error| Error::new(Exit::Service, format!("the terminal: {error}")))?;
+    Ok(Exit::Done)
+}
+
+/// # Errors
+/// `Usage` where no screen can be drawn.
+fn need_terminal(what: &str, instead: &str) -> Result<(), Error> {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    match is_terminal && !dumb {
+        true => Ok(()),
+        false => Err(Error::usage(what).hint(instead)),
+    }
 }

@@ -172,16 +172,21 @@ pub async fn reset(folder: &Path) -> Result<(), Error> {
 /// Makes the folder, for its owner only, and marks it as ours when there is nothing in it yet.
 fn make_folder(folder: &Path) -> Result<(), Error> {
     let fail = |error: io::Error| Error::folder(folder, &error);
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(fail)?;
+    make_private(folder).map_err(fail)?;
     let is_empty = fs::read_dir(folder).map_err(fail)?.next().is_none();
     if is_empty {
         fs::write(folder.join(MARK), "made by fanout for its engine\n").map_err(fail)?;
     }
     Ok(())
+}
+
+/// Makes a folder that only its owner can look into. One that exists stays as it is.
+pub fn make_private(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 fn endpoint(folder: &Path) -> Option<Target> {

@@ -53,12 +53,14 @@ fn is_separator(c: char) -> bool {
     c.is_whitespace() || "\"'`,;()[]{}<>=|".contains(c)
 }
 
-/// What follows a quotation that begins here; `None` for an apostrophe or a quote left open.
+/// What follows a quotation that begins here; `None` for an apostrophe, a quote left open, and for
+/// double quotes around a sentence or a JSON member's name, which say what happened.
 fn quoted(text: &str) -> Option<&str> {
     let quote = text.chars().next().filter(|c| "\"'`".contains(*c))?;
-    let (_, after) = text[1..].split_once(quote)?;
+    let (inside, after) = text[1..].split_once(quote)?;
+    let is_value = quote != '"' || !(inside.contains(char::is_whitespace) || after.starts_with(':'));
     let closes = !after.starts_with(char::is_alphanumeric);
-    closes.then_some(after)
+    (closes && is_value).then_some(after)
 }
 
 fn mask_word(word: &str, previous: &str) -> String {
@@ -94,7 +96,10 @@ fn is_path(word: &str) -> bool {
 }
 
 fn is_http_status(word: &str, previous: &str) -> bool {
-    let announced = matches!(previous, "status" | "http" | "http/1.1" | "http/2" | "code");
+    let announced = matches!(
+        previous,
+        "status" | "code" | "answered" | "http" | "http/1.1" | "http/2"
+    );
     announced && word.len() == 3 && word.parse().is_ok_and(|code| (100..600).contains(&code))
 }
 
@@ -125,7 +130,11 @@ mod tests {
     #[test]
     fn values_are_masked_and_words_are_not() {
         for (message, masked) in [
-            ("answered 503 after 12.5s", "answered <n> after <n>s"),
+            ("answered 503 after 12.5s", "answered 503 after <n>s"),
+            (
+                "answered 404: {\"error\":\"no place named 'Oz' is known\",\"id\":\"a-7\"}",
+                "answered 404: {\"error\":\"no place named <v> is known\",\"id\":<v>}",
+            ),
             (
                 "status 503 from http://a:1/l?q=Oz: busy",
                 "status 503 from <url>: busy",

@@ -95,7 +95,7 @@ mod tests {
         ]) {
             let name = safe_name(&key);
             let parts: Vec<Component> = Path::new(&name).components().collect();
-            let is_one_name = matches!(parts.as_slice(), [Component::Normal(part)] if *part == *name);
+            let is_one_name = matches!(parts.as_slice(), [Component::Normal(part)] if **part == *name);
             prop_assert!(is_one_name, "{:?}", name);
             prop_assert!(name.len() <= LONGEST + 1);
             prop_assert!(!name.chars().any(char::is_control));

@@ -1,0 +1,53 @@
+//! `config show`, `completions` and `man`: about the program itself.
+
+use clap::{Command, CommandFactory as _};
+use serde_json::{Value, json};
+
+use crate::cli::args::{Cli, Global};
+use crate::cli::exit::{Error, Exit};
+use crate::cli::output::{Output, VERSION};
+use crate::cli::session::settings;
+
+pub fn config(global: &Global, out: &mut Output) -> Result<Exit, Error> {
+    let loaded = settings(global)?;
+    let config = serde_json::to_value(&loaded.config).map_err(std::io::Error::other)?;
+    if !out.is_text() {
+        let file = &loaded.file;
+        out.document(&json!({"version": VERSION, "file": file, "config": config}))?;
+        return Ok(Exit::Done);
+    }
+    if let Some(file) = &loaded.file {
+        out.line(format!("# {}", file.display()))?;
+    }
+    for (key, value) in config.as_object().into_iter().flatten() {
+        // Texts, numbers and booleans are written the same in JSON and TOML.
+        out.line(match value {
+            Value::Null => format!("# {key} is not set"),
+            value => format!("{key} = {value}"),
+        })?;
+    }
+    Ok(Exit::Done)
+}
+
+pub fn completions(shell: clap_complete::Shell, out: &mut Output) -> Result<Exit, Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "fanout", &mut script);
+    out.raw(&script)?;
+    Ok(Exit::Done)
+}
+
+pub fn man(verb: Option<&str>, out: &mut Output) -> Result<Exit, Error> {
+    // Building hands the global flags down to the verbs.
+    let mut program = Cli::command();
+    program.build();
+    let command: &Command = match verb {
+        None => &program,
+        Some(verb) => program
+            .find_subcommand(verb)
+            .ok_or_else(|| Error::usage(format!("there is no verb {verb}: see `fanout --help`")))?,
+    };
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    out.raw(&page)?;
+    Ok(Exit::Done)
+}

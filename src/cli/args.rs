@@ -1,0 +1,412 @@
+//! The command line: flags and verbs, as clap reads them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Run files of lines through AWS Step Functions Distributed Maps, watch them and repair them.
+///
+/// Without a verb the dashboard opens. A verb never opens it: data goes to stdout, messages to
+/// stderr. RUN is the name of an execution, an unambiguous part of it, its ARN, or `last`.
+#[derive(Debug, Parser)]
+#[command(name = "fanout", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  fanout demo                                see it work, without an AWS account
+  fanout start places.txt --wait             upload, start, wait for the end
+  fanout failures last --group               what went wrong, by cause
+  fanout redrive last --yes --wait           run what failed again, in place
+  fanout outputs get last --to results/      download what came out
+
+Exit codes:
+  0    everything asked is done and no line failed
+  1    the run ended FAILED, TIMED_OUT or ABORTED
+  2    wrong usage or configuration
+  3    ended well, but some lines failed (PART)
+  4    refused before anything was done: not redrivable, read-only, name taken, a bad file
+  5    not signed in, or not allowed
+  6    AWS, the engine or the network failed after retries
+  124  --timeout passed; the run goes on
+  130  interrupted; the run goes on";
+
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// AWS profile
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Where")]
+    pub profile: Option<String>,
+    /// AWS Region
+    #[arg(long, global = true, value_name = "REGION", help_heading = "Where")]
+    pub region: Option<String>,
+    /// Endpoint to use instead of AWS's own, with the credentials of the environment
+    #[arg(long, global = true, value_name = "URL", help_heading = "Where")]
+    pub endpoint_url: Option<String>,
+    /// Use the embedded engine, whatever credentials there are
+    #[arg(
+        long, global = true, help_heading = "Where",
+        conflicts_with_all = ["profile", "region", "endpoint_url"],
+    )]
+    pub local: bool,
+    /// State machine: name or ARN [default: from the configuration, else the shipped workflow]
+    #[arg(long, global = true, value_name = "MACHINE", help_heading = "Where")]
+    pub machine: Option<String>,
+    /// Folder of the embedded engine
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "FANOUT_DATA_DIR",
+        help_heading = "Where"
+    )]
+    pub data_dir: Option<PathBuf>,
+    /// Configuration file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        conflicts_with = "no_config",
+        help_heading = "How"
+    )]
+    pub config: Option<PathBuf>,
+    /// Read no configuration file
+    #[arg(long, global = true, help_heading = "How")]
+    pub no_config: bool,
+    /// Refuse everything that changes something
+    #[arg(long, global = true, help_heading = "How")]
+    pub read_only: bool,
+    /// Do not ask before changing something
+    #[arg(long, short, global = true, help_heading = "How")]
+    pub yes: bool,
+    /// Answer with one JSON document
+    #[arg(long, global = true, conflicts_with = "ndjson", help_heading = "How")]
+    pub json: bool,
+    /// Answer with a stream of JSON documents, one a line
+    #[arg(long, global = true, help_heading = "How")]
+    pub ndjson: bool,
+    /// Append lines only: nothing is drawn over
+    #[arg(long, global = true, help_heading = "How")]
+    pub plain: bool,
+    /// When to colour messages
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN", help_heading = "How")]
+    pub color: Color,
+    /// What goes to the log file: error, warn, info, debug, trace
+    #[arg(
+        long,
+        global = true,
+        env = "FANOUT_LOG",
+        value_name = "LEVEL",
+        default_value = "info",
+        help_heading = "How"
+    )]
+    pub log_level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// See a run fail, be repaired and heal, on this machine
+    ///
+    /// Starts an engine in a folder of its own and a small lookup service that fails for some
+    /// lines, runs the sample file twice, and opens the dashboard on it. `!` repairs the service;
+    /// a redrive then heals the run.
+    ///
+    /// With --headless nothing is drawn: the same happens from start to healed output and is
+    /// checked. JSON: {version, lines, first: {run, failed, never_started, groups}, healed: {run,
+    /// output, lines}, second: {run, output, failed}}.
+    Demo(Demo),
+    /// Start one execution a file
+    ///
+    /// A local file is looked through (UTF-8, length of lines) and uploaded, unless the same one is
+    /// there already. The name is derived from file, machine and input: starting the same thing
+    /// twice starts it once.
+    ///
+    /// JSON: {version, plans: [plan]} with --dry-run, else {version, started: [{name, arn, input,
+    /// lines, upload}]} and, with --wait, {version, runs: [run]}.
+    Start(Start),
+    /// List the newest executions
+    ///
+    /// JSON: {version, runs: [run]}, a run being {name, arn, machine, state, status, started,
+    /// stopped, redrives, error, cause, output, map_run: {arn, status, max_concurrency,
+    /// tolerated_percentage, items}}; items: {pending, running, succeeded, failed, timed_out,
+    /// aborted, total, results_written, failures_not_redrivable, pending_redrive}.
+    Runs {
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        limit: u16,
+    },
+    /// Print a line whenever a run's counts change, until it ends
+    ///
+    /// NDJSON: {version, event: "snapshot", at, name, status, items}, at last {version, event:
+    /// "end", run}. JSON: {version, runs: [run]} at the end.
+    Watch { run: String },
+    /// Wait until all these runs have ended
+    ///
+    /// JSON: {version, runs: [run]}. The exit code is that of the worst.
+    Wait {
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<String>,
+        #[command(flatten)]
+        limit: TimeLimit,
+    },
+    /// Show failed lines with error, cause and input
+    ///
+    /// Exact from result files once the Map Run has closed, from the newest failed children before.
+    ///
+    /// JSON: {version, exact, source, failures: [{line, error, cause, status, child, stopped,
+    /// input}]}, with --group {version, exact, source, groups: [{error, message, count, first_line,
+    /// last_line, example}]}. NDJSON: one failure or group a line.
+    Failures {
+        run: String,
+        /// Put failures with the same error and cause together
+        #[arg(long)]
+        group: bool,
+        /// How many failures are read
+        #[arg(long, default_value_t = 100_000, value_name = "N")]
+        limit: usize,
+    },
+    /// Run what failed again, in the same execution
+    ///
+    /// JSON: {version, plan} with --dry-run, else {version, plan, redriven}, or with --wait
+    /// {version, runs: [run]}.
+    Redrive {
+        run: String,
+        /// Show what would run and what stands against it; change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Wait for the end
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        limit: TimeLimit,
+    },
+    /// Stop a run; what has succeeded is kept and a redrive goes on
+    ///
+    /// JSON: {version, stopped: name}.
+    Stop {
+        run: String,
+        /// Why, for the execution's record
+        #[arg(long, value_name = "TEXT")]
+        cause: Option<String>,
+    },
+    /// Change concurrency or tolerance of a Map Run that is going
+    ///
+    /// JSON: {version, map_run, max_concurrency, tolerated_percentage}.
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+    Limits {
+        run: String,
+        /// Children at once; 0 is the service's own maximum
+        #[arg(long, value_name = "N", group = "what")]
+        concurrency: Option<u64>,
+        /// Share of items that may fail, such as 5%
+        #[arg(long, value_name = "PERCENT", group = "what", value_parser = percent)]
+        tolerate: Option<f64>,
+    },
+    /// List, show or download what a run has written
+    #[command(subcommand)]
+    Outputs(Outputs),
+    /// List state machines
+    ///
+    /// JSON: {version, machines: [{name, arn, kind, created}]}.
+    Machines,
+    /// The embedded engine
+    #[command(subcommand)]
+    Local(Engine),
+    /// The configuration
+    #[command(subcommand)]
+    Config(Configuration),
+    /// Print a script that completes verbs and flags
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, of a verb if one is named
+    Man { verb: Option<String> },
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Lines of the sample file; more than it has begin again [default: all of it]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub lines: Option<u32>,
+    /// Share of lines that the service fails for
+    #[arg(long, value_name = "PERCENT", default_value = "12", value_parser = percent)]
+    pub fail: f64,
+    /// Which lines those are
+    #[arg(long, value_name = "S", default_value_t = 7)]
+    pub seed: u64,
+    /// Draw nothing: run, repair, redrive, download and check
+    #[arg(long)]
+    pub headless: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Local files, or objects as s3://BUCKET/KEY
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// What differs from the workflow's defaults: a JSON object, or @FILE that holds it
+    #[arg(long, value_name = "JSON")]
+    pub input: Option<String>,
+    /// Name of the execution [default: derived from file, machine and input]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Wait for the end
+    #[arg(long)]
+    pub wait: bool,
+    /// Show the plan and its checks; upload and start nothing
+    #[arg(long, conflicts_with = "wait")]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub limit: TimeLimit,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub struct TimeLimit {
+    /// Give up waiting after this long, such as 90s, 5m or 2h; the run goes on
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Outputs {
+    /// List objects
+    ///
+    /// JSON: {version, outputs: [{kind, object: {address: {bucket, key}, size, modified, etag}}]},
+    /// kind being final, result, temporary or source.
+    Ls { run: String },
+    /// Write an object to stdout: the output, or the one named
+    Cat {
+        run: String,
+        /// File name, or the end of a key
+        file: Option<String>,
+    },
+    /// Download: the output and its .failed.jsonl, or those named
+    ///
+    /// Nothing is ever overwritten. JSON: {version, downloaded: [{object, path}]}.
+    Get {
+        run: String,
+        /// File names, or ends of keys
+        #[arg(value_name = "FILE")]
+        files: Vec<String>,
+        /// Folder, or for one object a file [default: `download_dir` of the configuration]
+        #[arg(long, value_name = "PATH")]
+        to: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Engine {
+    /// Serve the engine on this machine until interrupted; prints the endpoint
+    ///
+    /// JSON: {version, endpoint, region, data_dir}.
+    Serve {
+        /// Port on 127.0.0.1; 0 lets the system choose
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// Print export lines that point any AWS tool at the engine that is serving
+    ///
+    /// Use it as `eval "$(fanout local env)"`. JSON: {version, set: {name: value}, unset: [name]}.
+    Env,
+    /// Say whether an engine is serving, and where
+    ///
+    /// JSON: {version, serving, endpoint, data_dir}.
+    Status,
+    /// Delete everything the engine keeps
+    Reset,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Configuration {
+    /// Print every setting with its value
+    ///
+    /// JSON: {version, config}.
+    Show,
+}
+
+/// `5m`, `1h 30m`, `90s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: Result<jiff::SignedDuration, _> = text.parse();
+    let positive = parsed
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok());
+    positive.ok_or_else(|| "give a time such as 90s, 5m or 2h".to_owned())
+}
+
+/// `5` or `5%`, from 0 to 100.
+fn percent(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.trim_end_matches('%').trim_end().parse().ok();
+    number
+        .filter(|share| (0.0..=100.0).contains(share))
+        .ok_or_else(|| "give a share from 0 to 100, such as 5%".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, ErrorKind> {
+        let words = std::iter::once("fanout").chain(line.split_whitespace());
+        Cli::try_parse_from(words).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_may_stand_before_and_after_the_verb() {
+        for line in ["--json runs", "runs --json"] {
+            assert!(parse(line).expect("fine").global.json, "{line}");
+        }
+        assert!(parse("").expect("the dashboard").verb.is_none());
+        assert!(parse("redrive last --dry-run -y").is_ok());
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for line in [
+            "runs --json --ndjson",
+            "runs --local --profile a",
+            "runs --config a --no-config",
+            "start a --wait --dry-run",
+        ] {
+            assert_eq!(
+                parse(line).map(|_| ()),
+                Err(ErrorKind::ArgumentConflict),
+                "{line}"
+            );
+        }
+        assert_eq!(
+            parse("limits last").map(|_| ()),
+            Err(ErrorKind::MissingRequiredArgument)
+        );
+        assert!(parse("start").is_err() && parse("wait").is_err());
+    }
+
+    #[test]
+    fn times_and_shares_are_read() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5_400)));
+        assert!(duration("soon").is_err() && duration("-5s").is_err());
+        assert_eq!(percent("5%"), Ok(5.0));
+        assert_eq!(percent("0.5 %"), Ok(0.5));
+        for bad in ["", "%", "101", "-1", "nan"] {
+            assert!(percent(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! `outputs ls|cat|get`: what a run has written.
+
+use std::path::Path;
+
+use futures::StreamExt as _;
+use serde_json::json;
+
+use crate::cli::args::Global;
+use crate::cli::exit::{Error, Exit};
+use crate::cli::output::{Format, Meter, Output as Out, VERSION};
+use crate::cli::session::Session;
+use crate::cli::views;
+use crate::operations::outputs::{self, Kind, Output};
+use crate::operations::runs;
+
+pub async fn ls(session: &Session, run: &str, out: &mut Out) -> Result<Exit, Error> {
+    let found = list(session, run).await?;
+    match out.format {
+        Format::Json => out.document(&json!({"version": VERSION, "outputs": found}))?,
+        Format::Ndjson => {
+            for output in &found {
+                out.document(output)?;
+            }
+        }
+        Format::Text => {
+            let cells: Vec<[String; 4]> = found
+                .iter()
+                .map(|output| {
+                    [
+                        word(output.kind).to_owned(),
+                        views::bytes(output.object.size),
+                        views::time(output.object.modified),
+                        output.object.address.to_string(),
+                    ]
+                })
+                .collect();
+            for line in views::table(["KIND", "SIZE", "MODIFIED", "OBJECT"], &cells) {
+                out.line(line)?;
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Final => "final",
+        Kind::Result => "result",
+        Kind::Temporary => "temporary",
+        Kind::Source => "source",
+    }
+}
+
+async fn list(session: &Session, run: &str) -> Result<Vec<Output>, Error> {
+    let execution = session.find(run).await?;
+    let run = runs::describe(&session.client, &execution).await?;
+    Ok(outputs::list(&session.client, &run).await?)
+}
+
+/// The object that `file` names: by its file name, or by the end of its key.
+fn pick<'a>(found: &'a [Output], file: &str) -> Result<&'a Output, Error> {
+    let ends = |output: &&Output| {
+        let address = &output.object.address;
+        let key = &address.key;
+        address.file_name() == file
+            || address.to_string() == file
+            || key
+                .strip_suffix(file)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    };
+    let fitting: Vec<&Output> = found.iter().filter(ends).collect();
+    match fitting.as_slice() {
+        [] => Err(Error::refused(format!(
+            "no output is named {file}: see `fanout outputs ls`"
+        ))),
+        [only] => Ok(only),
+        // The source and the output of one run may have the same name.
+        several => match several
+            .iter()
+            .filter(|output| output.kind == Kind::Final)
+            .count()
+        {
+            1 => Ok(several
+                .iter()
+                .find(|output| output.kind == Kind::Final)
+                .copied()
+                .unwrap_or(several[0])),
+            _ => Err(Error::refused(format!(
+                "{} outputs are named {file}: give more of the key, such as {}",
+                several.len(),
+                several[0].object.address.key
+            ))),
+        },
+    }
+}
+
+fn finals(found: &[Output], run: &str) -> Result<Vec<Output>, Error> {
+    let finals: Vec<Output> = found
+        .iter()
+        .filter(|output| output.kind == Kind::Final)
+        .cloned()
+        .collect();
+    match finals.is_empty() {
+        true => Err(Error::refused(format!(
+            "{run} has no final output yet: see `fanout outputs ls {run}`"
+        ))),
+        false => Ok(finals),
+    }
+}
+
+pub async fn cat(
+    session: &Session,
+    run: &str,
+    file: Option<&str>,
+    out: &mut Out,
+) -> Result<Exit, Error> {
+    let found = list(session, run).await?;
+    let object = match file {
+        Some(file) => pick(&found, file)?.object.clone(),
+        None => {
+            // The lines that failed, if any, are an output of their own.
+            let finals = finals(&found, run)?;
+            let first = finals.into_iter().find(|output| !is_of_failures(output));
+            first
+                .ok_or_else(|| Error::refused(format!("{run} has no output but its failures")))?
+                .object
+        }
+    };
+    if object.size == 0 {
+        return Ok(Exit::Done);
+    }
+    let body = session
+        .client
+        .read(&object.address, None, Some(&object.etag))
+        .await?;
+    let mut bytes = body.bytes;
+    while let Some(chunk) = bytes.next().await {
+        out.bytes(&chunk?)?;
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+fn is_of_failures(output: &Output) -> bool {
+    output.object.address.key.ends_with(".failed.jsonl")
+}
+
+pub async fn get(
+    session: &Session,
+    run: &str,
+    files: &[String],
+    to: Option<&Path>,
+    global: &Global,
+    out: &mut Out,
+) -> Result<Exit, Error> {
+    let found = list(session, run).await?;
+    let wanted = match files {
+        [] => finals(&found, run)?,
+        files => {
+            let picked = files.iter().map(|file| pick(&found, file).cloned());
+            picked.collect::<Result<_, _>>()?
+        }
+    };
+    let to = to.unwrap_or(&session.config.download_dir);
+    if 1 < wanted.len() && !to.is_dir() {
+        return Err(Error::refused(format!(
+            "{} objects need a folder that exists: {} is none",
+            wanted.len(),
+            to.display()
+        )));
+    }
+    let mut downloaded = Vec::new();
+    for output in &wanted {
+        let object = &output.object;
+        let meter = Meter::new(global, format!("download {}", object.address.file_name()));
+        let path = outputs::download(&session.client, object, to, |progress| meter.show(progress));
+        let path = path.await?;
+        match out.format {
+            Format::Text => {
+                out.line(format!("{}  {}", path.display(), views::bytes(object.size)))?
+            }
+            Format::Ndjson => out.document(&json!({"object": object, "path": path}))?,
+            Format::Json => downloaded.push(json!({"object": object, "path": path})),
+        }
+    }
+    if out.format == Format::Json {
+        out.document(&json!({"version": VERSION, "downloaded": downloaded}))?;
+    }
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Object, ObjectAddress, Timestamp};
+
+    fn output(kind: Kind, key: &str) -> Output {
+        Output {
+            kind,
+            object: Object {
+                address: ObjectAddress::new("b", key),
+                size: 1,
+                modified: Timestamp::UNIX_EPOCH,
+                etag: String::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_name_picks_one_object_and_the_output_before_the_source() {
+        let found = [
+            output(Kind::Final, "outputs/r/a.txt"),
+            output(Kind::Result, "runs/r/1/FAILED_0.json"),
+            output(Kind::Result, "runs/r/2/FAILED_0.json"),
+            output(Kind::Source, "inputs/1/a.txt"),
+        ];
+        let key = |file| pick(&found, file).map(|output| output.object.address.key.as_str());
+        assert_eq!(key("a.txt").ok(), Some("outputs/r/a.txt"));
+        assert_eq!(key("2/FAILED_0.json").ok(), Some("runs/r/2/FAILED_0.json"));
+        assert_eq!(key("s3://b/inputs/1/a.txt").ok(), Some("inputs/1/a.txt"));
+        assert!(key("FAILED_0.json").is_err() && key(".txt").is_err() && key("b").is_err());
+    }
+}

@@ -1,0 +1,199 @@
+//! `runs`, `watch`, `wait` and `machines`: looking without changing anything.
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde_json::json;
+
+use crate::cli::args::TimeLimit;
+use crate::cli::exit::{Error, Exit};
+use crate::cli::follow::{Snapshot, follow, wait_for};
+use crate::cli::output::{Format, Output, VERSION, note};
+use crate::cli::session::Session;
+use crate::cli::views::{self, RunView};
+use crate::model::{ExecutionArn, RunState, Timestamp};
+use crate::operations::runs::{self, Run};
+
+/// Executions described at once.
+const AT_ONCE: usize = 4;
+
+pub async fn list(session: &Session, limit: u16, out: &mut Output) -> Result<Exit, Error> {
+    let machine = session.machine().await?;
+    let page = session
+        .client
+        .executions(&machine, None, limit, None)
+        .await?;
+    let client = &session.client;
+    let described: Vec<Run> = stream::iter(page.items)
+        .map(|row| async move { runs::describe(client, &row.arn).await })
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    if out.is_text() {
+        if described.is_empty() {
+            note(format!(
+                "{} has no executions yet: see `fanout start --help`",
+                machine.name()
+            ));
+            return Ok(Exit::Done);
+        }
+        for line in rows(&described, Timestamp::now()) {
+            out.line(line)?;
+        }
+        return Ok(Exit::Done);
+    }
+    print(&described, out)?;
+    Ok(Exit::Done)
+}
+
+fn rows(runs: &[Run], now: Timestamp) -> Vec<String> {
+    let cells: Vec<[String; 6]> = runs
+        .iter()
+        .map(|run| {
+            // Before the Map Run has started nothing is known, which is not the same as 0.
+            let count = |of: fn(&crate::model::Counts) -> u64| {
+                run.map_run()
+                    .map_or("?".to_owned(), |map_run| views::grouped(of(&map_run.items)))
+            };
+            [
+                run.state(now).word().to_owned(),
+                run.execution().name.clone(),
+                views::time(run.execution().started),
+                count(|items| items.total),
+                count(|items| items.done()),
+                count(|items| items.failures()),
+            ]
+        })
+        .collect();
+    views::table(
+        ["STATE", "NAME", "STARTED", "ITEMS", "DONE", "FAILED"],
+        &cells,
+    )
+}
+
+/// The runs in the format asked for: a line each, one document, or a document each.
+pub fn print(runs: &[Run], out: &mut Output) -> Result<(), Error> {
+    let now = Timestamp::now();
+    let views = runs.iter().map(|run| RunView::of(run, now));
+    match out.format {
+        Format::Text => runs
+            .iter()
+            .try_for_each(|run| out.line(views::summary(run, now))),
+        Format::Json => {
+            let views: Vec<RunView> = views.collect();
+            out.document(&json!({"version": VERSION, "runs": views}))
+        }
+        Format::Ndjson => {
+            let mut views = views;
+            views.try_for_each(|run| out.document(&json!({"version": VERSION, "run": run})))
+        }
+    }
+}
+
+/// The exit code for a caller that waited for all of these: the worst.
+pub fn exit_of(runs: &[Run]) -> Exit {
+    let now = Timestamp::now();
+    let exits = runs.iter().map(|run| Exit::of(run.state(now)));
+    exits.max().unwrap_or(Exit::Done)
+}
+
+pub async fn watch(session: &Session, run: &str, out: &mut Output) -> Result<Exit, Error> {
+    let execution = session.find(run).await?;
+    let ended = wait_for(session, None, async {
+        follow(&session.client, &execution, |snapshot| show(snapshot, out)).await
+    })
+    .await?;
+    match out.format {
+        Format::Ndjson => {
+            let view = RunView::of(&ended, Timestamp::now());
+            out.document(&json!({"version": VERSION, "event": "end", "run": view}))?;
+        }
+        Format::Text | Format::Json => print(std::slice::from_ref(&ended), out)?,
+    }
+    Ok(exit_of(&[ended]))
+}
+
+fn show(snapshot: &Snapshot, out: &mut Output) -> Result<(), Error> {
+    let now = Timestamp::now();
+    match out.format {
+        Format::Text => out.line(format!("{}  {}", views::time(now), line(snapshot, now))),
+        Format::Ndjson => out.document(&json!({
+            "version": VERSION,
+            "event": "snapshot",
+            "at": now,
+            "name": snapshot.execution.name,
+            "status": snapshot.execution.status,
+            "items": snapshot.items,
+        })),
+        Format::Json => Ok(()),
+    }
+}
+
+fn line(snapshot: &Snapshot, now: Timestamp) -> String {
+    let state = RunState::of(&snapshot.execution, None, now);
+    match &snapshot.items {
+        Some(items) => format!("{:<8} {}", state.word(), views::counts(items)),
+        None => state.word().to_owned(),
+    }
+}
+
+pub async fn wait(
+    session: &Session,
+    names: &[String],
+    limit: TimeLimit,
+    out: &mut Output,
+) -> Result<Exit, Error> {
+    let mut executions = Vec::new();
+    for name in names {
+        executions.push(session.find(name).await?);
+    }
+    let ended = until_closed(session, &executions, limit).await?;
+    print(&ended, out)?;
+    Ok(exit_of(&ended))
+}
+
+/// Waits until all of these have ended, saying on stderr how far they are.
+pub async fn until_closed(
+    session: &Session,
+    executions: &[ExecutionArn],
+    limit: TimeLimit,
+) -> Result<Vec<Run>, Error> {
+    let each = executions.iter().map(|execution| {
+        let mut told = None;
+        follow(&session.client, execution, move |snapshot| {
+            let tenth = snapshot
+                .items
+                .map(|items| items.done() * 10 / items.total.max(1));
+            if tenth != told {
+                told = tenth;
+                let line = line(snapshot, Timestamp::now());
+                note(format!("{} {line}", snapshot.execution.name));
+            }
+            Ok(())
+        })
+    });
+    wait_for(session, limit.timeout, futures::future::try_join_all(each)).await
+}
+
+pub async fn machines(session: &Session, out: &mut Output) -> Result<Exit, Error> {
+    let machines = session.client.state_machines().await?;
+    match out.format {
+        Format::Json => out.document(&json!({"version": VERSION, "machines": machines}))?,
+        Format::Ndjson => {
+            for machine in &machines {
+                out.document(machine)?;
+            }
+        }
+        Format::Text => {
+            let cells: Vec<[String; 4]> = machines
+                .into_iter()
+                .map(|machine| {
+                    let created = views::time(machine.created);
+                    [machine.name, machine.kind, created, machine.arn.to_string()]
+                })
+                .collect();
+            for line in views::table(["NAME", "TYPE", "CREATED", "ARN"], &cells) {
+                out.line(line)?;
+            }
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,237 @@
+//! Settings and a connection: what every verb that asks something begins with.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::args::Global;
+use crate::cli::exit::Error;
+use crate::cli::output::note;
+use crate::client::{Client, Options, Target};
+use crate::config::{Config, Loaded};
+use crate::local::Local;
+use crate::model::{ExecutionArn, StateMachineArn};
+use crate::operations::runs;
+
+/// Settings of all layers, flags over them.
+pub fn settings(global: &Global) -> Result<Loaded, Error> {
+    let env = |name: &str| std::env::var(name).ok();
+    let mut loaded = Config::load(global.config.as_deref(), global.no_config, env)?;
+    apply_flags(&mut loaded.config, global);
+    Ok(loaded)
+}
+
+fn apply_flags(config: &mut Config, global: &Global) {
+    let given = |flag: &Option<String>| flag.clone().filter(|value| !value.is_empty());
+    let names_aws =
+        global.profile.is_some() || global.region.is_some() || global.endpoint_url.is_some();
+    config.profile = given(&global.profile).or_else(|| config.profile.take());
+    config.region = given(&global.region).or_else(|| config.region.take());
+    config.endpoint_url = given(&global.endpoint_url).or_else(|| config.endpoint_url.take());
+    config.local = global.local || (config.local && !names_aws);
+    config.read_only |= global.read_only;
+    if let Some(machine) = given(&global.machine) {
+        config.machine = machine;
+    }
+    if let Some(folder) = &global.data_dir {
+        config.data_dir = Some(folder.clone());
+    }
+}
+
+/// Where to connect to, and why there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Aws,
+    Engine,
+    /// The engine, for want of anything that leads to AWS.
+    EngineInstead,
+}
+
+/// `is_set` tells of environment variables, `exists` of files.
+fn place(
+    config: &Config,
+    is_set: impl Fn(&str) -> bool,
+    exists: impl Fn(&Path) -> bool,
+    home: Option<&Path>,
+) -> Place {
+    if config.local {
+        return Place::Engine;
+    }
+    let named = [&config.profile, &config.region, &config.endpoint_url]
+        .into_iter()
+        .any(Option::is_some);
+    let from_environment = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+    ]
+    .into_iter()
+    .any(is_set);
+    let from_files = home.is_some_and(|home| {
+        [".aws/credentials", ".aws/config"]
+            .iter()
+            .any(|file| exists(&home.join(file)))
+    });
+    match named || from_environment || from_files {
+        true => Place::Aws,
+        false => Place::EngineInstead,
+    }
+}
+
+/// A connection with the settings it was made from.
+pub struct Session {
+    pub config: Config,
+    pub client: Client,
+    local: Option<Local>,
+}
+
+impl Session {
+    /// Connects; starts the embedded engine where that is the target.
+    pub async fn open(global: &Global) -> Result<Self, Error> {
+        let config = settings(global)?.config;
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        match place(&config, is_set, |file| file.exists(), home.as_deref()) {
+            Place::Aws => Self::aws(config).await,
+            Place::Engine => Self::engine(config).await,
+            Place::EngineInstead => {
+                note("no AWS credentials found: using the embedded engine on this machine (LOCAL)");
+                Self::engine(config).await
+            }
+        }
+    }
+
+    async fn aws(config: Config) -> Result<Self, Error> {
+        let target = Target::Aws {
+            profile: config.profile.clone(),
+            region: config.region.clone(),
+            endpoint_url: config.endpoint_url.clone(),
+        };
+        let client = Client::connect(target, options(&config)).await?;
+        Ok(Self {
+            config,
+            client,
+            local: None,
+        })
+    }
+
+    async fn engine(config: Config) -> Result<Self, Error> {
+        let folder = config.engine_dir()?;
+        let local = Local::start(&folder, &config.bucket).await?;
+        Self::on(config, local).await
+    }
+
+    /// A session with an engine that is there already.
+    pub async fn on(config: Config, local: Local) -> Result<Self, Error> {
+        let client = Client::connect(local.target(), options(&config)).await?;
+        Ok(Self {
+            config,
+            client,
+            local: Some(local),
+        })
+    }
+
+    /// Whether what runs stops with this process, until fanout opens the folder again.
+    pub fn owns_engine(&self) -> bool {
+        self.local.as_ref().is_some_and(Local::is_ours)
+    }
+
+    /// What becomes of a run that nobody waits for any longer.
+    pub fn what_goes_on(&self) -> &'static str {
+        match self.owns_engine() {
+            true => "the run goes on when fanout next opens this engine",
+            false => "the run goes on",
+        }
+    }
+
+    pub async fn machine(&self) -> Result<StateMachineArn, Error> {
+        Ok(runs::machine(&self.client, &self.config.machine).await?)
+    }
+
+    /// The execution that the user means by `run`.
+    pub async fn find(&self, run: &str) -> Result<ExecutionArn, Error> {
+        // An ARN names its state machine itself.
+        let machine = match run.starts_with("arn:") {
+            true => ExecutionArn::new(run).state_machine(),
+            false => self.machine().await?,
+        };
+        Ok(runs::find(&self.client, &machine, run).await?)
+    }
+
+    pub async fn close(self) {
+        if let Some(local) = self.local {
+            local.stop().await;
+        }
+    }
+}
+
+fn options(config: &Config) -> Options {
+    Options {
+        read_only: config.read_only,
+        budget_share: config.budget_share,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::args::Cli;
+
+    fn config(flags: &[&str], config: Config) -> Config {
+        let mut config = config;
+        let words = std::iter::once(&"fanout").chain(flags);
+        let cli = Cli::try_parse_from(words).expect("flags");
+        apply_flags(&mut config, &cli.global);
+        config
+    }
+
+    fn place_of(config: &Config, set: &[&str], files: &[&str]) -> Place {
+        let home = Path::new("/home/a");
+        place(
+            config,
+            |name| set.contains(&name),
+            |file| files.iter().any(|known| file == home.join(known)),
+            Some(home),
+        )
+    }
+
+    #[test]
+    fn without_anything_of_aws_the_engine_is_used() {
+        let plain = config(&[], Config::default());
+        assert_eq!(place_of(&plain, &[], &[]), Place::EngineInstead);
+        assert_eq!(place_of(&plain, &["AWS_ACCESS_KEY_ID"], &[]), Place::Aws);
+        assert_eq!(place_of(&plain, &[], &[".aws/config"]), Place::Aws);
+        let local = config(&["--local"], Config::default());
+        assert_eq!(
+            place_of(&local, &["AWS_PROFILE"], &[".aws/config"]),
+            Place::Engine
+        );
+        let endpoint = config(&["--endpoint-url", "http://127.0.0.1:1"], Config::default());
+        assert_eq!(place_of(&endpoint, &[], &[]), Place::Aws);
+    }
+
+    #[test]
+    fn a_flag_overrides_what_the_file_says() {
+        let file = || Config {
+            local: true,
+            region: Some("eu-west-1".to_owned()),
+            read_only: true,
+            ..Config::default()
+        };
+        let kept = config(&[], file());
+        assert!(kept.local && kept.read_only);
+        let flags = ["--profile", "prod", "--machine", "m", "--data-dir", "/d"];
+        let over = config(&flags, file());
+        assert!(!over.local && over.read_only);
+        assert_eq!(over.profile.as_deref(), Some("prod"));
+        assert_eq!(over.region.as_deref(), Some("eu-west-1"));
+        assert_eq!(
+            (over.machine.as_str(), over.data_dir),
+            ("m", Some(PathBuf::from("/d")))
+        );
+    }
+}

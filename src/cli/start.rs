@@ -1,0 +1,259 @@
+//! `start`: plans for files, shown or carried out.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::cli::args::{Global, Start};
+use crate::cli::exit::{Error, Exit};
+use crate::cli::output::{Format, Meter, Output, VERSION, confirm, note};
+use crate::cli::runs;
+use crate::cli::session::Session;
+use crate::cli::views;
+use crate::model::{ExecutionArn, ObjectAddress};
+use crate::operations::start::{self, Plan, Request, Source};
+use crate::operations::{Check, Verdict};
+
+/// Bytes of an input file. The service takes 256 KiB; a little more gives the better message.
+const INPUT_LIMIT: u64 = 1 << 20;
+
+pub async fn run(
+    session: &Session,
+    arguments: &Start,
+    global: &Global,
+    out: &mut Output,
+) -> Result<Exit, Error> {
+    if 1 < arguments.files.len() && arguments.name.is_some() {
+        return Err(Error::usage(
+            "--name names one execution: give one file with it",
+        ));
+    }
+    let plans = plans(session, arguments).await?;
+    if arguments.dry_run {
+        return dry_run(&plans, out);
+    }
+    for plan in &plans {
+        say_checks(&plan.checks, false);
+    }
+    let blocked = plans.iter().any(|plan| is_blocked(&plan.checks));
+    // What is blocked is refused by the operation itself, with the reason; no need to ask first.
+    if !blocked {
+        confirm(global, &question(&plans))?;
+    }
+    let mut executions = Vec::new();
+    for plan in &plans {
+        let meter = Meter::new(global, format!("upload {}", file_name(&plan.source)));
+        let arn = start::run(&session.client, plan, |progress| meter.show(progress)).await?;
+        started(plan, &arn, arguments.wait, out)?;
+        executions.push(arn);
+    }
+    if !arguments.wait {
+        if out.format == Format::Json {
+            out.document(
+                &json!({"version": VERSION, "started": plans.iter().zip(&executions)
+                .map(|(plan, arn)| view(plan, arn)).collect::<Vec<_>>()}),
+            )?;
+        }
+        if session.owns_engine() {
+            note("the embedded engine stops with this command: `fanout wait last` goes on with it");
+        }
+        return Ok(Exit::Done);
+    }
+    let ended = runs::until_closed(session, &executions, arguments.limit).await?;
+    runs::print(&ended, out)?;
+    Ok(runs::exit_of(&ended))
+}
+
+async fn plans(session: &Session, arguments: &Start) -> Result<Vec<Plan>, Error> {
+    let input = input(arguments.input.as_deref())?;
+    let machine = session.machine().await?;
+    let mut plans = Vec::new();
+    for file in &arguments.files {
+        let request = Request {
+            source: source(file)?,
+            machine: machine.clone(),
+            bucket: session.config.bucket.clone(),
+            name: arguments.name.clone(),
+            input: input.clone(),
+        };
+        plans.push(start::plan(&session.client, request).await?);
+    }
+    Ok(plans)
+}
+
+fn source(file: &str) -> Result<Source, Error> {
+    if !file.starts_with("s3://") {
+        return Ok(Source::File(PathBuf::from(file)));
+    }
+    let address = ObjectAddress::parse(file);
+    address.map(Source::Object).ok_or_else(|| {
+        Error::usage(format!(
+            "{file} is not the address of an object: give s3://BUCKET/KEY"
+        ))
+    })
+}
+
+/// The text itself, or `@FILE`.
+fn input(given: Option<&str>) -> Result<Value, Error> {
+    let Some(given) = given else {
+        return Ok(Value::Null);
+    };
+    let text = match given.strip_prefix('@') {
+        None => given.to_owned(),
+        Some(path) => {
+            let mut text = String::new();
+            let read =
+                File::open(path).and_then(|file| file.take(INPUT_LIMIT).read_to_string(&mut text));
+            read.map_err(|error| Error::usage(format!("--input @{path}: {error}")))?;
+            text
+        }
+    };
+    serde_json::from_str(&text)
+        .map_err(|error| Error::usage(format!("--input is not JSON: {error}")))
+}
+
+fn is_blocked(checks: &[Check]) -> bool {
+    checks.iter().any(|check| check.verdict == Verdict::Bad)
+}
+
+fn question(plans: &[Plan]) -> String {
+    match plans {
+        [plan] => format!("start {} on {}?", plan.name, plan.machine.name()),
+        plans => format!("start {} executions?", plans.len()),
+    }
+}
+
+fn dry_run(plans: &[Plan], out: &mut Output) -> Result<Exit, Error> {
+    match out.format {
+        Format::Json => out.document(&json!({"version": VERSION, "plans": plans}))?,
+        Format::Ndjson => {
+            for plan in plans {
+                out.document(plan)?;
+            }
+        }
+        Format::Text => {
+            for plan in plans {
+                show(plan, out)?;
+            }
+        }
+    }
+    match plans.iter().any(|plan| is_blocked(&plan.checks)) {
+        true => Ok(Exit::Refused),
+        false => Ok(Exit::Done),
+    }
+}
+
+fn show(plan: &Plan, out: &mut Output) -> Result<(), Error> {
+    out.line(format!("name     {}", plan.name))?;
+    out.line(format!("machine  {}", plan.machine))?;
+    let lines = plan.lines.map_or(String::new(), |lines| {
+        format!(", {} lines", views::grouped(lines))
+    });
+    out.line(format!(
+        "source   {}, {}{lines}",
+        file_name(&plan.source),
+        views::bytes(plan.size)
+    ))?;
+    if let Some(upload) = &plan.upload {
+        out.line(format!("upload   {upload}"))?;
+    }
+    out.line(format!("input    {}", plan.input))?;
+    for check in &plan.checks {
+        out.line(format!("  {} {}", mark(check.verdict), check.text))?;
+    }
+    out.line(format!("same as  {}", plan.command()))
+}
+
+/// Says on stderr what the checks found.
+pub fn say_checks(checks: &[Check], with_good: bool) {
+    for check in checks {
+        let said = match check.verdict {
+            Verdict::Good => with_good,
+            Verdict::Notice => true,
+            // These come back as the error.
+            Verdict::Bad => false,
+        };
+        if said {
+            note(format!("{} {}", mark(check.verdict), check.text));
+        }
+    }
+}
+
+pub fn mark(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Good => "✓",
+        Verdict::Notice => "!",
+        Verdict::Bad => "✗",
+    }
+}
+
+fn file_name(source: &Source) -> String {
+    match source {
+        Source::File(path) => path.display().to_string(),
+        Source::Object(address) => address.to_string(),
+    }
+}
+
+/// Says at once that an execution has begun: what follows may be interrupted.
+fn started(plan: &Plan, arn: &ExecutionArn, waits: bool, out: &mut Output) -> Result<(), Error> {
+    match (out.format, waits) {
+        (Format::Text, false) => out.line(format!("started {} {arn}", plan.name)),
+        (Format::Ndjson, _) => {
+            out.document(&json!({"version": VERSION, "event": "started", "run": view(plan, arn)}))
+        }
+        _ => {
+            note(format!("started {}", plan.name));
+            Ok(())
+        }
+    }
+}
+
+fn view(plan: &Plan, arn: &ExecutionArn) -> Value {
+    json!({
+        "name": plan.name,
+        "arn": arn,
+        "input": plan.input,
+        "lines": plan.lines,
+        "upload": plan.upload,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_is_text_or_a_file() {
+        assert_eq!(input(None).expect("none"), Value::Null);
+        assert_eq!(
+            input(Some(r#"{"tolerate":5}"#)).expect("JSON"),
+            json!({"tolerate": 5})
+        );
+        assert!(
+            input(Some("{tolerate"))
+                .expect_err("not JSON")
+                .text
+                .contains("--input")
+        );
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "{\"a\": 1}\n").expect("written");
+        let path = format!("@{}", file.path().display());
+        assert_eq!(input(Some(&path)).expect("a file"), json!({"a": 1}));
+        assert!(input(Some("@/none")).is_err());
+    }
+
+    #[test]
+    fn an_address_is_complete_or_an_error() {
+        assert_eq!(
+            source("s3://b/k").expect("complete"),
+            Source::Object(ObjectAddress::new("b", "k"))
+        );
+        assert!(source("s3://b").is_err());
+        assert_eq!(
+            source("b/k").expect("a path"),
+            Source::File(PathBuf::from("b/k"))
+        );
+    }
+}
