@@ -1,9 +1,42 @@
-//! The dashboard: terminal guard and the one loop.
+//! The dashboard: its options and the one loop.
+//!
+//! Events go in, [`app::App::update`] says what should happen, the runtime does it, and the screen
+//! is drawn from the state alone. The state decides what is polled; nobody starts or stops a poll.
 
+mod app;
+mod command;
+mod data;
+mod dialog;
+mod event;
+mod filter;
+#[cfg(test)]
+mod harness;
+mod keys;
+mod pace;
+mod runtime;
+mod screen;
+mod terminal;
+mod theme;
+mod widget;
+
+use std::io;
+use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
+
+use crossterm::event::{Event as Input, EventStream};
+use futures::StreamExt as _;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::config::Config;
+use crate::model::Timestamp;
+use crate::tui::app::{App, Settings};
+use crate::tui::event::{Effect, Event};
+use crate::tui::runtime::Runtime;
+use crate::tui::terminal::{Guard, Notice, Signals};
+use crate::tui::theme::Theme;
 
 /// Something the program around the dashboard offers as a key, such as the demo's "repair the
 /// lookup service".
@@ -23,7 +56,173 @@ pub struct Options {
     pub open: Option<String>,
 }
 
+/// Events that may wait for the screen; the polls wait beyond that.
+const WAITING: usize = 256;
+/// Between two frames that no key asked for: 30 a second.
+const FRAME: Duration = Duration::from_millis(33);
+
 /// Runs until the user quits. The terminal is restored on every way out.
-pub async fn run(options: Options) -> Result<(), std::io::Error> {
-    todo!()
+///
+/// # Errors
+/// When there is no terminal, or it can no longer be written to.
+pub async fn run(options: Options) -> Result<(), io::Error> {
+    let guard = Guard::enter()?;
+    let signals = Signals::listen()?;
+    let (events, inbox) = mpsc::channel(WAITING);
+    let health = runtime::health(&options.client);
+    let app = App::new(settings(&options), health, Timestamp::now());
+    let runtime = Runtime::new(options.client, options.host_actions, events);
+    let mut dashboard = Dashboard {
+        app,
+        runtime,
+        guard,
+        inbox,
+        signals,
+        drawn: Instant::now(),
+        is_dirty: false,
+    };
+    let end = dashboard.run().await?;
+    let farewell = dashboard.app.farewell();
+    drop(dashboard);
+    if let Some(line) = farewell {
+        writeln!(io::stderr(), "{line}")?;
+    }
+    match end {
+        End::Quit => Ok(()),
+        // The terminal is restored; the code tells the parent which signal it was.
+        End::Signal(code) => std::process::exit(code),
+    }
+}
+
+fn settings(options: &Options) -> Settings {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let config = &options.config;
+    let hosts = options.host_actions.iter();
+    Settings {
+        machine: config.machine.clone(),
+        bucket: config.bucket.clone(),
+        download_dir: config.download_dir.clone(),
+        theme: Theme {
+            colored: !no_color,
+            ascii: config.ascii,
+        },
+        hosts: hosts.map(|action| (action.key, action.title)).collect(),
+        open: options.open.clone(),
+    }
+}
+
+enum End {
+    Quit,
+    /// Exit code.
+    Signal(i32),
+}
+
+struct Dashboard {
+    app: App,
+    runtime: Runtime,
+    guard: Guard,
+    inbox: mpsc::Receiver<Event>,
+    signals: Signals,
+    drawn: Instant,
+    /// Whether something changed since the last frame.
+    is_dirty: bool,
+}
+
+impl Dashboard {
+    async fn run(&mut self) -> io::Result<End> {
+        // Before anything is asked of anybody.
+        self.draw()?;
+        self.runtime.follow(self.app.subscriptions());
+        let mut keyboard = EventStream::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(self.drawn + FRAME), if self.is_dirty => self.draw()?,
+                notice = self.signals.next() => match notice {
+                    Notice::End(code) => return Ok(End::Signal(code)),
+                    Notice::Continued => {
+                        self.guard.retake()?;
+                        self.draw()?;
+                    }
+                },
+                input = keyboard.next() => {
+                    let Some(input) = input else {
+                        return Ok(End::Quit);
+                    };
+                    let Some(effects) = self.input(input?) else {
+                        return Ok(End::Quit);
+                    };
+                    if effects.contains(&Effect::Suspend) {
+                        // Nobody may read the keyboard while the shell has it.
+                        drop(keyboard);
+                        self.guard.suspend()?;
+                        keyboard = EventStream::new();
+                    }
+                    if effects.contains(&Effect::Redraw) {
+                        self.guard.clear()?;
+                    }
+                    self.draw()?;
+                }
+                event = self.inbox.recv() => {
+                    let Some(event) = event else {
+                        return Ok(End::Quit);
+                    };
+                    if self.take_all(event) {
+                        return Ok(End::Quit);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in a key at once; what is left for the loop, or `None` to quit.
+    fn input(&mut self, input: Input) -> Option<Vec<Effect>> {
+        let event = match input {
+            Input::Key(key) => Event::Key(key),
+            Input::Paste(pasted) => Event::Paste(pasted),
+            Input::Resize(..) => Event::Resize,
+            Input::FocusGained => Event::Focus(true),
+            Input::FocusLost => Event::Focus(false),
+            Input::Mouse(_) => return Some(Vec::new()),
+        };
+        let effects = self.app.update(event);
+        let left = self.perform(effects);
+        (!left.contains(&Effect::Quit)).then_some(left)
+    }
+
+    /// Takes in an event and all that have come since; whether to quit.
+    fn take_all(&mut self, first: Event) -> bool {
+        let mut effects = self.app.update(first);
+        for _ in 0..WAITING {
+            let Ok(event) = self.inbox.try_recv() else {
+                break;
+            };
+            effects.extend(self.app.update(event));
+        }
+        let left = self.perform(effects);
+        self.is_dirty = true;
+        left.contains(&Effect::Quit)
+    }
+
+    /// Hands effects to the runtime; returns those that are the loop's.
+    fn perform(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        let mut left = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Suspend | Effect::Quit | Effect::Redraw => left.push(effect),
+                // A terminal that takes no text is no reason to end.
+                Effect::Copy(text) => drop(self.guard.copy(&text)),
+                other => self.runtime.perform(other),
+            }
+        }
+        self.runtime.follow(self.app.subscriptions());
+        left
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        self.guard.draw(|frame| screen::draw(&self.app, frame))?;
+        self.drawn = Instant::now();
+        self.is_dirty = false;
+        Ok(())
+    }
 }

@@ -1,0 +1,645 @@
+//! The dashboard's state and the one way it changes: [`App::update`] takes an event and says what
+//! should happen. No I/O, no clock, no waiting; the same events always give the same screen.
+
+mod act;
+mod available;
+mod wants;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
+
+use crate::model::{Execution, ExecutionArn, ObjectAddress, Timestamp};
+use crate::operations::Progress;
+use crate::tui::data::{Data, Remote};
+use crate::tui::dialog::start::Start;
+use crate::tui::dialog::{Dialog, Reaction};
+use crate::tui::event::{Ask, Deed, Effect, Event, Health, Reply, Subject, Trouble};
+use crate::tui::filter::Filter;
+use crate::tui::keys::{self, Action, Key, Keymap, Resolution};
+use crate::tui::pace::Tone;
+use crate::tui::screen::{Runs, Screen};
+use crate::tui::theme::Theme;
+use crate::tui::widget::figures;
+use crate::tui::widget::input::Field;
+use crate::tui::widget::list::Move;
+
+/// What the dashboard is told once, at the start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name or ARN of the state machine shown.
+    pub machine: String,
+    /// Where local files are uploaded to.
+    pub bucket: String,
+    pub download_dir: PathBuf,
+    pub theme: Theme,
+    /// Keys and titles of the host actions.
+    pub hosts: Vec<(char, &'static str)>,
+    /// Name of an execution to open.
+    pub open: Option<String>,
+}
+
+/// The last thing said on the message line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub text: String,
+    pub tone: Tone,
+    pub at: Timestamp,
+}
+
+/// What lies over the screen and takes its keys.
+#[derive(Debug, Clone)]
+pub enum Overlay {
+    Filter(Field),
+    Command(CommandLine),
+    Help(Help),
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct CommandLine {
+    pub field: Field,
+    pub candidates: Vec<String>,
+    /// The candidate that tab chose last.
+    pub chosen: Option<usize>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Help {
+    pub query: Field,
+    pub at: usize,
+}
+
+impl Help {
+    /// Entries of the table that fit the query.
+    pub fn entries<'a>(&self, keymap: &'a Keymap) -> Vec<(&'static keys::Binding, String)> {
+        let filter = Filter::new(self.query.value());
+        let rows = keys::BINDINGS
+            .iter()
+            .map(|it| (it, keymap.keys_of(it.action)));
+        rows.filter(|(binding, keys)| {
+            filter.matches(&[
+                ("action", binding.name),
+                ("key", keys),
+                ("help", binding.help),
+            ])
+        })
+        .collect()
+    }
+}
+
+pub struct App {
+    pub settings: Settings,
+    pub keymap: Keymap,
+    pub now: Timestamp,
+    pub health: Health,
+    pub message: Option<Message>,
+    pub overlay: Option<Overlay>,
+    pub dialog: Option<Dialog>,
+    /// The first of two keys, while the second is awaited.
+    pub prefix: Option<Key>,
+    /// Uploads and downloads under way.
+    pub transfers: BTreeMap<Deed, Progress>,
+    /// When the view was frozen, and the data as it was then.
+    pub frozen: Option<(Box<Data>, Timestamp)>,
+    live: Data,
+    /// The first is always [`Screen::Runs`].
+    stack: Vec<Screen>,
+    /// Asks that have not been answered.
+    out: BTreeSet<Subject>,
+    /// Set by `:read-only`; cannot be taken back.
+    locked: bool,
+}
+
+/// Data older than this, in seconds, is read anew at once when the terminal gains the focus.
+const LOOKED_AWAY: i64 = 5;
+/// How long a message stays, seconds.
+const MESSAGE_STAYS: i64 = 30;
+
+impl App {
+    pub fn new(settings: Settings, health: Health, now: Timestamp) -> Self {
+        let keymap = Keymap::shipped();
+        let taken = settings.hosts.iter().find_map(|(key, title)| {
+            let binding = keymap.taken(*key)?;
+            Some(format!("{key} means {} and {title}", binding.name))
+        });
+        let mut app = Self {
+            settings,
+            keymap,
+            now,
+            health,
+            message: None,
+            overlay: None,
+            dialog: None,
+            prefix: None,
+            transfers: BTreeMap::new(),
+            frozen: None,
+            live: Data::default(),
+            stack: vec![Screen::Runs(Runs::default())],
+            out: BTreeSet::new(),
+            locked: false,
+        };
+        if let Some(conflict) = taken {
+            app.say(Tone::Warn, conflict);
+        }
+        app
+    }
+
+    /// What is shown: the newest data, or what it was when the view was frozen.
+    pub fn data(&self) -> &Data {
+        self.frozen.as_ref().map_or(&self.live, |(data, _)| data)
+    }
+
+    pub fn theme(&self) -> Theme {
+        self.settings.theme
+    }
+
+    pub fn screen(&self) -> &Screen {
+        self.stack.last().expect("the first screen is never popped")
+    }
+
+    fn screen_mut(&mut self) -> &mut Screen {
+        self.stack
+            .last_mut()
+            .expect("the first screen is never popped")
+    }
+
+    pub fn read_only(&self) -> bool {
+        self.locked || self.health.connection.read_only
+    }
+
+    /// The execution that the screen is about, or that the cursor is on.
+    pub fn shown_run(&self) -> Option<&ExecutionArn> {
+        match self.screen() {
+            Screen::Runs(runs) => runs.chosen(self).map(|run| &run.arn),
+            Screen::Live(it) => Some(&it.run),
+            Screen::Failures(it) => Some(&it.run),
+            Screen::Outputs(it) => Some(&it.run),
+            Screen::Describe(it) => Some(&it.run),
+        }
+    }
+
+    /// Its newest row.
+    pub fn shown_execution(&self) -> Option<&Execution> {
+        self.data().execution(self.shown_run()?)
+    }
+
+    /// Whether an ask about this is out.
+    pub fn is_out(&self, subject: &Subject) -> bool {
+        self.out.contains(subject)
+    }
+
+    /// Takes in one event and says what should happen.
+    pub fn update(&mut self, event: Event) -> Vec<Effect> {
+        if let Some(subject) = event.answers() {
+            self.out.remove(&subject);
+        }
+        let mut effects = self.take(event);
+        self.settle();
+        effects.extend(self.wants().into_iter().map(Effect::Ask));
+        effects.retain(|effect| match effect {
+            Effect::Ask(ask) => self.send(ask),
+            _ => true,
+        });
+        effects
+    }
+
+    /// Notes that an ask goes out; `false` when one about the same is out already. Of forms and
+    /// paths the newest replaces the one before.
+    fn send(&mut self, ask: &Ask) -> bool {
+        let newest_wins = matches!(ask, Ask::PlanStart(_) | Ask::Paths(_));
+        self.out.insert(ask.subject()) || newest_wins
+    }
+
+    fn take(&mut self, event: Event) -> Vec<Effect> {
+        let now = self.now;
+        match event {
+            Event::Key(key) if key.kind != KeyEventKind::Release => return self.key(key),
+            Event::Focus(true) if self.data_age().is_some_and(|age| age > LOOKED_AWAY) => {
+                return vec![Effect::Refresh];
+            }
+            Event::Key(_) | Event::Resize | Event::Focus(_) => {}
+            Event::Paste(pasted) => return self.paste(&pasted),
+            Event::Now(now, health) => self.tick(now, *health),
+            Event::Machine(reply) => {
+                self.complain(&reply);
+                self.live.machine.put(reply, now);
+            }
+            Event::Executions(machine, reply) if self.is_shown(&machine) => {
+                self.complain(&reply);
+                self.live.newest.put(reply, now);
+            }
+            Event::Older(machine, reply) if self.is_shown(&machine) => {
+                self.complain(&reply);
+                if let Ok(page) = reply {
+                    self.live.add_older(page);
+                }
+            }
+            Event::Executions(..) | Event::Older(..) => {}
+            Event::Execution(arn, reply) => {
+                self.complain(&reply);
+                self.live.put_detail(&arn, reply, now);
+            }
+            Event::Run(arn, reply) => {
+                self.complain(&reply);
+                self.live.put_run(arn, reply, now);
+            }
+            Event::MapRun(arn, reply) => {
+                self.complain(&reply);
+                self.live.put_map_run(&arn, reply, now);
+            }
+            Event::FailedChildren(arn, reply) => {
+                self.complain(&reply);
+                self.live
+                    .failed_children
+                    .entry(arn)
+                    .or_default()
+                    .put(reply, now);
+            }
+            Event::Failures(arn, reply) => {
+                self.complain(&reply);
+                self.live.put_failures(arn, reply, now);
+            }
+            Event::Outputs(arn, reply) => {
+                self.complain(&reply);
+                self.live.outputs.entry(arn).or_default().put(reply, now);
+            }
+            Event::Preview(address, reply) => self.live.put_preview(address, reply, now),
+            Event::Found(name, reply) => self.found(&name, reply),
+            Event::RedrivePlan(arn, reply) => {
+                if let Some(Dialog::Redrive(dialog)) = &mut self.dialog
+                    && dialog.execution == arn
+                {
+                    dialog.put(reply, now);
+                }
+            }
+            Event::StartPlan(form, reply) => {
+                if let Some(Dialog::Start(dialog)) = &mut self.dialog {
+                    dialog.put(&form, reply, now);
+                }
+            }
+            Event::Paths(begun, paths) => return self.paths(&begun, paths),
+            Event::Progress(deed, progress) => {
+                self.transfers.insert(deed, progress);
+            }
+            Event::Started(name, reply) => return self.started(&name, reply),
+            Event::Done(deed, reply) => return self.done(&deed, reply),
+            Event::Said(text) => self.say(Tone::Plain, text),
+        }
+        Vec::new()
+    }
+
+    fn tick(&mut self, now: Timestamp, health: Health) {
+        self.now = now;
+        self.health = health;
+        let is_old = |message: &Message| figures::seconds_between(message.at, now) > MESSAGE_STAYS;
+        if self.message.as_ref().is_some_and(is_old) {
+            self.message = None;
+        }
+    }
+
+    fn is_shown(&self, machine: &crate::model::StateMachineArn) -> bool {
+        self.live.machine.get() == Some(machine)
+    }
+
+    pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        self.message = Some(Message {
+            text: text.into(),
+            tone,
+            at: self.now,
+        });
+    }
+
+    /// Says why an ask got no answer. Being slowed is shown in the header, not here.
+    fn complain<T>(&mut self, reply: &Reply<T>) {
+        if let Err(trouble) = reply
+            && !trouble.slowed
+        {
+            self.say_trouble(trouble);
+        }
+    }
+
+    fn say_trouble(&mut self, trouble: &Trouble) {
+        let text = match trouble.hint {
+            Some(hint) => format!("{} — {hint}", trouble.text),
+            None => trouble.text.clone(),
+        };
+        self.say(Tone::Bad, text);
+    }
+
+    fn found(&mut self, name: &str, reply: Reply<ExecutionArn>) {
+        match reply {
+            Ok(arn) => self.show(Screen::live(arn)),
+            Err(trouble) => self.say(Tone::Warn, format!("{name} is not open: {}", trouble.text)),
+        }
+    }
+
+    fn paths(&mut self, begun: &str, paths: Vec<String>) -> Vec<Effect> {
+        match &mut self.dialog {
+            Some(Dialog::Start(dialog)) => dialog.put_paths(begun, paths),
+            _ => return Vec::new(),
+        }
+        Vec::new()
+    }
+
+    fn started(&mut self, name: &str, reply: Reply<ExecutionArn>) -> Vec<Effect> {
+        self.transfers.remove(&Deed::Start(name.to_owned()));
+        match reply {
+            Ok(arn) => {
+                self.say(Tone::Good, format!("✓ started {name}"));
+                let is_home = self.stack.len() == 1 && self.dialog.is_none();
+                if is_home && self.overlay.is_none() {
+                    self.show(Screen::live(arn));
+                }
+                vec![Effect::Refresh]
+            }
+            Err(trouble) => {
+                self.say_trouble(&trouble);
+                Vec::new()
+            }
+        }
+    }
+
+    fn done(&mut self, deed: &Deed, reply: Reply<String>) -> Vec<Effect> {
+        self.transfers.remove(deed);
+        match &reply {
+            Ok(text) => self.say(Tone::Good, format!("✓ {text}")),
+            Err(trouble) => self.say_trouble(trouble),
+        }
+        // What was changed is looked at again at once, and its polls begin anew.
+        let again = match deed {
+            Deed::Redrive(arn) | Deed::Stop(arn) => Some(arn.clone()),
+            Deed::Limits(map_run) => self.owner(map_run),
+            Deed::Start(_) | Deed::Download(_) => None,
+        };
+        match (reply, again) {
+            (Ok(_), Some(arn)) => vec![Effect::Refresh, Effect::Ask(Ask::Describe(arn))],
+            _ => Vec::new(),
+        }
+    }
+
+    fn owner(&self, map_run: &crate::model::MapRunArn) -> Option<ExecutionArn> {
+        let mut runs = self.live.runs.iter();
+        let (arn, _) = runs.find(|(_, run)| {
+            let has = |run: &crate::operations::runs::Run| {
+                run.map_runs.iter().any(|it| it.arn == *map_run)
+            };
+            run.get().is_some_and(has)
+        })?;
+        Some(arn.clone())
+    }
+
+    fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
+        if Key::from(key) == Key::parse("ctrl-c").expect("a key that the table names") {
+            return self.act(Action::Quit);
+        }
+        if self
+            .message
+            .as_ref()
+            .is_some_and(|it| it.tone == Tone::Plain)
+        {
+            self.message = None;
+        }
+        if let Some(dialog) = &mut self.dialog {
+            return match dialog.key(key) {
+                Reaction::Stay(effects) => self.do_all(effects),
+                Reaction::Close(effects) => {
+                    self.dialog = None;
+                    self.do_all(effects)
+                }
+            };
+        }
+        if let Some(overlay) = self.overlay.take() {
+            return self.overlay_key(overlay, key);
+        }
+        let pressed = Key::from(key);
+        match self.keymap.resolve(self.prefix.take(), pressed) {
+            Resolution::Action(action) => self.act_if_available(action),
+            Resolution::Prefix => {
+                self.prefix = Some(pressed);
+                Vec::new()
+            }
+            Resolution::Nothing => self.host(pressed),
+        }
+    }
+
+    fn host(&self, pressed: Key) -> Vec<Effect> {
+        let KeyCode::Char(character) = pressed.code else {
+            return Vec::new();
+        };
+        let mut hosts = self.settings.hosts.iter();
+        let index = hosts.position(|(key, _)| *key == character && !pressed.ctrl);
+        index.map(Effect::Host).into_iter().collect()
+    }
+
+    /// Says what is being done, since its end may take a while.
+    fn do_all(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        for effect in &effects {
+            let text = match effect {
+                Effect::Redrive(plan) => format!("redriving {}…", plan.execution.name()),
+                Effect::Start(plan) => format!("starting {}…", plan.name),
+                Effect::Stop(arn) => format!("stopping {}…", arn.name()),
+                Effect::SetLimits(..) => "changing the limits…".to_owned(),
+                Effect::Copy(text) => format!("copied {} characters", text.chars().count()),
+                _ => continue,
+            };
+            self.say(Tone::Plain, text);
+        }
+        effects
+    }
+
+    fn paste(&mut self, pasted: &str) -> Vec<Effect> {
+        if let Some(dialog) = &mut self.dialog {
+            return dialog.paste(pasted);
+        }
+        match &mut self.overlay {
+            Some(Overlay::Filter(field)) => {
+                field.paste(pasted);
+                let filter = Filter::new(field.value());
+                self.screen_mut().set_filter(filter);
+            }
+            Some(Overlay::Command(line)) => line.field.paste(pasted),
+            Some(Overlay::Help(help)) => help.query.paste(pasted),
+            None => return self.open_pasted(pasted.trim()),
+        }
+        Vec::new()
+    }
+
+    /// A pasted address starts a run (after a dialog), a pasted ARN is opened.
+    fn open_pasted(&mut self, pasted: &str) -> Vec<Effect> {
+        if let Some(address) = ObjectAddress::parse(pasted)
+            && self.can_change().is_ok()
+        {
+            return self.open_start(&address.to_string());
+        }
+        if pasted.starts_with("arn:") && pasted.contains(":execution:") {
+            self.show(Screen::live(ExecutionArn::new(pasted)));
+        }
+        Vec::new()
+    }
+
+    fn open_start(&mut self, source: &str) -> Vec<Effect> {
+        let mut dialog = Start::open(&self.settings.machine, &self.settings.bucket, source);
+        let effects = dialog.plan_if_new();
+        self.dialog = Some(Dialog::Start(Box::new(dialog)));
+        effects
+    }
+
+    fn overlay_key(&mut self, overlay: Overlay, key: KeyEvent) -> Vec<Effect> {
+        match overlay {
+            Overlay::Filter(field) => self.filter_key(field, key),
+            Overlay::Command(line) => return self.command_key(line, key),
+            Overlay::Help(help) => return self.help_key(help, key),
+        }
+        Vec::new()
+    }
+
+    fn filter_key(&mut self, mut field: Field, key: KeyEvent) {
+        match key.code {
+            KeyCode::Enter => return,
+            KeyCode::Esc => field = Field::default(),
+            KeyCode::Down => return self.move_cursor(Move::Lines(1)),
+            _ => {
+                field.key(key);
+            }
+        }
+        self.screen_mut().set_filter(Filter::new(field.value()));
+        if key.code != KeyCode::Esc {
+            self.overlay = Some(Overlay::Filter(field));
+        }
+    }
+
+    fn command_key(&mut self, mut line: CommandLine, key: KeyEvent) -> Vec<Effect> {
+        match key.code {
+            KeyCode::Esc => return Vec::new(),
+            KeyCode::Enter => return self.command(line.field.value()),
+            KeyCode::Tab | KeyCode::BackTab => self.complete(&mut line, key.code),
+            _ => {
+                line.field.key(key);
+                line.candidates.clear();
+                line.chosen = None;
+            }
+        }
+        self.overlay = Some(Overlay::Command(line));
+        Vec::new()
+    }
+
+    fn complete(&self, line: &mut CommandLine, key: KeyCode) {
+        if line.chosen.is_none() {
+            let names: Vec<&str> = self
+                .data()
+                .executions()
+                .iter()
+                .map(|it| it.name.as_str())
+                .collect();
+            line.candidates = crate::tui::command::completions(line.field.value(), &names);
+        }
+        let count = line.candidates.len();
+        if count == 0 {
+            return;
+        }
+        let next = match (line.chosen, key) {
+            (None, _) => 0,
+            (Some(at), KeyCode::BackTab) => (at + count - 1) % count,
+            (Some(at), _) => (at + 1) % count,
+        };
+        line.chosen = Some(next);
+        line.field.set(line.candidates[next].clone());
+    }
+
+    fn help_key(&mut self, mut help: Help, key: KeyEvent) -> Vec<Effect> {
+        let entries = help.entries(&self.keymap);
+        match key.code {
+            KeyCode::Esc => return Vec::new(),
+            KeyCode::Enter => {
+                let chosen = entries.get(help.at).map(|(binding, _)| binding.action);
+                return chosen.map_or_else(Vec::new, |action| self.act_if_available(action));
+            }
+            KeyCode::Down => help.at = (help.at + 1).min(entries.len().saturating_sub(1)),
+            KeyCode::Up => help.at = help.at.saturating_sub(1),
+            _ => {
+                help.query.key(key);
+                help.at = 0;
+            }
+        }
+        self.overlay = Some(Overlay::Help(help));
+        Vec::new()
+    }
+
+    /// Shows a screen: goes back to it where it is open already, else puts it on top.
+    fn show(&mut self, screen: Screen) {
+        let open = self.stack.iter().position(|it| it.is_same(&screen));
+        match open {
+            Some(at) => self.stack.truncate(at + 1),
+            None => {
+                self.stack.retain(|it| it.rank() < screen.rank());
+                self.stack.push(screen);
+            }
+        }
+    }
+
+    /// Keeps cursors on what they were on, whatever came in.
+    fn settle(&mut self) {
+        let Some(Screen::Runs(runs)) = self.stack.first() else {
+            return;
+        };
+        let at = runs.anchored(self);
+        if let (Some(at), Some(Screen::Runs(runs))) = (at, self.stack.first_mut()) {
+            runs.cursor.at = at;
+        }
+    }
+
+    /// Age of what is shown, seconds; `None` while nothing is known.
+    pub fn data_age(&self) -> Option<i64> {
+        let data = self.data();
+        let run = |arn: &ExecutionArn| data.runs.get(arn).and_then(Remote::read_at);
+        let at = match self.screen() {
+            Screen::Runs(_) => data.newest.read_at(),
+            Screen::Outputs(it) => data.outputs.get(&it.run).and_then(Remote::read_at),
+            Screen::Live(it) => run(&it.run),
+            Screen::Failures(it) => run(&it.run),
+            Screen::Describe(it) => run(&it.run),
+        };
+        at.map(|at| figures::seconds_between(at, self.now))
+    }
+
+    /// Whether the newest ask for what is shown failed, so that what is seen is old.
+    pub fn is_stale(&self) -> bool {
+        let data = self.data();
+        match self.screen() {
+            Screen::Runs(_) => data.newest.trouble().is_some(),
+            Screen::Outputs(it) => data
+                .outputs
+                .get(&it.run)
+                .is_some_and(|it| it.trouble().is_some()),
+            _ => self
+                .shown_run()
+                .and_then(|arn| data.runs.get(arn))
+                .is_some_and(|it| it.trouble().is_some()),
+        }
+    }
+
+    /// The line left on the terminal after quitting: what still runs and how to come back.
+    pub fn farewell(&self) -> Option<String> {
+        let running: Vec<&str> = self
+            .live
+            .executions()
+            .into_iter()
+            .filter(|it| !it.status.is_closed())
+            .map(|it| it.name.as_str())
+            .collect();
+        let text = match running[..] {
+            [] => return None,
+            [one] => format!("{one} is still running"),
+            [first, ..] => format!("{first} and {} more are still running", running.len() - 1),
+        };
+        let local = self.health.connection.local;
+        let come_back = if local {
+            "`fanout` goes on with the local engine"
+        } else {
+            "`fanout` comes back to it"
+        };
+        let safe = crate::tui::widget::text::visible(&text);
+        Some(format!("{safe}; {come_back}"))
+    }
+}

@@ -1,0 +1,332 @@
+//! What actions do.
+
+use crate::model::{Execution, ExecutionArn};
+use crate::tui::app::{App, CommandLine, Help, Overlay};
+use crate::tui::command::{self, Command};
+use crate::tui::data::FailureSet;
+use crate::tui::dialog::Dialog;
+use crate::tui::dialog::limits::Limits;
+use crate::tui::dialog::redrive::Redrive;
+use crate::tui::dialog::stop::Stop;
+use crate::tui::event::{Effect, Subject};
+use crate::tui::keys::{self, Action};
+use crate::tui::pace::Tone;
+use crate::tui::screen::{Pane, Screen};
+use crate::tui::widget::input::Field;
+use crate::tui::widget::list::Move;
+
+impl App {
+    /// Does it, or says why not.
+    pub fn act_if_available(&mut self, action: Action) -> Vec<Effect> {
+        match (keys::of(action).available)(self) {
+            Ok(()) => self.act(action),
+            Err(reason) => {
+                let name = keys::of(action).hint;
+                self.say(Tone::Warn, format!("{name}: {reason}"));
+                Vec::new()
+            }
+        }
+    }
+
+    pub fn act(&mut self, action: Action) -> Vec<Effect> {
+        match action {
+            Action::Down => self.move_cursor(Move::Lines(1)),
+            Action::Up => self.move_cursor(Move::Lines(-1)),
+            Action::Top => self.move_cursor(Move::Top),
+            Action::Bottom => self.move_cursor(Move::Bottom),
+            Action::HalfDown => self.move_cursor(Move::Halves(1)),
+            Action::HalfUp => self.move_cursor(Move::Halves(-1)),
+            Action::PageDown => self.move_cursor(Move::Pages(1)),
+            Action::PageUp => self.move_cursor(Move::Pages(-1)),
+            Action::ScrollDown => self.scroll(Move::Lines(1)),
+            Action::ScrollUp => self.scroll(Move::Lines(-1)),
+            Action::NextPane | Action::PreviousPane => self.switch_pane(),
+            Action::Open => self.open(),
+            Action::Back => return self.back(),
+            Action::Leave if self.stack.len() > 1 => return self.back(),
+            Action::Leave | Action::Quit => return vec![Effect::Quit],
+            Action::Runs => self.stack.truncate(1),
+            Action::Live => self.show_for_run(Screen::live),
+            Action::Failures => self.show_for_run(Screen::failures),
+            Action::Outputs => self.show_for_run(Screen::outputs),
+            Action::Describe => self.show_for_run(Screen::describe),
+            Action::FirstFailure => self.first_failure(),
+            Action::Sort => self.sort(),
+            Action::Filter => self.open_filter(),
+            Action::Command => self.overlay = Some(Overlay::Command(CommandLine::default())),
+            Action::Help => self.overlay = Some(Overlay::Help(Help::default())),
+            Action::Freeze => self.freeze(),
+            Action::Start => return self.open_start(""),
+            Action::Redrive => return self.open_redrive(),
+            Action::Stop => self.open_stop(),
+            Action::Limits => self.open_limits(),
+            Action::Download => return self.download(),
+            Action::Copy => return self.copy(Self::subject),
+            Action::CopyArn => return self.copy(Self::subject_in_full),
+            Action::Refresh => return self.refresh(),
+            Action::Redraw => return vec![Effect::Redraw],
+            Action::Suspend => return vec![Effect::Suspend],
+        }
+        Vec::new()
+    }
+
+    pub(super) fn move_cursor(&mut self, to: Move) {
+        let len = self.screen().rows(self);
+        self.screen_mut().go(to, len);
+        if let Screen::Runs(runs) = self.screen() {
+            let anchor = runs.under_cursor(self);
+            if let Screen::Runs(runs) = self.screen_mut() {
+                runs.anchor = anchor;
+            }
+        }
+    }
+
+    fn scroll(&self, to: Move) {
+        match self.screen() {
+            Screen::Failures(it) => it.scroll.go(to),
+            Screen::Outputs(it) => it.scroll.go(to),
+            Screen::Describe(it) => it.scroll.go(to),
+            Screen::Runs(_) | Screen::Live(_) => {}
+        }
+    }
+
+    fn switch_pane(&mut self) {
+        if let Screen::Failures(it) = self.screen_mut() {
+            it.pane = match it.pane {
+                Pane::Groups => Pane::Members,
+                Pane::Members => Pane::Groups,
+            };
+        }
+    }
+
+    /// Goes one level deeper.
+    fn open(&mut self) {
+        match self.screen() {
+            Screen::Runs(_) => self.show_for_run(Screen::live),
+            Screen::Live(live) => {
+                let child = live.chosen(self);
+                self.show_for_run(Screen::failures);
+                if let Some(child) = child {
+                    self.choose_failure(|set| set.of_child(&child).map(|(index, _)| index));
+                }
+            }
+            Screen::Failures(_) => self.switch_pane(),
+            Screen::Outputs(_) | Screen::Describe(_) => {}
+        }
+    }
+
+    /// Clears one thing or goes back one level; never quits.
+    fn back(&mut self) -> Vec<Effect> {
+        if self.frozen.take().is_some() {
+            return Vec::new();
+        }
+        if self.screen().filter().is_some_and(|it| !it.is_empty()) {
+            self.screen_mut()
+                .set_filter(crate::tui::filter::Filter::default());
+            return Vec::new();
+        }
+        if let Screen::Failures(it) = self.screen_mut()
+            && it.pane == Pane::Members
+        {
+            it.pane = Pane::Groups;
+            return Vec::new();
+        }
+        if self.stack.len() > 1 {
+            self.stack.pop();
+        }
+        Vec::new()
+    }
+
+    fn show_for_run(&mut self, screen: impl Fn(ExecutionArn) -> Screen) {
+        if let Some(run) = self.shown_run().cloned() {
+            self.show(screen(run));
+        }
+    }
+
+    fn first_failure(&mut self) {
+        self.show_for_run(Screen::failures);
+        self.choose_failure(|set| {
+            let numbered = set.list.items.iter().zip(0..);
+            let first = numbered
+                .filter_map(|(it, index)| Some((it.line?, index)))
+                .min();
+            first.map(|(_, index)| index).or(Some(0))
+        });
+    }
+
+    /// Puts the cursors of the failures screen on one failure, by its index.
+    fn choose_failure(&mut self, which: impl Fn(&FailureSet) -> Option<u32>) {
+        let Screen::Failures(it) = self.screen() else {
+            return;
+        };
+        let found = it.set(self).and_then(|set| {
+            let index = which(set)?;
+            let group = *set.group_of.get(index as usize)? as usize;
+            let (_, members) = set.groups.get(group)?;
+            let member = members.iter().position(|member| *member == index)?;
+            Some((group, member))
+        });
+        if let (Some((group, member)), Screen::Failures(it)) = (found, self.screen_mut()) {
+            it.filter = crate::tui::filter::Filter::default();
+            it.groups.at = group;
+            it.members.at = member;
+            it.pane = Pane::Members;
+        }
+    }
+
+    fn sort(&mut self) {
+        if let Screen::Runs(runs) = self.screen_mut() {
+            runs.sort = runs.sort.next();
+        }
+    }
+
+    fn open_filter(&mut self) {
+        let text = self.screen().filter().map(|it| it.text().to_owned());
+        self.overlay = Some(Overlay::Filter(Field::new(text.unwrap_or_default())));
+    }
+
+    fn freeze(&mut self) {
+        self.frozen = match self.frozen.take() {
+            Some(_) => None,
+            None => Some((Box::new(self.live.clone()), self.now)),
+        };
+    }
+
+    fn open_redrive(&mut self) -> Vec<Effect> {
+        let Some(run) = self.shown_run().cloned() else {
+            return Vec::new();
+        };
+        let (dialog, ask) = Redrive::open(run);
+        self.dialog = Some(Dialog::Redrive(Box::new(dialog)));
+        vec![ask]
+    }
+
+    fn open_stop(&mut self) {
+        let Some(run) = self.shown_run().cloned() else {
+            return;
+        };
+        let items = self.data().map_run(&run).map(|it| it.items);
+        let unfinished = items.map(|it| it.total.saturating_sub(it.done()));
+        self.dialog = Some(Dialog::Stop(Box::new(Stop::open(run, unfinished))));
+    }
+
+    fn open_limits(&mut self) {
+        let map_run = self.shown_run().and_then(|run| self.data().map_run(run));
+        if let Some(map_run) = map_run {
+            self.dialog = Some(Dialog::Limits(Box::new(Limits::open(map_run))));
+        }
+    }
+
+    fn download(&mut self) -> Vec<Effect> {
+        let Screen::Outputs(it) = self.screen() else {
+            return Vec::new();
+        };
+        let Some(output) = it.chosen(self) else {
+            return Vec::new();
+        };
+        let object = output.object.clone();
+        let folder = self.settings.download_dir.clone();
+        self.say(
+            Tone::Plain,
+            format!("downloading {}…", object.address.file_name()),
+        );
+        vec![Effect::Download(object, folder)]
+    }
+
+    fn copy(&mut self, what: fn(&Self) -> Option<String>) -> Vec<Effect> {
+        let copies = what(self).map(Effect::Copy).into_iter().collect();
+        self.do_all(copies)
+    }
+
+    /// What stands under the cursor, as one says it.
+    pub(super) fn subject(&self) -> Option<String> {
+        match self.screen() {
+            Screen::Outputs(it) => it.chosen(self).map(|it| it.object.address.to_string()),
+            Screen::Failures(it) if it.pane == Pane::Members => {
+                it.chosen(self).map(|(_, it)| it.child.name().to_owned())
+            }
+            _ => self.shown_run().map(|it| it.name().to_owned()),
+        }
+    }
+
+    fn subject_in_full(&self) -> Option<String> {
+        match self.screen() {
+            Screen::Outputs(it) => it.chosen(self).map(|it| it.object.address.to_string()),
+            Screen::Failures(it) if it.pane == Pane::Members => {
+                it.chosen(self).map(|(_, it)| it.child.to_string())
+            }
+            _ => self.shown_run().map(ToString::to_string),
+        }
+    }
+
+    /// Forgets how fresh things are, so that all that is shown is asked for again.
+    fn refresh(&mut self) -> Vec<Effect> {
+        let mut effects = vec![Effect::Refresh];
+        if let Some(run) = self.shown_run().cloned() {
+            let map_run = self.data().map_run(&run).map(|it| it.arn.clone());
+            self.live.outputs.remove(&run);
+            if let Some(map_run) = map_run {
+                self.live.failures.remove(&map_run);
+            }
+            if !self.is_out(&Subject::Describe(run.clone())) {
+                effects.push(Effect::Ask(crate::tui::event::Ask::Describe(run)));
+            }
+        }
+        self.say(Tone::Plain, "refreshing");
+        effects
+    }
+
+    /// Runs a line typed after `:`.
+    pub(super) fn command(&mut self, line: &str) -> Vec<Effect> {
+        if line.trim().is_empty() {
+            return Vec::new();
+        }
+        match command::parse(line) {
+            Ok(Command::Act(action, None)) => self.act_if_available(action),
+            Ok(Command::Act(action, Some(run))) => match self.run_named(&run) {
+                Ok(arn) => {
+                    self.show(Screen::live(arn));
+                    self.act_if_available(action)
+                }
+                Err(reason) => self.refuse(reason),
+            },
+            Ok(Command::Start(source)) => match self.can_change() {
+                Ok(()) => self.open_start(&source),
+                Err(reason) => self.refuse(reason.to_owned()),
+            },
+            Ok(Command::Machine(name)) => {
+                self.stack.truncate(1);
+                self.stack = vec![Screen::Runs(crate::tui::screen::Runs::default())];
+                self.settings.machine = name;
+                self.live.switch();
+                self.frozen = None;
+                self.out.clear();
+                vec![Effect::Refresh]
+            }
+            Ok(Command::ReadOnly) => {
+                self.locked = true;
+                self.say(Tone::Plain, "read-only until fanout is started again");
+                vec![Effect::ReadOnly]
+            }
+            Err(reason) => self.refuse(reason),
+        }
+    }
+
+    fn refuse(&mut self, reason: String) -> Vec<Effect> {
+        self.say(Tone::Warn, reason);
+        Vec::new()
+    }
+
+    /// The loaded run with this name, or the only one whose name contains it.
+    fn run_named(&self, name: &str) -> Result<ExecutionArn, String> {
+        let executions = self.data().executions();
+        let exact = executions.iter().find(|it| it.name == name);
+        let mut similar = executions.iter().filter(|it| it.name.contains(name));
+        let arn = |it: &&Execution| it.arn.clone();
+        match (exact, similar.next(), similar.next()) {
+            (Some(run), ..) | (None, Some(run), None) => Ok(arn(run)),
+            (None, Some(_), Some(_)) => Err(format!("more than one run fits `{name}`")),
+            (None, None, _) => Err(format!("no run fits `{name}`")),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What the state wants to know: standing polls, and single asks that are due. Both are functions of
+//! the state, so nobody starts or stops anything.
+
+use std::collections::BTreeSet;
+
+use crate::model::{ExecutionArn, MapRun, Timestamp};
+use crate::operations::runs::Run;
+use crate::tui::app::App;
+use crate::tui::data::{Remote, Stamp};
+use crate::tui::event::{Ask, Subject, Subscription};
+use crate::tui::screen::{Runs, Screen};
+use crate::tui::widget::figures;
+
+/// Descriptions out at a time: the list should fill up, the budget should not.
+const DESCRIBED_AT_ONCE: usize = 2;
+/// Seconds after which a running row is described again.
+const ROW_PACE: i64 = 3;
+/// Seconds before something that failed is asked for again.
+const RETRY: i64 = 5;
+/// Seconds between two readings of failures.
+const FAILURES_PACE: i64 = 2;
+/// Seconds between two listings of a running run's outputs.
+const OUTPUTS_PACE: i64 = 10;
+/// Rows from the end of the list at which the next page is wanted.
+const NEARLY_AT_END: usize = 5;
+
+impl App {
+    /// The standing polls that what is shown needs.
+    pub fn subscriptions(&self) -> BTreeSet<Subscription> {
+        let Some(machine) = self.live.machine.get() else {
+            return BTreeSet::from([Subscription::Machine(self.settings.machine.clone())]);
+        };
+        match self.screen() {
+            Screen::Runs(_) => BTreeSet::from([Subscription::Executions(machine.clone())]),
+            Screen::Live(it) => self.polls_of(&it.run, true),
+            Screen::Failures(it) => self.polls_of(&it.run, false),
+            Screen::Outputs(it) => self.polls_of(&it.run, false),
+            Screen::Describe(it) => self.polls_of(&it.run, false),
+        }
+    }
+
+    fn polls_of(&self, run: &ExecutionArn, with_children: bool) -> BTreeSet<Subscription> {
+        let mut polls = BTreeSet::new();
+        let Some(known) = self.live.run(run) else {
+            return polls;
+        };
+        if !known.execution().status.is_closed() {
+            polls.insert(Subscription::Execution(run.clone()));
+        }
+        if let Some(map_run) = known.map_run().filter(|it| !it.status.is_closed()) {
+            polls.insert(Subscription::MapRun(map_run.arn.clone()));
+            if with_children {
+                polls.insert(Subscription::FailedChildren(map_run.arn.clone()));
+            }
+        }
+        polls
+    }
+
+    /// Single asks that are due now.
+    pub(super) fn wants(&mut self) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        if let Some(machine) = self.live.machine.get()
+            && let Some(name) = self.settings.open.take()
+        {
+            asks.push(Ask::Find(machine.clone(), name));
+        }
+        match self.screen() {
+            Screen::Runs(runs) => asks.extend(self.wanted_by_list(runs)),
+            Screen::Live(it) => asks.extend(self.wanted_by_run(&it.run)),
+            Screen::Failures(it) => asks.extend(self.wanted_by_run(&it.run)),
+            Screen::Describe(it) => asks.extend(self.description(&it.run)),
+            Screen::Outputs(it) => {
+                asks.extend(self.description(&it.run));
+                asks.extend(self.outputs(&it.run));
+                let chosen = it.chosen(self).map(|it| &it.object.address);
+                let unread = chosen.filter(|address| {
+                    let preview = self.live.previews.get(address);
+                    self.is_due(preview.unwrap_or(&Remote::Waiting), |_, _| false)
+                });
+                asks.extend(unread.cloned().map(Ask::Preview));
+            }
+        }
+        asks
+    }
+
+    fn wanted_by_list(&self, runs: &Runs) -> Vec<Ask> {
+        let rows = runs.rows(self);
+        let shown = runs.cursor.shown(rows.len());
+        let chosen = runs.chosen(self);
+        let described = chosen.into_iter().chain(rows[shown].iter().copied());
+        let out = |it: &&Subject| matches!(it, Subject::Describe(_));
+        let free = DESCRIBED_AT_ONCE.saturating_sub(self.out.iter().filter(out).count());
+        let mut asks: Vec<Ask> = Vec::new();
+        for row in described {
+            let ask = Ask::Describe(row.arn.clone());
+            let is_new = !self.is_out(&ask.subject()) && !asks.contains(&ask);
+            if asks.len() < free && is_new && self.is_row_due(row) {
+                asks.push(ask);
+            }
+        }
+        if let Some(map_run) = chosen.and_then(|run| self.live.map_run(&run.arn)) {
+            asks.extend(self.failures(map_run));
+        }
+        let near_end = runs.cursor.at + NEARLY_AT_END >= rows.len();
+        let moved = runs.anchor.is_some() || !runs.filter.is_empty();
+        if let (true, true, Some(machine)) = (near_end, moved, self.live.machine.get()) {
+            let next = self.live.next_page();
+            asks.extend(next.map(|token| Ask::Older(machine.clone(), token.to_owned())));
+        }
+        asks
+    }
+
+    fn wanted_by_run(&self, run: &ExecutionArn) -> Vec<Ask> {
+        let mut asks: Vec<Ask> = self.description(run).into_iter().collect();
+        let map_run = self.live.map_run(run);
+        asks.extend(map_run.and_then(|map_run| self.failures(map_run)));
+        asks
+    }
+
+    /// Whether something is to be asked for: unknown, failed a while ago, or out of date.
+    fn is_due<T>(&self, remote: &Remote<T>, is_old: impl Fn(&T, i64) -> bool) -> bool {
+        let age = |at: &Timestamp| figures::seconds_between(*at, self.now);
+        match remote {
+            Remote::Waiting => true,
+            Remote::Failed { at, .. } => age(at) >= RETRY,
+            Remote::Known { value, at } => is_old(value, age(at)),
+        }
+    }
+
+    /// A row whose description is older than the row itself, or of a run that goes on.
+    fn is_row_due(&self, row: &crate::model::Execution) -> bool {
+        let Some(known) = self.live.runs.get(&row.arn) else {
+            return true;
+        };
+        self.is_due(known, |run, age| {
+            let seen = run.execution();
+            let changed = (seen.status, seen.redrive_count) != (row.status, row.redrive_count);
+            (changed && age >= 1) || (!row.status.is_closed() && age >= ROW_PACE)
+        })
+    }
+
+    /// A run's description, where it is unknown, or where polls do not tell of a new Map Run.
+    fn description(&self, run: &ExecutionArn) -> Option<Ask> {
+        let known = self.live.runs.get(run).unwrap_or(&Remote::Waiting);
+        let due = self.is_due(known, |run, age| {
+            let going = !run.execution().status.is_closed();
+            let between_maps = run.map_run().is_none_or(|it| it.status.is_closed());
+            going && between_maps && age >= ROW_PACE
+        });
+        due.then(|| Ask::Describe(run.clone()))
+    }
+
+    /// Failures, where their count has changed since they were read.
+    fn failures(&self, map_run: &MapRun) -> Option<Ask> {
+        let stamp = Stamp::of(map_run);
+        let known = self.live.failures.get(&map_run.arn);
+        let due = match known {
+            None => stamp.failures > 0,
+            Some(known) => {
+                self.is_due(known, |set, age| set.stamp != stamp && age >= FAILURES_PACE)
+            }
+        };
+        due.then(|| Ask::Failures(Box::new(map_run.clone())))
+    }
+
+    fn outputs(&self, run: &ExecutionArn) -> Option<Ask> {
+        let described: &Run = self.live.run(run)?;
+        let known = self.live.outputs.get(run);
+        let stopped = described.execution().stopped;
+        let read_at = known.and_then(Remote::read_at);
+        let due = self.is_due(known.unwrap_or(&Remote::Waiting), |_, age| match stopped {
+            Some(stopped) => read_at.is_some_and(|at| at < stopped),
+            None => age >= OUTPUTS_PACE,
+        });
+        due.then(|| Ask::Outputs(Box::new(described.clone())))
+    }
+}

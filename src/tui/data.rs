@@ -1,0 +1,369 @@
+//! Everything known of the remote side, kept once and keyed by ARN. Screens hold only keys.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::model::{
+    Execution, ExecutionArn, ExecutionDetail, Failure, MapRun, MapRunArn, ObjectAddress, Page,
+    RunState, StateMachineArn, Status, Timestamp,
+};
+use crate::operations::failures::{Failures, Group};
+use crate::operations::outputs::Output;
+use crate::operations::runs::Run;
+use crate::tui::event::{Reply, Trouble};
+use crate::tui::pace::Pace;
+
+/// What we know of something remote.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Remote<T> {
+    #[default]
+    Waiting,
+    Known {
+        value: T,
+        at: Timestamp,
+    },
+    /// The newest ask failed; `last` is still worth showing, marked with its age.
+    Failed {
+        trouble: Trouble,
+        at: Timestamp,
+        last: Option<(T, Timestamp)>,
+    },
+}
+
+impl<T> Remote<T> {
+    /// Takes in a reply. A failure keeps the last good value.
+    pub fn put(&mut self, reply: Reply<T>, now: Timestamp) {
+        *self = match (reply, std::mem::take(self)) {
+            (Ok(value), _) => Self::Known { value, at: now },
+            (Err(trouble), old) => Self::Failed {
+                trouble,
+                at: now,
+                last: old.into_last(),
+            },
+        };
+    }
+
+    fn into_last(self) -> Option<(T, Timestamp)> {
+        match self {
+            Self::Waiting => None,
+            Self::Known { value, at } => Some((value, at)),
+            Self::Failed { last, .. } => last,
+        }
+    }
+
+    /// The newest good value, however old.
+    pub fn get(&self) -> Option<&T> {
+        match self {
+            Self::Known { value, .. } => Some(value),
+            Self::Failed { last, .. } => last.as_ref().map(|(value, _)| value),
+            Self::Waiting => None,
+        }
+    }
+
+    /// When the value that [`Remote::get`] gives was read.
+    pub fn read_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Known { at, .. } => Some(*at),
+            Self::Failed { last, .. } => last.as_ref().map(|(_, at)| *at),
+            Self::Waiting => None,
+        }
+    }
+
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Failed { trouble, .. } => Some(trouble),
+            _ => None,
+        }
+    }
+}
+
+/// Failed items of a Map Run, grouped. Made where there is time for it: not while drawing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FailureSet {
+    pub list: Arc<Failures>,
+    /// Largest first, each with the indexes of its members in `list`.
+    pub groups: Arc<Vec<(Group, Vec<u32>)>>,
+    /// Where a child stands in `list`.
+    pub index: Arc<HashMap<ExecutionArn, u32>>,
+    /// Of each in `list`, the index of its group.
+    pub group_of: Arc<Vec<u32>>,
+    /// The counts this was read for.
+    pub stamp: Stamp,
+}
+
+/// What must be the same for failures still to be current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    pub failures: u64,
+    pub status: Status,
+}
+
+impl Stamp {
+    pub fn of(map_run: &MapRun) -> Self {
+        Self {
+            failures: map_run.items.failures(),
+            status: map_run.status,
+        }
+    }
+}
+
+impl FailureSet {
+    /// `groups` with the members of each, as indexes into `list`.
+    pub fn new(list: Failures, groups: Vec<(Group, Vec<u32>)>, stamp: Stamp) -> Self {
+        let children = list.items.iter().map(|failure| failure.child.clone());
+        let index = children.zip(0..).collect();
+        let mut group_of = vec![0; list.items.len()];
+        for ((_, members), number) in groups.iter().zip(0..) {
+            for member in members {
+                if let Some(place) = group_of.get_mut(*member as usize) {
+                    *place = number;
+                }
+            }
+        }
+        Self {
+            list: Arc::new(list),
+            groups: Arc::new(groups),
+            index: Arc::new(index),
+            group_of: Arc::new(group_of),
+            stamp,
+        }
+    }
+
+    pub fn failure(&self, index: u32) -> Option<&Failure> {
+        self.list.items.get(index as usize)
+    }
+
+    pub fn of_child(&self, child: &ExecutionArn) -> Option<(u32, &Failure)> {
+        let index = *self.index.get(child)?;
+        Some((index, self.failure(index)?))
+    }
+}
+
+/// One line of "failures as they happen".
+pub struct Fresh<'a> {
+    pub child: &'a ExecutionArn,
+    pub stopped: Option<Timestamp>,
+    /// `None` while the child has only been listed, not described.
+    pub failure: Option<&'a Failure>,
+    /// From 1.
+    pub group: Option<u32>,
+}
+
+/// Failure sets kept: each may hold thousands of inputs.
+const FAILURE_SETS: usize = 4;
+/// Previews kept, 64 KiB each.
+const PREVIEWS: usize = 32;
+
+#[derive(Debug, Clone, Default)]
+pub struct Data {
+    pub machine: Remote<StateMachineArn>,
+    pub newest: Remote<Page<Execution>>,
+    /// Pages after the newest, as far as the user went.
+    older: Vec<Execution>,
+    /// Where `older` goes on; the outer `None` while it has not begun.
+    older_next: Option<Option<String>>,
+    pub runs: HashMap<ExecutionArn, Remote<Run>>,
+    pub paces: HashMap<MapRunArn, Pace>,
+    pub failed_children: HashMap<MapRunArn, Remote<Vec<Execution>>>,
+    pub failures: HashMap<MapRunArn, Remote<FailureSet>>,
+    pub outputs: HashMap<ExecutionArn, Remote<Vec<Output>>>,
+    pub previews: HashMap<ObjectAddress, Remote<String>>,
+}
+
+impl Data {
+    /// Forgets what belongs to another state machine.
+    pub fn switch(&mut self) {
+        *self = Self::default();
+    }
+
+    /// All executions loaded, newest first, each once.
+    pub fn executions(&self) -> Vec<&Execution> {
+        let newest = self.newest.get().map_or(&[][..], |page| &page.items[..]);
+        if self.older.is_empty() {
+            return newest.iter().collect();
+        }
+        let seen: HashSet<&ExecutionArn> = newest.iter().map(|it| &it.arn).collect();
+        let older = self.older.iter().filter(|it| !seen.contains(&it.arn));
+        newest.iter().chain(older).collect()
+    }
+
+    pub fn add_older(&mut self, page: Page<Execution>) {
+        self.older.extend(page.items);
+        self.older_next = Some(page.next);
+    }
+
+    /// The token of the next page, `None` at the end.
+    pub fn next_page(&self) -> Option<&str> {
+        match &self.older_next {
+            Some(next) => next.as_deref(),
+            None => self.newest.get()?.next.as_deref(),
+        }
+    }
+
+    pub fn run(&self, arn: &ExecutionArn) -> Option<&Run> {
+        self.runs.get(arn)?.get()
+    }
+
+    /// The Map Run that matters most of this execution.
+    pub fn map_run(&self, arn: &ExecutionArn) -> Option<&MapRun> {
+        self.run(arn)?.map_run()
+    }
+
+    /// The execution itself: the newer of the list's row and its description.
+    pub fn execution(&self, arn: &ExecutionArn) -> Option<&Execution> {
+        self.run(arn).map(Run::execution).or_else(|| {
+            let listed = self.newest.get()?.items.iter().find(|it| it.arn == *arn);
+            listed.or_else(|| self.older.iter().find(|it| it.arn == *arn))
+        })
+    }
+
+    pub fn state(&self, execution: &Execution, now: Timestamp) -> RunState {
+        let run = self.run(&execution.arn);
+        let map_run = run.and_then(Run::map_run);
+        RunState::of(execution, map_run, now)
+    }
+
+    pub fn put_run(&mut self, arn: ExecutionArn, reply: Reply<Box<Run>>, now: Timestamp) {
+        if let Ok(run) = &reply {
+            for map_run in &run.map_runs {
+                self.record(map_run, now);
+            }
+        }
+        let reply = reply.map(|run| *run);
+        self.runs.entry(arn).or_default().put(reply, now);
+    }
+
+    /// Takes in a poll's description. Nothing is kept of an execution whose Map Runs are unknown:
+    /// its whole description is on its way and says the same.
+    pub fn put_detail(
+        &mut self,
+        arn: &ExecutionArn,
+        reply: Reply<Box<ExecutionDetail>>,
+        now: Timestamp,
+    ) {
+        let Some(entry) = self.runs.get_mut(arn) else {
+            return;
+        };
+        let Some(mut run) = entry.get().cloned() else {
+            return;
+        };
+        let reply = reply.map(|detail| {
+            run.detail = *detail;
+            run
+        });
+        entry.put(reply, now);
+    }
+
+    pub fn put_map_run(&mut self, arn: &MapRunArn, reply: Reply<Box<MapRun>>, now: Timestamp) {
+        let map_run = match reply {
+            Ok(map_run) => *map_run,
+            Err(trouble) => return self.fail_map_run(arn, trouble, now),
+        };
+        self.record(&map_run, now);
+        let Some(entry) = self.runs.get_mut(&map_run.execution) else {
+            return;
+        };
+        let Some(mut run) = entry.get().cloned() else {
+            return;
+        };
+        match run.map_runs.iter_mut().find(|it| it.arn == *arn) {
+            Some(old) => *old = map_run,
+            None => run.map_runs.insert(0, map_run),
+        }
+        entry.put(Ok(run), now);
+    }
+
+    fn fail_map_run(&mut self, arn: &MapRunArn, trouble: Trouble, now: Timestamp) {
+        let owner = self.runs.values_mut().find(|run| {
+            run.get()
+                .is_some_and(|run| run.map_runs.iter().any(|it| it.arn == *arn))
+        });
+        if let Some(entry) = owner {
+            entry.put(Err(trouble), now);
+        }
+    }
+
+    fn record(&mut self, map_run: &MapRun, now: Timestamp) {
+        let pace = self.paces.entry(map_run.arn.clone()).or_default();
+        pace.record(now, map_run.items.done());
+    }
+
+    pub fn put_failures(&mut self, arn: MapRunArn, reply: Reply<FailureSet>, now: Timestamp) {
+        if self.failures.len() >= FAILURE_SETS && !self.failures.contains_key(&arn) {
+            self.failures.clear();
+        }
+        self.failures.entry(arn).or_default().put(reply, now);
+    }
+
+    pub fn put_preview(&mut self, address: ObjectAddress, reply: Reply<String>, now: Timestamp) {
+        if self.previews.len() >= PREVIEWS && !self.previews.contains_key(&address) {
+            self.previews.clear();
+        }
+        self.previews.entry(address).or_default().put(reply, now);
+    }
+
+    pub fn failure_set(&self, map_run: &MapRunArn) -> Option<&FailureSet> {
+        self.failures.get(map_run)?.get()
+    }
+
+    /// Failures newest first: children that were only listed, then those known in full.
+    pub fn fresh(&self, map_run: &MapRunArn, most: usize) -> Vec<Fresh<'_>> {
+        let set = self.failure_set(map_run);
+        let listed = self.failed_children.get(map_run).and_then(Remote::get);
+        let known = |child: &ExecutionArn| set.is_some_and(|set| set.index.contains_key(child));
+        let unread = listed
+            .into_iter()
+            .flatten()
+            .filter(|child| !known(&child.arn))
+            .map(|child| Fresh {
+                child: &child.arn,
+                stopped: child.stopped,
+                failure: None,
+                group: None,
+            });
+        let read = set.into_iter().flat_map(|set| {
+            let groups = set.group_of.iter();
+            set.list
+                .items
+                .iter()
+                .zip(groups)
+                .map(|(failure, group)| Fresh {
+                    child: &failure.child,
+                    stopped: failure.stopped,
+                    failure: Some(failure),
+                    group: Some(group + 1),
+                })
+        });
+        unread.chain(read).take(most).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble() -> Trouble {
+        Trouble {
+            text: "no connection".to_owned(),
+            hint: None,
+            slowed: false,
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_failed_poll_keeps_the_last_value_and_its_age() {
+        let mut remote = Remote::default();
+        remote.put(Ok(7), at(10));
+        remote.put(Err(trouble()), at(20));
+        remote.put(Err(trouble()), at(30));
+        assert_eq!(remote.get(), Some(&7));
+        assert_eq!(remote.read_at(), Some(at(10)));
+        assert!(matches!(remote, Remote::Failed { at, .. } if at == self::at(30)));
+        remote.put(Ok(8), at(40));
+        assert_eq!((remote.get(), remote.trouble()), (Some(&8), None));
+    }
+}

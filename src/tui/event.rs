@@ -1,0 +1,196 @@
+//! What can happen to the dashboard, and what it can ask for. Both are plain values, so that every
+//! scenario is a list of events and its outcome a list of effects.
+
+use std::path::PathBuf;
+
+use crossterm::event::KeyEvent;
+use serde_json::Value;
+
+use crate::client::Connection;
+use crate::model::{
+    Execution, ExecutionArn, ExecutionDetail, Limits, MapRun, MapRunArn, Object, ObjectAddress,
+    Page, StateMachineArn, Timestamp,
+};
+use crate::operations::outputs::Output;
+use crate::operations::runs::Run;
+use crate::operations::start::Source;
+use crate::operations::{Progress, redrive, start};
+use crate::tui::data::FailureSet;
+
+/// Why an ask got no answer, in words for the message line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    pub text: String,
+    /// What to do next, where known.
+    pub hint: Option<&'static str>,
+    /// Only slowed by the service: not an error, and tried again by itself.
+    pub slowed: bool,
+}
+
+pub type Reply<T> = Result<T, Trouble>;
+
+/// How the connection is doing, measured once a second.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Health {
+    pub connection: Connection,
+    /// Share of the API budget in use, 0 to 1.
+    pub budget_used: f64,
+    /// The service throttled us lately.
+    pub slowed: bool,
+}
+
+/// Replies name their subject, so they are right whatever screen is shown when they come.
+#[derive(Debug, Clone)]
+pub enum Event {
+    Key(KeyEvent),
+    Paste(String),
+    Resize,
+    /// The terminal gained or lost the focus.
+    Focus(bool),
+    /// A second has passed.
+    Now(Timestamp, Box<Health>),
+    Machine(Reply<StateMachineArn>),
+    Executions(StateMachineArn, Reply<Page<Execution>>),
+    /// The page after the last one loaded.
+    Older(StateMachineArn, Reply<Page<Execution>>),
+    Execution(ExecutionArn, Reply<Box<ExecutionDetail>>),
+    Run(ExecutionArn, Reply<Box<Run>>),
+    MapRun(MapRunArn, Reply<Box<MapRun>>),
+    FailedChildren(MapRunArn, Reply<Vec<Execution>>),
+    Failures(MapRunArn, Reply<FailureSet>),
+    Outputs(ExecutionArn, Reply<Vec<Output>>),
+    Preview(ObjectAddress, Reply<String>),
+    /// The execution that a name stands for.
+    Found(String, Reply<ExecutionArn>),
+    RedrivePlan(ExecutionArn, Reply<Box<redrive::Plan>>),
+    StartPlan(Box<StartForm>, Reply<Box<start::Plan>>),
+    /// Paths that begin with the text.
+    Paths(String, Vec<String>),
+    Progress(Deed, Progress),
+    Started(String, Reply<ExecutionArn>),
+    /// A deed ended; the text says how.
+    Done(Deed, Reply<String>),
+    /// What a host action said.
+    Said(String),
+}
+
+/// Something that changes the world (or the disk), named by its subject. One of each is out at a
+/// time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Deed {
+    Start(String),
+    Redrive(ExecutionArn),
+    Stop(ExecutionArn),
+    Limits(MapRunArn),
+    Download(ObjectAddress),
+}
+
+/// What the start dialog holds, parsed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StartForm {
+    /// Name or ARN.
+    pub machine: String,
+    pub source: Source,
+    pub bucket: String,
+    pub name: Option<String>,
+    pub input: Value,
+}
+
+/// One question. Its answer is an [`Event`] with the same subject.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    Describe(ExecutionArn),
+    Older(StateMachineArn, String),
+    Failures(Box<MapRun>),
+    Outputs(Box<Run>),
+    Preview(ObjectAddress),
+    Find(StateMachineArn, String),
+    PlanRedrive(ExecutionArn),
+    PlanStart(Box<StartForm>),
+    Paths(String),
+}
+
+/// What an ask is about: one ask a subject is out at a time, so replies cannot overtake each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    Describe(ExecutionArn),
+    Older,
+    Failures(MapRunArn),
+    Outputs(ExecutionArn),
+    Preview(ObjectAddress),
+    Find(String),
+    PlanRedrive(ExecutionArn),
+    /// The newest form wins.
+    PlanStart,
+    Paths,
+}
+
+impl Ask {
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Describe(arn) => Subject::Describe(arn.clone()),
+            Self::Older(..) => Subject::Older,
+            Self::Failures(map_run) => Subject::Failures(map_run.arn.clone()),
+            Self::Outputs(run) => Subject::Outputs(run.execution().arn.clone()),
+            Self::Preview(address) => Subject::Preview(address.clone()),
+            Self::Find(_, name) => Subject::Find(name.clone()),
+            Self::PlanRedrive(arn) => Subject::PlanRedrive(arn.clone()),
+            Self::PlanStart(_) => Subject::PlanStart,
+            Self::Paths(_) => Subject::Paths,
+        }
+    }
+}
+
+impl Event {
+    /// The ask that this answers.
+    pub fn answers(&self) -> Option<Subject> {
+        let subject = match self {
+            Self::Run(arn, _) => Subject::Describe(arn.clone()),
+            Self::Older(..) => Subject::Older,
+            Self::Failures(arn, _) => Subject::Failures(arn.clone()),
+            Self::Outputs(arn, _) => Subject::Outputs(arn.clone()),
+            Self::Preview(address, _) => Subject::Preview(address.clone()),
+            Self::Found(name, _) => Subject::Find(name.clone()),
+            Self::RedrivePlan(arn, _) => Subject::PlanRedrive(arn.clone()),
+            Self::StartPlan(..) => Subject::PlanStart,
+            Self::Paths(..) => Subject::Paths,
+            _ => return None,
+        };
+        Some(subject)
+    }
+}
+
+/// What should happen outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Ask(Ask),
+    Redrive(Box<redrive::Plan>),
+    Start(Box<start::Plan>),
+    Stop(ExecutionArn),
+    SetLimits(MapRunArn, Limits),
+    /// Into this folder.
+    Download(Object, PathBuf),
+    /// Put on the clipboard.
+    Copy(String),
+    /// The host action with this index.
+    Host(usize),
+    /// Refuse everything that changes something from now on.
+    ReadOnly,
+    /// Begin all standing polls anew.
+    Refresh,
+    /// Paint every cell again.
+    Redraw,
+    Suspend,
+    Quit,
+}
+
+/// A standing poll: wanted while what it feeds is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subscription {
+    /// Looks for the state machine of that name until it is found.
+    Machine(String),
+    Executions(StateMachineArn),
+    Execution(ExecutionArn),
+    MapRun(MapRunArn),
+    FailedChildren(MapRunArn),
+}

@@ -1,0 +1,201 @@
+//! Screens: what each holds (a key, a cursor, a filter) and how it is drawn. Data is `App`'s.
+
+pub mod chrome;
+mod describe;
+mod failures;
+mod live;
+mod outputs;
+mod overlay;
+mod plain;
+mod runs;
+
+pub use describe::Describe;
+pub use failures::{Failures, Pane};
+pub use live::Live;
+pub use outputs::Outputs;
+pub use runs::Runs;
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Line;
+
+use crate::model::ExecutionArn;
+use crate::tui::app::App;
+use crate::tui::event::Trouble;
+use crate::tui::filter::Filter;
+use crate::tui::theme::Theme;
+use crate::tui::widget::list::Move;
+use crate::tui::widget::{dialog, pane, text};
+
+#[derive(Debug, Clone)]
+pub enum Screen {
+    Runs(Runs),
+    Live(Live),
+    Failures(Failures),
+    Outputs(Outputs),
+    Describe(Describe),
+}
+
+impl Screen {
+    pub fn live(run: ExecutionArn) -> Self {
+        Self::Live(Live::new(run))
+    }
+
+    pub fn failures(run: ExecutionArn) -> Self {
+        Self::Failures(Failures::new(run))
+    }
+
+    pub fn outputs(run: ExecutionArn) -> Self {
+        Self::Outputs(Outputs::new(run))
+    }
+
+    pub fn describe(run: ExecutionArn) -> Self {
+        Self::Describe(Describe::new(run))
+    }
+
+    fn run(&self) -> Option<&ExecutionArn> {
+        match self {
+            Self::Runs(_) => None,
+            Self::Live(it) => Some(&it.run),
+            Self::Failures(it) => Some(&it.run),
+            Self::Outputs(it) => Some(&it.run),
+            Self::Describe(it) => Some(&it.run),
+        }
+    }
+
+    /// Whether both show the same of the same run.
+    pub fn is_same(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other) && self.run() == other.run()
+    }
+
+    /// How deep a screen is: one never lies over another of its own depth.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Runs(_) => 0,
+            Self::Live(_) => 1,
+            Self::Failures(_) | Self::Outputs(_) => 2,
+            Self::Describe(_) => 3,
+        }
+    }
+
+    /// Rows of the list that has the keys.
+    pub fn rows(&self, app: &App) -> usize {
+        match self {
+            Self::Runs(it) => it.rows(app).len(),
+            Self::Live(it) => it.rows(app),
+            Self::Failures(it) => it.rows(app),
+            Self::Outputs(it) => it.rows(app).len(),
+            Self::Describe(_) => 0,
+        }
+    }
+
+    pub fn go(&mut self, to: Move, rows: usize) {
+        match self {
+            Self::Runs(it) => it.cursor.go(to, rows),
+            Self::Live(it) => it.cursor.go(to, rows),
+            Self::Failures(it) => it.go(to, rows),
+            Self::Outputs(it) => it.go(to, rows),
+            Self::Describe(it) => it.scroll.go(to),
+        }
+    }
+
+    pub fn filter(&self) -> Option<&Filter> {
+        match self {
+            Self::Runs(it) => Some(&it.filter),
+            Self::Failures(it) => Some(&it.filter),
+            Self::Outputs(it) => Some(&it.filter),
+            Self::Live(_) | Self::Describe(_) => None,
+        }
+    }
+
+    pub fn set_filter(&mut self, filter: Filter) {
+        match self {
+            Self::Runs(it) => {
+                it.cursor.at = 0;
+                it.anchor = None;
+                it.filter = filter;
+            }
+            Self::Failures(it) => {
+                it.members.at = 0;
+                it.filter = filter;
+            }
+            Self::Outputs(it) => {
+                it.cursor.at = 0;
+                it.filter = filter;
+            }
+            Self::Live(_) | Self::Describe(_) => {}
+        }
+    }
+
+    fn draw(&self, app: &App, buffer: &mut Buffer, area: Rect) {
+        match self {
+            Self::Runs(it) => it.draw(app, buffer, area),
+            Self::Live(it) => it.draw(app, buffer, area),
+            Self::Failures(it) => it.draw(app, buffer, area),
+            Self::Outputs(it) => it.draw(app, buffer, area),
+            Self::Describe(it) => it.draw(app, buffer, area),
+        }
+    }
+}
+
+/// Below this there is no room for frames.
+const SMALLEST: (u16, u16) = (60, 16);
+/// From here on a third column shows what is under the cursor.
+pub const WIDE: u16 = 160;
+
+/// Draws everything.
+pub fn draw(app: &App, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let buffer = frame.buffer_mut();
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        plain::draw(app, buffer, area);
+    } else {
+        let body = chrome::draw(app, buffer, area);
+        app.screen().draw(app, buffer, body);
+        overlay::draw(app, buffer, body);
+    }
+    draw_dialog(app, buffer, area);
+    app.theme().degrade(buffer);
+}
+
+fn draw_dialog(app: &App, buffer: &mut Buffer, area: Rect) {
+    if let Some(open) = &app.dialog {
+        let cells = dialog::columns(area);
+        let view = open.view(app, cells, app.theme());
+        dialog::draw(buffer, area, &view, open.scroll(), app.theme());
+    }
+}
+
+/// What stands where data is missing: why, and what to do.
+fn absence(
+    buffer: &mut Buffer,
+    area: Rect,
+    trouble: Option<&Trouble>,
+    waiting: &str,
+    theme: Theme,
+) {
+    let cells = area.width as usize;
+    let Some(trouble) = trouble else {
+        return pane::line(
+            buffer,
+            area,
+            0,
+            Line::styled(text::fit(waiting, cells), theme.dim()),
+        );
+    };
+    let (style, shown) = if trouble.slowed {
+        (Style::new(), "slowed by AWS, trying again".to_owned())
+    } else {
+        (theme.bad(), trouble.text.clone())
+    };
+    let lines = text::wrap(&shown, cells, 3);
+    let after = lines.len() as u16;
+    for (row, line) in (0..).zip(lines) {
+        pane::line(buffer, area, row, Line::styled(line, style));
+    }
+    if let Some(hint) = trouble.hint {
+        pane::line(buffer, area, after, Line::raw(text::fit(hint, cells)));
+    }
+}

@@ -1,0 +1,400 @@
+//! What is around every screen: header, tabs, message line, hint bar.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::tui::app::{App, Overlay};
+use crate::tui::dialog::Dialog;
+use crate::tui::dialog::start;
+use crate::tui::event::Deed;
+use crate::tui::keys::{self, Action};
+use crate::tui::pace::Tone;
+use crate::tui::screen::{Pane, Screen};
+use crate::tui::theme::Theme;
+use crate::tui::widget::{figures, pane, text};
+
+/// Under this width header and tabs share a line.
+const NARROW: u16 = 100;
+
+/// Draws the chrome; returns the body's area.
+pub fn draw(app: &App, buffer: &mut Buffer, area: Rect) -> Rect {
+    let narrow = area.width < NARROW;
+    let top = if narrow { 1 } else { 2 };
+    let row = |y: u16| Rect::new(area.x, y, area.width, 1);
+    if narrow {
+        pane::line(
+            buffer,
+            row(area.y),
+            0,
+            short_header(app, area.width as usize),
+        );
+    } else {
+        pane::line(buffer, row(area.y), 0, header(app, area.width as usize));
+        pane::line(
+            buffer,
+            row(area.y + 1),
+            0,
+            tabs_line(app, area.width as usize),
+        );
+    }
+    let cells = area.width as usize;
+    pane::line(buffer, row(area.bottom() - 2), 0, message(app, cells));
+    pane::line(buffer, row(area.bottom() - 1), 0, hints(app, cells));
+    Rect::new(area.x, area.y + top, area.width, area.height - top - 2)
+}
+
+/// A line with a left and a right part; the left one is cut.
+fn both_ends(
+    mut left: Vec<Span<'static>>,
+    right: Vec<Span<'static>>,
+    cells: usize,
+) -> Line<'static> {
+    let length = |spans: &[Span<'_>]| -> usize { spans.iter().map(Span::width).sum() };
+    let room = cells.saturating_sub(length(&right));
+    let mut used = 0;
+    for span in &mut left {
+        let content = text::fit(&span.content, room.saturating_sub(used));
+        used += text::width(&content);
+        span.content = content.into();
+    }
+    left.push(Span::raw(" ".repeat(room.saturating_sub(used))));
+    left.extend(right);
+    Line::from(left)
+}
+
+fn chip(app: &App) -> Span<'static> {
+    let theme = app.theme();
+    if app.health.connection.local {
+        Span::styled(" LOCAL ", theme.chosen())
+    } else {
+        Span::styled(" AWS ", theme.chosen())
+    }
+}
+
+fn access(app: &App) -> Span<'static> {
+    if app.read_only() {
+        Span::styled("READ-ONLY", app.theme().bold())
+    } else {
+        Span::raw("read-write")
+    }
+}
+
+/// `fresh 2s`, `old 40s`, `frozen 12s`.
+fn freshness(app: &App) -> Span<'static> {
+    let theme = app.theme();
+    if let Some((_, since)) = &app.frozen {
+        let behind = figures::span(figures::seconds_between(*since, app.now));
+        return Span::styled(format!("frozen {behind}"), theme.warn());
+    }
+    match app.data_age() {
+        None if app.is_stale() => Span::styled("no data", theme.bad()),
+        None => Span::styled("loading", theme.dim()),
+        Some(age) if app.is_stale() => {
+            Span::styled(format!("old {}", figures::span(age)), theme.warn())
+        }
+        Some(age) => Span::raw(format!("fresh {}", figures::span(age))),
+    }
+}
+
+fn budget(app: &App) -> Span<'static> {
+    let share = (app.health.budget_used * 100.0).round().clamp(0.0, 999.0);
+    if app.health.slowed {
+        return Span::styled(
+            format!("slowed by AWS, API {share:.0}%"),
+            app.theme().warn(),
+        );
+    }
+    Span::raw(format!("API {share:.0}%"))
+}
+
+/// The connection's name; `local` beside the chip LOCAL would say nothing new.
+fn label(app: &App) -> String {
+    let connection = &app.health.connection;
+    if connection.local {
+        return String::new();
+    }
+    format!("{}  ", text::fit(&connection.label, 24))
+}
+
+fn header(app: &App, cells: usize) -> Line<'static> {
+    let left = vec![
+        Span::styled(" fanout ", app.theme().bold()),
+        chip(app),
+        Span::raw(format!(
+            "  {}{}  ",
+            label(app),
+            text::fit(&app.health.connection.region, 16)
+        )),
+        access(app),
+    ];
+    let right = vec![
+        budget(app),
+        Span::raw("   "),
+        freshness(app),
+        Span::raw(format!("   {} ", figures::clock(app.now))),
+    ];
+    both_ends(left, right, cells)
+}
+
+fn short_header(app: &App, cells: usize) -> Line<'static> {
+    let access = if app.read_only() { "READ-ONLY" } else { "rw" };
+    let left = vec![
+        chip(app),
+        Span::raw(format!(
+            " {}{} ",
+            label(app),
+            text::fit(&app.health.connection.region, 16)
+        )),
+        Span::raw(access),
+        Span::raw("  "),
+        if app.health.slowed {
+            Span::styled("slowed", app.theme().warn())
+        } else {
+            budget(app)
+        },
+        Span::raw("  "),
+        freshness(app),
+    ];
+    both_ends(left, tabs(app, true), cells)
+}
+
+const TABS: [(&str, &str); 4] = [
+    ("1 Runs", "1Runs"),
+    ("2 Live", "2Live"),
+    ("3 Failures", "3Fail"),
+    ("4 Outputs", "4Out"),
+];
+
+fn tabs(app: &App, short: bool) -> Vec<Span<'static>> {
+    let current = match app.screen() {
+        Screen::Runs(_) => 0,
+        Screen::Live(_) => 1,
+        Screen::Failures(_) => 2,
+        Screen::Outputs(_) => 3,
+        Screen::Describe(_) => TABS.len(),
+    };
+    let mut spans = Vec::new();
+    for (index, (long, brief)) in TABS.into_iter().enumerate() {
+        let name = if short { brief } else { long };
+        let style = if index == current {
+            app.theme().chosen()
+        } else {
+            Style::new()
+        };
+        spans.push(Span::styled(format!(" {name} "), style));
+    }
+    spans
+}
+
+fn tabs_line(app: &App, cells: usize) -> Line<'static> {
+    let theme = app.theme();
+    let mut right = Vec::new();
+    if !matches!(app.screen(), Screen::Runs(_))
+        && let Some(execution) = app.shown_execution()
+    {
+        let state = app.data().state(execution, app.now);
+        right.push(Span::raw(format!(
+            "{}  ",
+            text::middle(&execution.name, 48)
+        )));
+        let word = format!("{} {} ", theme.glyph(state), state.word());
+        right.push(Span::styled(word, theme.state(state)));
+    }
+    both_ends(tabs(app, false), right, cells)
+}
+
+fn tone(theme: Theme, tone: Tone) -> Style {
+    match tone {
+        Tone::Good => theme.good(),
+        Tone::Plain => Style::new(),
+        Tone::Warn => theme.warn(),
+        Tone::Bad => theme.bad(),
+    }
+}
+
+/// The last message at the left, transfers at the right.
+fn message(app: &App, cells: usize) -> Line<'static> {
+    let theme = app.theme();
+    let left = match &app.message {
+        Some(message) => {
+            let mark = match message.tone {
+                Tone::Bad => "✗ ",
+                Tone::Warn => "! ",
+                Tone::Good | Tone::Plain => "",
+            };
+            let shown = format!(" {mark}{}", text::visible(&message.text));
+            Span::styled(shown, tone(theme, message.tone))
+        }
+        None => Span::raw(""),
+    };
+    let right = app.transfers.iter().next().map(|(deed, progress)| {
+        let what = match deed {
+            Deed::Start(name) => format!("↑ {}", text::middle(name, 24)),
+            Deed::Download(address) => format!("↓ {}", text::middle(address.file_name(), 24)),
+            Deed::Redrive(_) | Deed::Stop(_) | Deed::Limits(_) => String::new(),
+        };
+        Span::raw(format!("  {what} {} ", start::progress(*progress)))
+    });
+    both_ends(vec![left], right.into_iter().collect(), cells)
+}
+
+/// What the screen's keys are good for, most used first.
+fn actions(app: &App) -> &'static [Action] {
+    match app.screen() {
+        Screen::Runs(_) => &[
+            Action::Start,
+            Action::Open,
+            Action::Redrive,
+            Action::Stop,
+            Action::Limits,
+            Action::Failures,
+            Action::Outputs,
+            Action::Describe,
+            Action::Filter,
+            Action::Sort,
+            Action::Command,
+        ],
+        Screen::Live(_) => &[
+            Action::Redrive,
+            Action::Limits,
+            Action::Stop,
+            Action::Failures,
+            Action::FirstFailure,
+            Action::Outputs,
+            Action::Describe,
+            Action::Freeze,
+            Action::Copy,
+            Action::Back,
+            Action::Command,
+        ],
+        Screen::Failures(it) => match it.pane {
+            Pane::Groups => &[
+                Action::Open,
+                Action::Redrive,
+                Action::FirstFailure,
+                Action::Filter,
+                Action::ScrollDown,
+                Action::NextPane,
+                Action::Outputs,
+                Action::Back,
+                Action::Command,
+            ],
+            Pane::Members => &[
+                Action::Copy,
+                Action::ScrollDown,
+                Action::Redrive,
+                Action::Filter,
+                Action::NextPane,
+                Action::Outputs,
+                Action::Back,
+                Action::Command,
+            ],
+        },
+        Screen::Outputs(_) => &[
+            Action::Download,
+            Action::ScrollDown,
+            Action::Filter,
+            Action::Copy,
+            Action::Redrive,
+            Action::Failures,
+            Action::Back,
+            Action::Command,
+        ],
+        Screen::Describe(_) => &[Action::Down, Action::Copy, Action::CopyArn, Action::Back],
+    }
+}
+
+fn hints(app: &App, cells: usize) -> Line<'static> {
+    let pairs = match (&app.dialog, &app.overlay) {
+        (Some(dialog), _) => dialog_hints(dialog),
+        (None, Some(overlay)) => overlay_hints(overlay),
+        (None, None) => return key_hints(app, cells),
+    };
+    line_of_hints(
+        pairs
+            .into_iter()
+            .map(|(key, hint)| (key.to_owned(), hint.to_owned())),
+        cells,
+        app.theme(),
+    )
+}
+
+fn dialog_hints(dialog: &Dialog) -> Vec<(&'static str, &'static str)> {
+    let mut hints = vec![("tab", "next field"), ("enter", "press the focused button")];
+    if !matches!(dialog, Dialog::Start(_)) {
+        hints.push(("←→", "choose a button"));
+    }
+    hints.extend([("ctrl-y", "copy as command"), ("esc", "cancel")]);
+    hints
+}
+
+fn overlay_hints(overlay: &Overlay) -> Vec<(&'static str, &'static str)> {
+    match overlay {
+        Overlay::Filter(_) => vec![
+            ("enter", "keep"),
+            ("esc", "clear"),
+            ("text", "anywhere"),
+            ("state:failed", "in a column"),
+            ("!text", "not"),
+        ],
+        Overlay::Command(_) => vec![("tab", "complete"), ("enter", "do it"), ("esc", "leave")],
+        Overlay::Help(_) => vec![
+            ("type", "search"),
+            ("↑↓", "choose"),
+            ("enter", "do it"),
+            ("esc", "leave"),
+        ],
+    }
+}
+
+/// Only what works now; host actions follow; help is always last and always seen.
+fn key_hints(app: &App, cells: usize) -> Line<'static> {
+    let available = actions(app)
+        .iter()
+        .map(|action| keys::of(*action))
+        .filter(|binding| (binding.available)(app).is_ok())
+        .map(|binding| {
+            let key = app.keymap.key_of(binding.action);
+            (key.to_owned(), binding.hint.to_owned())
+        });
+    let hosts = app.settings.hosts.iter();
+    let hosts = hosts.map(|(key, title)| (key.to_string(), (*title).to_owned()));
+    let help = (
+        app.keymap.key_of(Action::Help).to_owned(),
+        "help".to_owned(),
+    );
+    let last = text::width(&help.0) + text::width(&help.1) + 3;
+    let mut line = line_of_hints(
+        hosts.chain(available),
+        cells.saturating_sub(last),
+        app.theme(),
+    );
+    line.spans.extend(hint(&help, app.theme()));
+    line
+}
+
+fn hint((key, what): &(String, String), theme: Theme) -> [Span<'static>; 2] {
+    [
+        Span::styled(format!(" {key}"), theme.bold()),
+        Span::styled(format!(" {what} "), theme.dim()),
+    ]
+}
+
+fn line_of_hints(
+    pairs: impl Iterator<Item = (String, String)>,
+    cells: usize,
+    theme: Theme,
+) -> Line<'static> {
+    let mut used = 0;
+    let mut spans = Vec::new();
+    for pair in pairs {
+        used += text::width(&pair.0) + text::width(&pair.1) + 3;
+        if used > cells {
+            break;
+        }
+        spans.extend(hint(&pair, theme));
+    }
+    Line::from(spans)
+}

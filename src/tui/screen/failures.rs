@@ -1,0 +1,447 @@
+//! Failed items: groups of one cause at the left, their members at the right, the item below (or
+//! beside, where there is room).
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::model::{ExecutionArn, Failure, MapRun};
+use crate::operations::failures;
+use crate::tui::app::App;
+use crate::tui::data::{FailureSet, Remote};
+use crate::tui::filter::Filter;
+use crate::tui::screen::{WIDE, absence};
+use crate::tui::theme::Theme;
+use crate::tui::widget::list::{Cursor, Move, Scroll};
+use crate::tui::widget::table::{self, Align, Column};
+use crate::tui::widget::{figures, json, pane, text};
+
+/// The list that has the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pane {
+    Groups,
+    Members,
+}
+
+#[derive(Debug, Clone)]
+pub struct Failures {
+    pub run: ExecutionArn,
+    pub pane: Pane,
+    pub groups: Cursor,
+    pub members: Cursor,
+    /// Of members.
+    pub filter: Filter,
+    /// Of the item's detail.
+    pub scroll: Scroll,
+}
+
+/// Cells of the groups' column.
+const GROUPS: u16 = 48;
+
+impl Failures {
+    pub fn new(run: ExecutionArn) -> Self {
+        Self {
+            run,
+            pane: Pane::Groups,
+            groups: Cursor::default(),
+            members: Cursor::default(),
+            filter: Filter::default(),
+            scroll: Scroll::default(),
+        }
+    }
+
+    fn map_run<'a>(&self, app: &'a App) -> Option<&'a MapRun> {
+        app.data().map_run(&self.run)
+    }
+
+    pub fn set<'a>(&self, app: &'a App) -> Option<&'a FailureSet> {
+        app.data().failure_set(&self.map_run(app)?.arn)
+    }
+
+    pub fn rows(&self, app: &App) -> usize {
+        let Some(set) = self.set(app) else {
+            return 0;
+        };
+        match self.pane {
+            Pane::Groups => set.groups.len(),
+            Pane::Members => self.filtered(set).len(),
+        }
+    }
+
+    pub fn go(&mut self, to: Move, rows: usize) {
+        match self.pane {
+            Pane::Groups => {
+                self.groups.go(to, rows);
+                self.members = Cursor::default();
+            }
+            Pane::Members => self.members.go(to, rows),
+        }
+        self.scroll = Scroll::default();
+    }
+
+    /// Members of the chosen group, as indexes into the list, that fit the filter.
+    fn filtered(&self, set: &FailureSet) -> Vec<u32> {
+        let group = set.groups.get(self.groups.row(set.groups.len()));
+        let Some((_, members)) = group else {
+            return Vec::new();
+        };
+        if self.filter.is_empty() {
+            return members.clone();
+        }
+        let fits = |index: &&u32| set.failure(**index).is_some_and(|it| self.fits(it));
+        members.iter().filter(fits).copied().collect()
+    }
+
+    fn fits(&self, failure: &Failure) -> bool {
+        let line = failure
+            .line
+            .map(|line| line.to_string())
+            .unwrap_or_default();
+        self.filter.matches(&[
+            ("line", &line),
+            ("error", failure.error.as_deref().unwrap_or_default()),
+            ("cause", failure.cause.as_deref().unwrap_or_default()),
+            ("input", failure.input.as_deref().unwrap_or_default()),
+            ("child", failure.child.name()),
+        ])
+    }
+
+    /// The failure under the members' cursor.
+    pub fn chosen<'a>(&self, app: &'a App) -> Option<(u32, &'a Failure)> {
+        let set = self.set(app)?;
+        let members = self.filtered(set);
+        let index = *members.get(self.members.row(members.len()))?;
+        Some((index, set.failure(index)?))
+    }
+
+    pub fn draw(&self, app: &App, buffer: &mut Buffer, area: Rect) {
+        let title = self.title(app);
+        let inside = pane::boxed(buffer, area, &title, Style::new());
+        let Some(set) = self.set(app).filter(|set| !set.groups.is_empty()) else {
+            return self.draw_nothing(app, buffer, inside);
+        };
+        match area.width {
+            0..100 => self.draw_narrow(app, set, buffer, area),
+            100..WIDE => self.draw_below(app, set, buffer, area),
+            _ => self.draw_beside(app, set, buffer, area),
+        }
+    }
+
+    fn title(&self, app: &App) -> String {
+        let Some(map_run) = self.map_run(app) else {
+            return "Failures".to_owned();
+        };
+        let all = figures::count(map_run.items.failures());
+        let mut title = format!("Failures  {all} items");
+        if let Some(set) = self.set(app) {
+            let read = figures::count(set.list.items.len() as u64);
+            let source = &set.list.source;
+            title += &if set.list.exact {
+                format!(", all read from {source}")
+            } else {
+                format!(", ~{read} read from {source}")
+            };
+        }
+        if !self.filter.is_empty() {
+            title += &format!("  /{}", self.filter.text());
+        }
+        title
+    }
+
+    fn draw_nothing(&self, app: &App, buffer: &mut Buffer, inside: Rect) {
+        let area = Rect::new(
+            inside.x + 2,
+            inside.y + 1,
+            inside.width.saturating_sub(4),
+            inside.height.saturating_sub(1),
+        );
+        let run = app.data().runs.get(&self.run);
+        let map_run = self.map_run(app);
+        let failures = map_run.and_then(|it| app.data().failures.get(&it.arn));
+        let trouble = failures
+            .and_then(Remote::trouble)
+            .or(run.and_then(Remote::trouble));
+        let waiting = match (run.and_then(Remote::get), map_run) {
+            (None, _) => "reading the run…",
+            (Some(_), None) => "the run has no Map Run, so no item can have failed",
+            (Some(_), Some(map_run)) if map_run.items.failures() == 0 => "no item has failed",
+            _ => "reading the failures…",
+        };
+        absence(buffer, area, trouble, waiting, app.theme());
+    }
+
+    /// One list at a time, the item below.
+    fn draw_narrow(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
+        let inside = pane::inside(area);
+        let list_height = (inside.height / 2).max(3);
+        let list = Rect {
+            height: list_height,
+            ..inside
+        };
+        match self.pane {
+            Pane::Groups => self.draw_groups(app, set, buffer, list),
+            Pane::Members => self.draw_members(app, set, buffer, list),
+        }
+        let y = list.bottom();
+        let detail = Rect {
+            y: y + 1,
+            height: inside.bottom().saturating_sub(y + 1),
+            ..inside
+        };
+        pane::divide(buffer, area, y, &self.item_title(app), Style::new());
+        self.draw_item(app, buffer, detail);
+    }
+
+    fn draw_below(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
+        let inside = pane::inside(area);
+        let list_height = (inside.height * 2 / 5).max(4);
+        let y = inside.y + list_height;
+        let groups = Rect {
+            width: GROUPS,
+            height: list_height,
+            ..inside
+        };
+        let x = groups.right();
+        let members = Rect::new(x + 1, inside.y, inside.right() - x - 1, list_height);
+        pane::divide(buffer, area, y, &self.item_title(app), Style::new());
+        pane::split(buffer, x, area.y, y, &self.members_title(set), Style::new());
+        self.draw_groups(app, set, buffer, groups);
+        self.draw_members(app, set, buffer, members);
+        let detail = Rect {
+            y: y + 1,
+            height: inside.bottom().saturating_sub(y + 1),
+            ..inside
+        };
+        self.draw_item(app, buffer, detail);
+    }
+
+    fn draw_beside(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
+        let inside = pane::inside(area);
+        let groups = Rect {
+            width: GROUPS,
+            ..inside
+        };
+        let x = groups.right();
+        let rest = inside.right() - x - 1;
+        let members = Rect::new(x + 1, inside.y, rest / 2, inside.height);
+        let item = Rect::new(
+            members.right() + 1,
+            inside.y,
+            inside.right() - members.right() - 1,
+            inside.height,
+        );
+        let bottom = area.bottom() - 1;
+        pane::split(
+            buffer,
+            x,
+            area.y,
+            bottom,
+            &self.members_title(set),
+            Style::new(),
+        );
+        pane::split(
+            buffer,
+            members.right(),
+            area.y,
+            bottom,
+            &self.item_title(app),
+            Style::new(),
+        );
+        self.draw_groups(app, set, buffer, groups);
+        self.draw_members(app, set, buffer, members);
+        self.draw_item(app, buffer, item);
+    }
+
+    fn members_title(&self, set: &FailureSet) -> String {
+        let row = self.groups.row(set.groups.len());
+        format!("Group {} of {}", row + 1, set.groups.len())
+    }
+
+    fn draw_groups(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
+        let theme = app.theme();
+        let name = (area.width as usize).saturating_sub(2 + 10 + 5 + 9 + 9 + 1);
+        let columns = [
+            Column::new("ITEMS", 9, Align::Right),
+            Column::new("%", 4, Align::Right),
+            Column::new("GROUP", name, Align::Left),
+            Column::new("FIRST", 8, Align::Right),
+            Column::new("LAST", 8, Align::Right),
+        ];
+        let about = if set.list.exact { "" } else { "~" };
+        let all: u64 = set.groups.iter().map(|(group, _)| group.count).sum();
+        let cells = |row: usize| {
+            let (group, _) = &set.groups[row];
+            [
+                format!("{about}{}", figures::count(group.count)),
+                figures::whole_percent(group.count, all),
+                group.error.clone(),
+                figures::maybe(group.first_line),
+                figures::maybe(group.last_line),
+            ]
+        };
+        let list = List {
+            cursor: &self.groups,
+            len: set.groups.len(),
+            columns: &columns,
+            has_keys: self.pane == Pane::Groups,
+        };
+        list.draw(buffer, area, theme, cells);
+    }
+
+    fn draw_members(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
+        let theme = app.theme();
+        let members = self.filtered(set);
+        if members.is_empty() {
+            let inner = Rect {
+                x: area.x + 2,
+                width: area.width.saturating_sub(2),
+                ..area
+            };
+            return pane::line(
+                buffer,
+                inner,
+                1,
+                Line::raw("no item fits the filter, esc clears it"),
+            );
+        }
+        let message = (area.width as usize).saturating_sub(2 + 11 + 10 + 9 + 1);
+        let columns = [
+            Column::new("LINE", 10, Align::Right),
+            Column::new("ENDED", 9, Align::Left),
+            Column::new("STATUS", 8, Align::Left),
+            Column::new("MESSAGE", message, Align::Left),
+        ];
+        let cells = |row: usize| {
+            let Some(failure) = set.failure(members[row]) else {
+                return Default::default();
+            };
+            let ended = failure.stopped.map(|at| figures::moment(at, app.now));
+            [
+                figures::maybe(failure.line),
+                ended.unwrap_or_default(),
+                failure.status.as_str().to_owned(),
+                message_of(failure),
+            ]
+        };
+        let list = List {
+            cursor: &self.members,
+            len: members.len(),
+            columns: &columns,
+            has_keys: self.pane == Pane::Members,
+        };
+        list.draw(buffer, area, theme, cells);
+    }
+
+    fn item_title(&self, app: &App) -> String {
+        match self.chosen(app) {
+            Some((_, failure)) => match failure.line {
+                Some(line) => format!("Line {}", figures::count(line)),
+                None => "Line unknown: the item carries no number".to_owned(),
+            },
+            None => "Item".to_owned(),
+        }
+    }
+
+    fn draw_item(&self, app: &App, buffer: &mut Buffer, area: Rect) {
+        let Some((_, failure)) = self.chosen(app) else {
+            return;
+        };
+        let area = Rect::new(
+            area.x + 1,
+            area.y,
+            area.width.saturating_sub(2),
+            area.height,
+        );
+        let lines = detail(failure, area.width as usize, app.theme());
+        let window = self.scroll.window(lines.len(), area.height as usize);
+        for (row, line) in (0..).zip(&lines[window]) {
+            pane::line(buffer, area, row, line.clone());
+        }
+    }
+}
+
+/// A table of which only the rows in sight are made.
+struct List<'a> {
+    cursor: &'a Cursor,
+    len: usize,
+    columns: &'a [Column],
+    /// Of two lists the one without the keys shows its cursor without the strip.
+    has_keys: bool,
+}
+
+impl List<'_> {
+    fn draw<const N: usize>(
+        &self,
+        buffer: &mut Buffer,
+        area: Rect,
+        theme: Theme,
+        cells: impl Fn(usize) -> [String; N],
+    ) {
+        pane::line(buffer, area, 0, table::header(self.columns, theme.dim()));
+        let height = area.height.saturating_sub(1) as usize;
+        let chosen = self.cursor.row(self.len);
+        for (line, index) in (1..).zip(self.cursor.window(self.len, height)) {
+            let style = if self.has_keys {
+                theme.chosen()
+            } else {
+                theme.bold()
+            };
+            let mark = (index == chosen).then_some(style);
+            let row = cells(index).map(|cell| (cell, Style::new()));
+            pane::line(buffer, area, line, table::row(self.columns, row, mark));
+            if index == chosen {
+                buffer.set_style(Rect::new(area.x, area.y + line, area.width, 1), style);
+            }
+        }
+    }
+}
+
+/// The readable part of a failure's cause.
+pub fn message_of(failure: &Failure) -> String {
+    /// Causes are cut by the service at 32 KiB; a line needs far less.
+    const ENOUGH: usize = 4 * 1024;
+    let cause = failure.cause.as_deref().unwrap_or_default();
+    if cause.len() > ENOUGH {
+        return cause.chars().take(ENOUGH / 4).collect();
+    }
+    failures::message(cause)
+}
+
+/// Error, message, input and cause of one failure, as lines of at most `cells` cells.
+pub fn detail(failure: &Failure, cells: usize, theme: Theme) -> Vec<Line<'static>> {
+    let error = failure.error.as_deref().unwrap_or("(no error name)");
+    let mut lines = vec![Line::from(vec![
+        Span::styled(text::fit(error, cells), theme.bad()),
+        Span::raw(format!("  {}", failure.status.as_str())),
+    ])];
+    let message = message_of(failure);
+    lines.extend(text::wrap(&message, cells, 6).into_iter().map(Line::raw));
+    lines.extend(section("Input", failure.input.as_deref(), cells, theme));
+    let cause = failure.cause.as_deref().filter(|cause| **cause != message);
+    if cause.is_some() {
+        lines.extend(section("Cause", cause, cells, theme));
+    }
+    let child = format!("child {}", failure.child.name());
+    lines.push(Line::default());
+    lines.push(Line::styled(text::middle(&child, cells), theme.dim()));
+    lines
+}
+
+fn section(
+    title: &'static str,
+    source: Option<&str>,
+    cells: usize,
+    theme: Theme,
+) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::default(), Line::styled(title, theme.dim())];
+    match source {
+        Some(source) => lines.extend(
+            json::lines(source)
+                .iter()
+                .map(|line| Line::raw(text::fit(line, cells))),
+        ),
+        None => lines.push(Line::raw("?")),
+    }
+    lines
+}

@@ -1,0 +1,456 @@
+//! All runs of a state machine, and below them what matters of the one under the cursor.
+
+use std::cmp::Reverse;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::model::{Execution, ExecutionArn, MapRun, REDRIVE_PERIOD, RunState};
+use crate::operations::runs::Run;
+use crate::tui::app::App;
+use crate::tui::filter::Filter;
+use crate::tui::pace::failures_allowed;
+use crate::tui::screen::absence;
+use crate::tui::widget::list::Cursor;
+use crate::tui::widget::table::{self, Align, Column};
+use crate::tui::widget::{figures, pane, text};
+
+#[derive(Debug, Clone, Default)]
+pub struct Runs {
+    pub cursor: Cursor,
+    /// The run that the cursor stays on when the list changes; `None` stays at the top.
+    pub anchor: Option<ExecutionArn>,
+    pub filter: Filter,
+    pub sort: Sort,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sort {
+    #[default]
+    Started,
+    Failed,
+    State,
+    Name,
+}
+
+impl Sort {
+    pub fn next(self) -> Self {
+        match self {
+            Self::Started => Self::Failed,
+            Self::Failed => Self::State,
+            Self::State => Self::Name,
+            Self::Name => Self::Started,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Started => "newest first",
+            Self::Failed => "most failed first",
+            Self::State => "by state",
+            Self::Name => "by name",
+        }
+    }
+}
+
+const STATE: Column = Column::new("STATE", 9, Align::Left);
+const FAILED: Column = Column::new("FAILED", 9, Align::Right);
+const DONE: Column = Column::new("DONE", 13, Align::Left);
+const NEXT: Column = Column::new("NEXT", 11, Align::Left);
+const STARTED: Column = Column::new("STARTED", 8, Align::Left);
+const ITEMS: Column = Column::new("ITEMS", 9, Align::Right);
+const TOOK: Column = Column::new("TOOK", 7, Align::Right);
+
+/// Cells a run's name has at least, before columns are dropped, and at most.
+const NAME: (usize, usize) = (22, 60);
+
+/// The columns for a width, in the order in which they are shown. Those of least use go first.
+fn columns(cells: usize) -> Vec<Column> {
+    let by_use = [STATE, FAILED, DONE, NEXT, STARTED, ITEMS, TOOK];
+    let mut kept: Vec<&str> = Vec::new();
+    let mut used = 2 + NAME.0 + 1;
+    for column in by_use {
+        used += column.width + 1;
+        if used > cells {
+            break;
+        }
+        kept.push(column.title);
+    }
+    let fixed: usize = by_use
+        .iter()
+        .filter(|column| kept.contains(&column.title))
+        .map(|column| column.width + 1)
+        .sum();
+    let name = cells.saturating_sub(fixed + 3).min(NAME.1);
+    let run = Column::new("RUN", name, Align::Name);
+    [STATE, run, STARTED, TOOK, ITEMS, FAILED, DONE, NEXT]
+        .into_iter()
+        .filter(|column| column.title == "RUN" || kept.contains(&column.title))
+        .collect()
+}
+
+impl Runs {
+    /// The rows shown, filtered and sorted.
+    pub fn rows<'a>(&self, app: &'a App) -> Vec<&'a Execution> {
+        let mut rows = app.data().executions();
+        if !self.filter.is_empty() {
+            rows.retain(|run| self.fits(app, run));
+        }
+        let failed = |run: &&Execution| {
+            let map_run = app.data().map_run(&run.arn);
+            map_run.map_or(0, |it| it.items.failures())
+        };
+        match self.sort {
+            Sort::Started => {}
+            Sort::Failed => rows.sort_by_cached_key(|run| Reverse(failed(run))),
+            Sort::State => rows.sort_by_key(|run| app.data().state(run, app.now).word()),
+            Sort::Name => rows.sort_by(|one, other| one.name.cmp(&other.name)),
+        }
+        rows
+    }
+
+    fn fits(&self, app: &App, run: &Execution) -> bool {
+        let state = app.data().state(run, app.now);
+        let started = figures::full(run.started);
+        self.filter.matches(&[
+            ("state", state.word()),
+            ("status", run.status.as_str()),
+            ("run", &run.name),
+            ("started", &started),
+        ])
+    }
+
+    /// The run under the cursor.
+    pub fn chosen<'a>(&self, app: &'a App) -> Option<&'a Execution> {
+        let rows = self.rows(app);
+        rows.get(self.cursor.row(rows.len())).copied()
+    }
+
+    pub fn under_cursor(&self, app: &App) -> Option<ExecutionArn> {
+        self.chosen(app).map(|run| run.arn.clone())
+    }
+
+    /// Where the anchor stands now, when it is still there.
+    pub fn anchored(&self, app: &App) -> Option<usize> {
+        let anchor = self.anchor.as_ref()?;
+        self.rows(app).iter().position(|run| run.arn == *anchor)
+    }
+
+    pub fn draw(&self, app: &App, buffer: &mut Buffer, area: Rect) {
+        let below = match area.height {
+            0..14 => 0,
+            14..30 => 5,
+            _ => 10,
+        };
+        let rows = self.rows(app);
+        let inside = pane::boxed(buffer, area, &self.title(app, rows.len()), Style::new());
+        let list = Rect::new(
+            inside.x,
+            inside.y,
+            inside.width,
+            inside.height.saturating_sub(below),
+        );
+        if rows.is_empty() {
+            self.draw_nothing(app, buffer, list);
+        } else {
+            self.draw_rows(app, buffer, list, &rows);
+        }
+        let chosen = rows.get(self.cursor.row(rows.len()));
+        if let (Some(run), true) = (chosen, below > 0) {
+            let y = list.bottom();
+            let title = text::middle(&run.name, area.width.saturating_sub(8) as usize);
+            pane::divide(buffer, area, y, &title, Style::new());
+            let pane = Rect::new(
+                inside.x + 1,
+                y + 1,
+                inside.width.saturating_sub(2),
+                below - 1,
+            );
+            draw_summary(app, run, buffer, pane);
+        }
+    }
+
+    fn title(&self, app: &App, shown: usize) -> String {
+        let loaded = app.data().executions().len();
+        let more = if app.data().next_page().is_some() {
+            "+"
+        } else {
+            ""
+        };
+        let machine = app.data().machine.get();
+        let machine = machine.map_or(app.settings.machine.as_str(), |arn| arn.name());
+        let mut title = format!("Runs of {machine}");
+        if app.data().newest.get().is_some() {
+            let all = figures::count(loaded as u64) + more;
+            if self.filter.is_empty() {
+                title += &format!("  {all}  {}", self.sort.word());
+            } else {
+                let shown = figures::count(shown as u64);
+                title += &format!(
+                    "  {shown} of {all}  /{}  {}",
+                    self.filter.text(),
+                    self.sort.word()
+                );
+            }
+        }
+        title
+    }
+
+    fn draw_nothing(&self, app: &App, buffer: &mut Buffer, area: Rect) {
+        let inner = Rect::new(
+            area.x + 2,
+            area.y + 1,
+            area.width.saturating_sub(4),
+            area.height.saturating_sub(1),
+        );
+        let data = app.data();
+        let theme = app.theme();
+        if data.machine.get().is_none() {
+            let machine = &app.settings.machine;
+            let waiting = format!("looking for the state machine {machine}…");
+            return absence(buffer, inner, data.machine.trouble(), &waiting, theme);
+        }
+        if data.newest.get().is_none() {
+            return absence(
+                buffer,
+                inner,
+                data.newest.trouble(),
+                "reading the runs…",
+                theme,
+            );
+        }
+        let lines = if self.filter.is_empty() {
+            ["no runs yet", "t starts one from a file or an S3 object"]
+        } else {
+            ["no run fits the filter", "esc clears it"]
+        };
+        for (row, line) in (0..).zip(lines) {
+            pane::line(buffer, inner, row, Line::raw(line));
+        }
+    }
+
+    fn draw_rows(&self, app: &App, buffer: &mut Buffer, area: Rect, rows: &[&Execution]) {
+        let theme = app.theme();
+        let columns = columns(area.width as usize);
+        pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
+        let height = area.height.saturating_sub(1) as usize;
+        let chosen = self.cursor.row(rows.len());
+        for (line, index) in (1..).zip(self.cursor.window(rows.len(), height)) {
+            let run = rows[index];
+            let cells = columns.iter().map(|column| cell(app, run, column.title));
+            let mark = (index == chosen).then(|| theme.chosen());
+            let mut row = table::row(&columns, cells, mark);
+            if app.is_stale() {
+                row = row.patch_style(theme.dim());
+            }
+            pane::line(buffer, area, line, row);
+            if index == chosen {
+                let strip = Rect::new(area.x, area.y + line, area.width, 1);
+                buffer.set_style(strip, theme.chosen());
+            }
+        }
+    }
+}
+
+fn cell(app: &App, run: &Execution, column: &str) -> (String, Style) {
+    let theme = app.theme();
+    let data = app.data();
+    let described = data.run(&run.arn);
+    let map_run = described.and_then(Run::map_run);
+    let state = data.state(run, app.now);
+    // A run that has no Map Run has no items; of one that was not described nothing is known.
+    let number = |of: fn(&MapRun) -> u64| match (described, map_run) {
+        (None, _) => "?".to_owned(),
+        (Some(_), None) => "–".to_owned(),
+        (Some(_), Some(map_run)) => figures::count(of(map_run)),
+    };
+    let plain = Style::new();
+    match column {
+        "STATE" => {
+            let word = format!("{:<7} {}", state.word(), theme.glyph(state));
+            (word, theme.state(state))
+        }
+        "RUN" => (run.name.clone(), plain),
+        "STARTED" => (figures::moment(run.started, app.now), plain),
+        "TOOK" => {
+            let end = run.stopped.unwrap_or(app.now);
+            (
+                figures::span(figures::seconds_between(run.started, end)),
+                plain,
+            )
+        }
+        "ITEMS" => (number(|it| it.items.total), plain),
+        "FAILED" => {
+            let failed = number(|it| it.items.failures());
+            let none = map_run.is_none_or(|it| it.items.failures() == 0);
+            (failed, if none { plain } else { theme.bad() })
+        }
+        "DONE" => (map_run.map_or_else(String::new, done), plain),
+        _ => (next(app, run, map_run, state), plain),
+    }
+}
+
+/// `█████░░░  62%`: what ended one way or the other.
+fn done(map_run: &MapRun) -> String {
+    let items = &map_run.items;
+    let done = items.done().min(items.total);
+    let percent = figures::whole_percent(done, items.total);
+    let filled = (done * 8).checked_div(items.total).unwrap_or(0) as usize;
+    let bar = format!("{}{}", "█".repeat(filled), "░".repeat(8 - filled));
+    format!("{bar} {}", text::right(&percent, 4))
+}
+
+/// What happens, or what one can do.
+fn next(app: &App, run: &Execution, map_run: Option<&MapRun>, state: RunState) -> String {
+    match state {
+        RunState::Running | RunState::Redrive => {
+            let eta = map_run.and_then(|map_run| {
+                let pace = app.data().paces.get(&map_run.arn)?;
+                let left = map_run.items.total.saturating_sub(map_run.items.done());
+                pace.eta(left, None).filter(|_| left > 0)
+            });
+            eta.map_or_else(String::new, |eta| figures::span(eta.likely as i64))
+        }
+        RunState::Queued => "backlog".to_owned(),
+        RunState::Part => {
+            let open = map_run.map_or(0, |it| it.items.failures() + it.items.aborted);
+            format!("{} open", figures::count(open))
+        }
+        RunState::Failed | RunState::TimedOut | RunState::Stopped => {
+            let until = run
+                .stopped
+                .and_then(|at| at.checked_add(REDRIVE_PERIOD).ok());
+            let left = until.map(|at| figures::seconds_between(app.now, at));
+            left.map_or_else(String::new, |left| {
+                format!("{} left", figures::coarse(left))
+            })
+        }
+        RunState::Expired => "over".to_owned(),
+        RunState::Succeeded | RunState::Unknown => String::new(),
+    }
+}
+
+/// The lower pane.
+fn draw_summary(app: &App, execution: &Execution, buffer: &mut Buffer, area: Rect) {
+    let theme = app.theme();
+    let cells = area.width as usize;
+    let known = app.data().runs.get(&execution.arn);
+    let Some(run) = known.and_then(|run| run.get()) else {
+        let trouble = known.and_then(|run| run.trouble());
+        return absence(buffer, area, trouble, "reading its counts…", theme);
+    };
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    match run.map_run() {
+        Some(map_run) => lines.push(counts(app, map_run, cells)),
+        None if execution.status.is_closed() => lines.push(Line::raw("ended without a Map Run")),
+        None => lines.push(Line::raw("no Map Run yet: an earlier state is at work")),
+    }
+    lines.extend(
+        source(run).map(|source| Line::raw(text::fit(&format!("source   {source}"), cells))),
+    );
+    if let Some(error) = &run.detail.error {
+        let cause = run.detail.cause.as_deref().unwrap_or_default();
+        let shown = text::fit(&format!("error    {error}  {cause}"), cells);
+        lines.push(Line::styled(shown, theme.bad()));
+    }
+    if let Some(map_run) = run.map_run() {
+        lines.extend(errors(app, map_run, cells, area.height > 5));
+    }
+    for (row, line) in (0..).zip(lines) {
+        pane::line(buffer, area, row, line);
+    }
+}
+
+fn counts(app: &App, map_run: &MapRun, cells: usize) -> Line<'static> {
+    let items = &map_run.items;
+    let failures = items.failures();
+    let limit = failures_allowed(map_run);
+    let limit = if limit == u64::MAX {
+        "no limit".to_owned()
+    } else {
+        format!("limit {}", figures::count(limit))
+    };
+    let pace = app.data().paces.get(&map_run.arn);
+    let rate = pace
+        .and_then(|pace| pace.now())
+        .filter(|_| !map_run.status.is_closed());
+    let mut shown = format!(
+        "{} of {} items   ok {}   failed {} ({}, {limit})   running {}",
+        figures::count(items.done()),
+        figures::count(items.total),
+        figures::count(items.succeeded),
+        figures::count(failures),
+        figures::percent(failures, items.total),
+        figures::count(items.running),
+    );
+    if let Some(rate) = rate {
+        shown += &format!("   {}", figures::rate(rate));
+    }
+    if map_run.redrive_count > 0 {
+        shown += &format!("   redrives {}", map_run.redrive_count);
+    }
+    Line::raw(text::fit(&shown, cells))
+}
+
+/// The file a run reads, from its input.
+pub fn source(run: &Run) -> Option<String> {
+    /// Inputs beyond this are not looked into on every frame.
+    const SMALL: usize = 8 * 1024;
+    let input = run
+        .detail
+        .input
+        .as_deref()
+        .filter(|input| input.len() <= SMALL)?;
+    let input: serde_json::Value = serde_json::from_str(input).ok()?;
+    let source = input.get("source")?;
+    let (bucket, key) = (
+        source.get("bucket")?.as_str()?,
+        source.get("key")?.as_str()?,
+    );
+    Some(format!("s3://{bucket}/{key}"))
+}
+
+/// The worst errors, one a line where there is room, else on one line.
+fn errors(app: &App, map_run: &MapRun, cells: usize, tall: bool) -> Vec<Line<'static>> {
+    let theme = app.theme();
+    let Some(set) = app.data().failure_set(&map_run.arn) else {
+        return Vec::new();
+    };
+    let about = if set.list.exact { "" } else { "~" };
+    let count = |number: u64| format!("{about}{}", figures::count(number));
+    if !tall {
+        let all: Vec<String> = set
+            .groups
+            .iter()
+            .take(3)
+            .map(|(group, _)| format!("{} {}", group.error, count(group.count)))
+            .collect();
+        return vec![Line::raw(text::fit(
+            &format!("errors   {}", all.join("   ")),
+            cells,
+        ))];
+    }
+    let read = if set.list.exact {
+        "Errors".to_owned()
+    } else {
+        let read = figures::count(set.list.items.len() as u64);
+        let all = figures::count(map_run.items.failures());
+        format!("Errors  ({read} of {all} read)")
+    };
+    let mut lines = vec![Line::default(), Line::styled(read, theme.dim())];
+    for (number, (group, _)) in (1..).zip(set.groups.iter().take(3)) {
+        let room = cells.saturating_sub(48);
+        let message = text::left(&text::fit(&group.message, room), room);
+        lines.push(Line::from(vec![
+            Span::raw(format!(
+                "{number}  {} ",
+                text::left(&text::fit(&group.error, 30), 30)
+            )),
+            Span::styled(message, theme.dim()),
+            Span::raw(text::right(&count(group.count), 14)),
+        ]));
+    }
+    lines
+}

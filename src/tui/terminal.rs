@@ -1,0 +1,173 @@
+//! The terminal as we found it, and as we need it. Every way out goes through [`restore`]: the
+//! guard's `Drop`, the panic hook, signals, suspension.
+
+use std::io::{self, IsTerminal as _, Stdout, Write as _};
+use std::process::{Command, Stdio};
+use std::sync::Once;
+
+use crossterm::clipboard::CopyToClipboard;
+use crossterm::cursor::{Hide, Show};
+use crossterm::event::{
+    DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
+};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
+};
+use crossterm::{execute, queue};
+use ratatui::backend::CrosstermBackend;
+use ratatui::{Frame, Terminal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The dashboard's hold on the terminal; dropping it gives the terminal back.
+pub struct Guard {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Guard {
+    /// # Errors
+    /// When there is no terminal, saying what works without one.
+    pub fn enter() -> io::Result<Self> {
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            return Err(io::Error::other(
+                "the dashboard needs a terminal; `fanout runs`, `fanout watch` and the other verbs work without one",
+            ));
+        }
+        // Under NO_COLOR crossterm blanks the numbers of colour sequences, and what is left resets
+        // the cell: the cursor's strip would vanish. Our theme has no colours then, so nothing is
+        // lost by letting sequences pass.
+        crossterm::style::force_color_output(true);
+        restore_on_panic();
+        let guard = Self {
+            terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
+        };
+        take()?;
+        Ok(guard)
+    }
+
+    /// Draws one frame, which the terminal shows at once or not at all.
+    pub fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        queue!(io::stdout(), BeginSynchronizedUpdate)?;
+        let drawn = self.terminal.draw(render).map(|_| ());
+        execute!(io::stdout(), EndSynchronizedUpdate)?;
+        drawn
+    }
+
+    /// Forgets what is on the screen, so that the next frame paints every cell.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Takes the terminal again, after somebody else had it.
+    pub fn retake(&mut self) -> io::Result<()> {
+        take()?;
+        self.terminal.clear()
+    }
+
+    /// Gives the terminal back to the shell until `fg`.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        restore();
+        // Raising a signal needs unsafe code, the kill program does not. It returns once we go on.
+        let stopped = Command::new("kill")
+            .args(["-TSTP", &std::process::id().to_string()])
+            .stdin(Stdio::null())
+            .status();
+        self.retake()?;
+        stopped.map(|_| ())
+    }
+
+    /// Puts text on the clipboard, through the terminal (OSC 52): it works over ssh too.
+    pub fn copy(&self, text: &str) -> io::Result<()> {
+        execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn take() -> io::Result<()> {
+    enable_raw_mode()?;
+    execute!(
+        io::stdout(),
+        EnterAlternateScreen,
+        EnableBracketedPaste,
+        EnableFocusChange,
+        Hide
+    )
+}
+
+/// Gives the terminal back as it was. Errors are left: there is nobody to tell.
+fn restore() {
+    let mut stdout = io::stdout();
+    let _ = execute!(
+        stdout,
+        EndSynchronizedUpdate,
+        DisableFocusChange,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        Show
+    );
+    let _ = stdout.flush();
+    let _ = disable_raw_mode();
+}
+
+/// A panic of the screen's own thread restores the terminal before its message is printed. One of
+/// another thread ends a task, not the dashboard: its message goes to the log, not over the screen.
+fn restore_on_panic() {
+    static HOOKED: Once = Once::new();
+    let screen = std::thread::current().id();
+    HOOKED.call_once(|| {
+        let printed = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().id() == screen {
+                restore();
+                printed(panic);
+            } else {
+                tracing::error!(location = ?panic.location(), "a task panicked");
+            }
+        }));
+    });
+}
+
+/// What the system may tell us.
+pub enum Notice {
+    /// End, with this exit code.
+    End(i32),
+    /// We were stopped and go on.
+    Continued,
+}
+
+/// The signals that matter to a program with a screen.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    resume: Signal,
+}
+
+/// SIGCONT, which tokio has no name for.
+const SIGCONT: i32 = if cfg!(target_os = "linux") { 18 } else { 19 };
+
+impl Signals {
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            resume: signal(SignalKind::from_raw(SIGCONT))?,
+        })
+    }
+
+    pub async fn next(&mut self) -> Notice {
+        let end = |signal: SignalKind| Notice::End(128 + signal.as_raw_value());
+        tokio::select! {
+            _ = self.interrupt.recv() => end(SignalKind::interrupt()),
+            _ = self.terminate.recv() => end(SignalKind::terminate()),
+            _ = self.hangup.recv() => end(SignalKind::hangup()),
+            _ = self.resume.recv() => Notice::Continued,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! How numbers, sizes, spans of time and moments read.
+
+use jiff::tz::TimeZone;
+
+use crate::model::Timestamp;
+
+/// `1204331` as `1,204,331`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `?` for what is not known: never 0.
+pub fn maybe(number: Option<u64>) -> String {
+    number.map_or_else(|| "?".to_owned(), count)
+}
+
+/// A share as `62.0 %`; of nothing it is 0. Neither 0 nor 100 is shown unless it is exact.
+pub fn percent(part: u64, whole: u64) -> String {
+    if part == 0 || whole == 0 {
+        return "0.0 %".to_owned();
+    }
+    if part == whole {
+        return "100.0 %".to_owned();
+    }
+    let share = part as f64 * 100.0 / whole as f64;
+    format!("{:.1} %", share.clamp(0.1, 99.9))
+}
+
+/// The same without decimals, for columns: `62%`.
+pub fn whole_percent(part: u64, whole: u64) -> String {
+    if part == 0 || whole == 0 {
+        return "0%".to_owned();
+    }
+    if part >= whole {
+        return "100%".to_owned();
+    }
+    let share = part as f64 * 100.0 / whole as f64;
+    format!("{:.0}%", share.clamp(1.0, 99.0))
+}
+
+/// Bytes, in powers of 1,000 as S3's own tools count: `398.2 MB`.
+pub fn bytes(size: u64) -> String {
+    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
+    if size < 1_000 {
+        return format!("{size} B");
+    }
+    let mut value = size as f64 / 1_000.0;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1_000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Seconds as `7s`, `7m43s`, `2h11m`, `3d04h`.
+pub fn span(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{minutes}m{:02}s", seconds % 60),
+        3_600..86_400 => format!("{hours}h{:02}m", minutes % 60),
+        _ => format!("{days}d{:02}h", hours % 24),
+    }
+}
+
+/// The largest unit alone, for deadlines: `13d`, `4h`, `9m`, `30s`.
+pub fn coarse(seconds: i64) -> String {
+    match seconds.max(0) {
+        seconds @ 0..60 => format!("{seconds}s"),
+        seconds @ 60..3_600 => format!("{}m", seconds / 60),
+        seconds @ 3_600..86_400 => format!("{}h", seconds / 3_600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// Seconds from `then` to `now`, never negative: clocks differ.
+pub fn seconds_between(then: Timestamp, now: Timestamp) -> i64 {
+    now.duration_since(then).as_secs().max(0)
+}
+
+/// Items per second: `988/s`, `4.1/s`, `12,400/s`.
+pub fn rate(per_second: f64) -> String {
+    if per_second < 9.95 {
+        return format!("{per_second:.1}/s");
+    }
+    format!("{}/s", count(per_second.round() as u64))
+}
+
+/// `14:07:31Z`.
+pub fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%SZ").to_string()
+}
+
+/// `13:53:29` today, else the day and the minute: `22 23:10`; years ago and other months in full.
+pub fn moment(at: Timestamp, now: Timestamp) -> String {
+    let (then, today) = (
+        at.to_zoned(TimeZone::UTC).date(),
+        now.to_zoned(TimeZone::UTC).date(),
+    );
+    let format = if then == today {
+        "%H:%M:%S"
+    } else if (then.year(), then.month()) == (today.year(), today.month()) {
+        "%d %H:%M"
+    } else if then.year() == today.year() {
+        "%m-%d"
+    } else {
+        "%Y-%m"
+    };
+    at.strftime(format).to_string()
+}
+
+/// `2026-11-23 13:53:29Z`.
+pub fn full(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!(
+            [0, 999, 1_000, 1_204_331].map(count),
+            ["0", "999", "1,000", "1,204,331"]
+        );
+    }
+
+    #[test]
+    fn nearly_all_is_not_all() {
+        assert_eq!(percent(999_999, 1_000_000), "99.9 %");
+        assert_eq!(percent(1, 1_000_000), "0.1 %");
+        assert_eq!(whole_percent(999_999, 1_000_000), "99%");
+        assert_eq!(whole_percent(0, 0), "0%");
+    }
+
+    #[test]
+    fn spans_keep_two_units() {
+        assert_eq!(
+            [7, 463, 7_860, 273_600].map(span),
+            ["7s", "7m43s", "2h11m", "3d04h"]
+        );
+    }
+
+    #[test]
+    fn sizes_round_into_the_next_unit() {
+        assert_eq!(
+            [999, 65_000, 398_200_000, 999_999].map(bytes),
+            ["999 B", "65.0 KB", "398.2 MB", "1.0 MB"]
+        );
+    }
+}
