@@ -109,13 +109,12 @@ pub enum Condition {
 impl Condition {
     fn check(&self, key: &str, now: Option<&ObjectInfo>) -> Result<(), ObjectsError> {
         let holds = match (self, now) {
-            (Self::Always, _) => true,
-            (Self::Absent, now) => now.is_none(),
+            (Self::Always, _) | (Self::Absent, None) | (Self::Present, Some(_)) => true,
+            (Self::Absent, Some(_)) => false,
+            (Self::Etag(etag), Some(now)) => *etag == now.etag,
             (Self::Present | Self::Etag(_), None) => {
                 return Err(ObjectsError::NoSuchKey(key.to_owned()));
             }
-            (Self::Present, Some(_)) => true,
-            (Self::Etag(etag), Some(now)) => *etag == now.etag,
         };
         if holds {
             Ok(())
@@ -195,6 +194,7 @@ impl Objects {
         blobs::create_private_folder(folder)?;
         let index = Index::open(&folder.join("objects.redb"))?;
         let blobs = Blobs::open(folder.join("blobs"))?;
+        blobs::sync_folder(folder)?;
         blobs.sweep(|blob| index.blob_in_use(blob))?;
         Ok(Self {
             index: Arc::new(index),

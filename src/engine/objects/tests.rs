@@ -149,6 +149,33 @@ fn a_replaced_object_leaves_no_blob() {
 }
 
 #[test]
+fn readers_and_writers_of_one_key_do_not_disturb_each_other() {
+    let (folder, objects) = storage();
+    put(&objects, "a", b"0");
+    std::thread::scope(|scope| {
+        for writer in 1..=2_u8 {
+            let objects = &objects;
+            scope.spawn(move || {
+                for round in 1..=15 {
+                    put(objects, "a", &vec![writer; round * 1000]);
+                }
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let (info, mut reader) = objects.read("bucket", "a").unwrap();
+                    let mut bytes = Vec::new();
+                    reader.read_to_end(&mut bytes).unwrap();
+                    assert_eq!(quoted_hex(&Md5::digest(&bytes)), info.etag);
+                }
+            });
+        }
+    });
+    assert_eq!(blob_files(folder.path()).len(), 1);
+}
+
+#[test]
 fn keys_are_names_and_never_paths() {
     let (_folder, objects) = storage();
     let long = "é".repeat(512);
@@ -372,9 +399,10 @@ fn expected(
         if plain.len() + rolled_up.len() == query.most {
             return (plain, rolled_up, Some(key.clone()));
         }
-        match group {
-            Some(group) => _ = rolled_up.insert(group),
-            None => plain.push(key.clone()),
+        if let Some(group) = group {
+            rolled_up.insert(group);
+        } else {
+            plain.push(key.clone());
         }
     }
     (plain, rolled_up, None)

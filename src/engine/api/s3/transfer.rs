@@ -122,7 +122,11 @@ pub(super) async fn copy_object(
 ) -> Answer<dto::CopyObjectOutput> {
     let input = request.input;
     let (from_bucket, from_key) = copy_source(&input.copy_source)?;
-    let replaces = match input.metadata_directive.as_ref().map(|it| it.as_str()) {
+    let replaces = match input
+        .metadata_directive
+        .as_ref()
+        .map(dto::MetadataDirective::as_str)
+    {
         Some(dto::MetadataDirective::REPLACE) => true,
         None | Some(dto::MetadataDirective::COPY) => false,
         Some(other) => {

@@ -23,8 +23,11 @@ pub(super) async fn create_multipart_upload(
     let input = request.input;
     let attributes = attributes!(input)?;
     let checksum = checksum::of_upload(
-        input.checksum_algorithm.as_ref().map(|it| it.as_str()),
-        input.checksum_type.as_ref().map(|it| it.as_str()),
+        input
+            .checksum_algorithm
+            .as_ref()
+            .map(dto::ChecksumAlgorithm::as_str),
+        input.checksum_type.as_ref().map(dto::ChecksumType::as_str),
     )?;
     let kept = checksum.clone();
     let upload =
