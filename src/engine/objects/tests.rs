@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use md5::{Digest, Md5};
+
+use super::writing::quoted_hex;
 use super::*;
 
 fn storage() -> (TempDir, Objects) {
@@ -435,10 +438,8 @@ proptest! {
                 prop_assert_eq!(found, plain);
                 prop_assert_eq!(listing.prefixes, rolled_up.into_iter().collect::<Vec<_>>());
                 prop_assert_eq!(&listing.next, &next);
-                match next {
-                    Some(next) => query.from = next,
-                    None => break,
-                }
+                let Some(next) = next else { break };
+                query.from = next;
             }
         }
     }
@@ -476,15 +477,12 @@ proptest! {
         objects.create_bucket("bucket").unwrap();
         let mut model = BTreeMap::new();
         for (key, value, reopen) in changes {
-            match value {
-                Some(value) => {
-                    put(&objects, &key, value.as_bytes());
-                    model.insert(key, value);
-                }
-                None => {
-                    objects.delete("bucket", &key, &Condition::Always).unwrap();
-                    model.remove(&key);
-                }
+            if let Some(value) = value {
+                put(&objects, &key, value.as_bytes());
+                model.insert(key, value);
+            } else {
+                objects.delete("bucket", &key, &Condition::Always).unwrap();
+                model.remove(&key);
             }
             if reopen {
                 drop(objects);

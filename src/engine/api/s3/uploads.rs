@@ -3,10 +3,11 @@
 use s3s::dto;
 use s3s::{S3Request, S3Response, s3_error};
 
+use super::attributes::attributes;
 use super::body::{Sink, on_disk};
 use super::checksum::{self, Claim};
 use super::listing::{page_size, url_encoder};
-use super::transfer::{Preconditions, attributes, check_copyable, copy_source};
+use super::transfer::{Preconditions, check_copyable, copy_source};
 use super::{
     Answer, S3Result, condition, set_checksum, wire_checksum, wire_checksum_algorithm,
     wire_checksum_type, wire_etag, wire_time,
