@@ -11,19 +11,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use md5::{Digest, Md5};
 use uuid::Uuid;
 
 mod blobs;
 mod index;
+mod listing;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 pub use blobs::ObjectReader;
-pub use index::{Listing, UploadId};
+pub use index::UploadId;
+pub use listing::{ListQuery, Listing, after_key, after_prefix};
+pub use writing::{Writing, WritingPart};
 
-use blobs::{Blobs, NewBlob, Segment};
-use index::{Index, ObjectRow, PartRow, UploadRow};
+use blobs::{Blobs, Segment};
+use index::{Index, UploadRow};
+use writing::multipart_etag;
 
 /// Longest key in bytes of UTF-8.
 pub const MAX_KEY: usize = 1024;
@@ -109,13 +113,12 @@ pub enum Condition {
 impl Condition {
     fn check(&self, key: &str, now: Option<&ObjectInfo>) -> Result<(), ObjectsError> {
         let holds = match (self, now) {
-            (Self::Always, _) => true,
-            (Self::Absent, now) => now.is_none(),
+            (Self::Always, _) | (Self::Absent, None) | (Self::Present, Some(_)) => true,
+            (Self::Absent, Some(_)) => false,
+            (Self::Etag(etag), Some(now)) => *etag == now.etag,
             (Self::Present | Self::Etag(_), None) => {
                 return Err(ObjectsError::NoSuchKey(key.to_owned()));
             }
-            (Self::Present, Some(_)) => true,
-            (Self::Etag(etag), Some(now)) => *etag == now.etag,
         };
         if holds {
             Ok(())
@@ -157,28 +160,6 @@ pub enum ObjectsError {
     Storage(String),
 }
 
-/// What of a bucket to list.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ListQuery {
-    pub prefix: String,
-    /// Keys that have it behind the prefix are rolled up.
-    pub delimiter: Option<String>,
-    /// First key wanted, itself included; see [`after_key`] and [`after_prefix`].
-    pub from: String,
-    /// Most entries on the page.
-    pub most: usize,
-}
-
-/// Where a listing goes on behind `key`.
-pub fn after_key(key: &str) -> String {
-    index::after_key(key)
-}
-
-/// Where a listing goes on behind all keys that begin with `prefix`; `None` at the end of it.
-pub fn after_prefix(prefix: &str) -> Option<String> {
-    index::after_prefix(prefix)
-}
-
 /// A handle; clones share one storage. Methods block on the disk.
 #[derive(Clone)]
 pub struct Objects {
@@ -195,6 +176,7 @@ impl Objects {
         blobs::create_private_folder(folder)?;
         let index = Index::open(&folder.join("objects.redb"))?;
         let blobs = Blobs::open(folder.join("blobs"))?;
+        blobs::sync_folder(folder)?;
         blobs.sweep(|blob| index.blob_in_use(blob))?;
         Ok(Self {
             index: Arc::new(index),
@@ -257,14 +239,12 @@ impl Objects {
     pub fn write(&self, bucket: &str, key: &str) -> Result<Writing, ObjectsError> {
         check_key(key)?;
         self.require_bucket(bucket)?;
-        Ok(Writing {
-            objects: self.clone(),
-            bucket: bucket.to_owned(),
-            key: key.to_owned(),
-            attributes: Attributes::default(),
-            checksum: None,
-            blob: self.blobs.create()?,
-        })
+        Ok(Writing::new(
+            self.clone(),
+            bucket,
+            key,
+            self.blobs.create()?,
+        ))
     }
 
     /// Deletes the object if it is there.
@@ -298,13 +278,7 @@ impl Objects {
     /// One page of a bucket in the order of the keys' UTF-8. What a delimiter rolls up is stepped
     /// over, not read.
     pub fn list(&self, bucket: &str, query: &ListQuery) -> Result<Listing, ObjectsError> {
-        self.index.list(
-            bucket,
-            &query.prefix,
-            query.delimiter.as_deref(),
-            &query.from,
-            query.most,
-        )
+        self.index.list(bucket, query)
     }
 
     /// Begins a multipart upload. `checksum` is the algorithm its parts are checked with.
@@ -360,12 +334,8 @@ impl Objects {
     /// `NoSuchUpload`.
     pub fn write_part(&self, upload: &UploadId, number: u16) -> Result<WritingPart, ObjectsError> {
         self.index.upload(upload)?;
-        Ok(WritingPart {
-            objects: self.clone(),
-            upload: upload.clone(),
-            number,
-            blob: self.blobs.create()?,
-        })
+        let blob = self.blobs.create()?;
+        Ok(WritingPart::new(self.clone(), upload, number, blob))
     }
 
     /// At most `most` parts with numbers above `behind`, by number.
@@ -447,138 +417,6 @@ impl Objects {
     }
 }
 
-/// An object being written (implements [`std::io::Write`]); dropping it leaves nothing behind.
-pub struct Writing {
-    objects: Objects,
-    bucket: String,
-    key: String,
-    attributes: Attributes,
-    checksum: Option<Checksum>,
-    blob: NewBlob,
-}
-
-impl std::io::Write for Writing {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.blob.write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.blob.flush()
-    }
-}
-
-impl Writing {
-    pub fn set_attributes(&mut self, attributes: Attributes) {
-        self.attributes = attributes;
-    }
-
-    /// The checksum of what was written.
-    pub fn set_checksum(&mut self, checksum: Checksum) {
-        self.checksum = Some(checksum);
-    }
-
-    /// MD5 of what was written so far.
-    pub fn md5(&self) -> [u8; 16] {
-        self.blob.md5()
-    }
-
-    /// Makes the object visible, durably. `multipart` gives the ETag the form of a multipart
-    /// upload of one part.
-    pub fn commit(self, multipart: bool) -> Result<ObjectInfo, ObjectsError> {
-        self.commit_if(&Condition::Always, multipart)
-    }
-
-    /// The same, if the condition holds at the instant of the commit.
-    ///
-    /// # Errors
-    /// `PreconditionFailed`, or `NoSuchKey` when there must be an object.
-    pub fn commit_if(
-        mut self,
-        condition: &Condition,
-        multipart: bool,
-    ) -> Result<ObjectInfo, ObjectsError> {
-        let (segment, md5) = self.blob.seal()?;
-        let etag = quoted_hex(&md5);
-        let (etag, parts) = if multipart {
-            (multipart_etag([etag.as_str()]), vec![segment.size])
-        } else {
-            (etag, Vec::new())
-        };
-        let row = ObjectRow {
-            info: ObjectInfo {
-                key: self.key,
-                size: segment.size,
-                etag,
-                modified: now(),
-                content_type: self.attributes.content_type,
-                metadata: self.attributes.metadata,
-                headers: self.attributes.headers,
-                checksum: self.checksum,
-                parts,
-            },
-            segments: vec![segment],
-        };
-        let put = self.objects.index.put_object(&self.bucket, &row, condition);
-        let freed = settle(self.blob, put)?;
-        self.objects.free(&freed);
-        Ok(row.info)
-    }
-}
-
-/// A part being written (implements [`std::io::Write`]); dropping it leaves nothing behind.
-pub struct WritingPart {
-    objects: Objects,
-    upload: UploadId,
-    number: u16,
-    blob: NewBlob,
-}
-
-impl std::io::Write for WritingPart {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.blob.write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.blob.flush()
-    }
-}
-
-impl WritingPart {
-    /// MD5 of what was written so far.
-    pub fn md5(&self) -> [u8; 16] {
-        self.blob.md5()
-    }
-
-    /// Files the part, durably, in place of an earlier one with its number.
-    ///
-    /// # Errors
-    /// `NoSuchUpload` when it ended meanwhile.
-    pub fn commit(mut self, checksum: Option<Checksum>) -> Result<PartInfo, ObjectsError> {
-        let (segment, md5) = self.blob.seal()?;
-        let row = PartRow {
-            info: PartInfo {
-                number: self.number,
-                size: segment.size,
-                etag: quoted_hex(&md5),
-                modified: now(),
-                checksum,
-            },
-            segment,
-        };
-        let put = self.objects.index.put_part(&self.upload, &row);
-        let freed = settle(self.blob, put)?;
-        self.objects.free(&freed);
-        Ok(row.info)
-    }
-}
-
-/// Keeps a blob that the index names. After a failure of the disk nobody knows whether it does:
-/// the blob stays, and the next sweep decides.
-fn settle<T>(blob: NewBlob, put: Result<T, ObjectsError>) -> Result<T, ObjectsError> {
-    if matches!(put, Ok(_) | Err(ObjectsError::Storage(_))) {
-        blob.keep();
-    }
-    put
-}
-
 fn known_upload(id: UploadId, row: UploadRow) -> Upload {
     Upload {
         id,
@@ -601,38 +439,6 @@ fn check_part_sizes(parts: &[PartInfo]) -> Result<(), ObjectsError> {
         Some(small) => Err(ObjectsError::PartTooSmall(small.number)),
         None => Ok(()),
     }
-}
-
-/// MD5 of the parts' MD5s and their number, as S3 has it.
-fn multipart_etag<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut md5 = Md5::new();
-    let mut count = 0;
-    for etag in parts {
-        md5.update(unquoted_bytes(etag));
-        count += 1;
-    }
-    format!("\"{}-{count}\"", hex(&md5.finalize()))
-}
-
-fn quoted_hex(bytes: &[u8]) -> String {
-    format!("\"{}\"", hex(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing into a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
-/// The bytes of which [`quoted_hex`] made an ETag.
-fn unquoted_bytes(etag: &str) -> Vec<u8> {
-    let hex = etag.trim_matches('"').as_bytes();
-    hex.chunks_exact(2)
-        .filter_map(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok())
-        .collect()
 }
 
 /// Milliseconds since 1970, UTC.

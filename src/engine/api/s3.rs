@@ -10,6 +10,7 @@ use crate::engine::Credentials;
 use crate::engine::objects::{Checksum, Condition, Objects, ObjectsError};
 
 mod access;
+mod attributes;
 mod body;
 mod checksum;
 mod listing;

@@ -591,6 +591,15 @@ async fn a_large_object_goes_through_in_both_directions() {
 }
 
 #[tokio::test]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let server = Server::start().await;
+    let client = server.s3();
+    let body = ByteStream::from(vec![0; 40_000_000]);
+    let put = client.put_object().bucket("nowhere").key("a").body(body);
+    assert_eq!(refused!(put), "NoSuchBucket 404");
+}
+
+#[tokio::test]
 async fn calls_are_answered_in_json() {
     let server = Server::start().await;
     let (status, content_type, body) = server

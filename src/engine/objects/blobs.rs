@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// How much a writer collects before it writes to the disk, in bytes.
-const BUFFER: usize = 128 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 /// Name of a blob: 32 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -102,11 +102,17 @@ impl Blobs {
     /// Removes blobs that the index no longer names; those being read go with their last reader.
     pub(super) fn remove<'a>(&self, blobs: impl IntoIterator<Item = &'a BlobId>) {
         let mut pins = self.pins();
+        let mut unread = Vec::new();
         for blob in blobs {
             match pins.get_mut(blob) {
                 Some(pin) => pin.doomed = true,
-                None => self.remove_file(blob),
+                None => unread.push(blob),
             }
+        }
+        // Nobody can find them any more, so the files may go without the lock.
+        drop(pins);
+        for blob in unread {
+            self.remove_file(blob);
         }
     }
 
@@ -136,18 +142,23 @@ impl Blobs {
 
     fn unpin(&self, segments: &[Segment]) {
         let mut pins = self.pins();
+        let mut unread = Vec::new();
         for Segment { blob, .. } in segments {
             let Some(pin) = pins.get_mut(blob) else {
                 continue;
             };
             pin.readers -= 1;
-            if pin.readers == 0 {
-                let doomed = pin.doomed;
-                pins.remove(blob);
-                if doomed {
-                    self.remove_file(blob);
-                }
+            if pin.readers > 0 {
+                continue;
             }
+            if pin.doomed {
+                unread.push(blob);
+            }
+            pins.remove(blob);
+        }
+        drop(pins);
+        for blob in unread {
+            self.remove_file(blob);
         }
     }
 
@@ -183,7 +194,8 @@ impl NewBlob {
     /// Makes the bytes durable; returns what the index needs to know, and the MD5 of the bytes.
     pub(super) fn seal(&mut self) -> io::Result<(Segment, [u8; 16])> {
         self.file.flush()?;
-        self.file.get_ref().sync_all()?;
+        // Its size is synced with the data, its times do not matter.
+        self.file.get_ref().sync_data()?;
         sync_folder(parent(&self.blobs.path(&self.id)))?;
         let segment = Segment {
             blob: self.id.clone(),
@@ -350,7 +362,7 @@ pub(super) fn create_private_file(path: &Path) -> io::Result<File> {
 }
 
 /// Makes the names in a folder durable, where the system wants to be asked.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(path)?.sync_all()?;
     }

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::blobs::{Segment, create_private_file};
+use super::listing::{self, ListQuery, Listing, after_key};
 use super::{Attributes, Checksum, Condition, ObjectInfo, ObjectsError, PartInfo};
 
 /// Version of the tables' layout; another one is refused.
@@ -26,7 +27,7 @@ const LAYOUT: u64 = 1;
 /// Memory for the index's pages, in bytes.
 const CACHE: usize = 32 * 1024 * 1024;
 
-type ObjectKey = (&'static str, &'static str);
+pub(super) type ObjectKey = (&'static str, &'static str);
 type UploadKey = (&'static str, &'static str, &'static str);
 
 const LAYOUT_TABLE: TableDefinition<&str, u64> = TableDefinition::new("layout");
@@ -40,12 +41,6 @@ const BLOBS: TableDefinition<&str, ()> = TableDefinition::new("blobs");
 pub(super) struct ObjectRow {
     pub(super) info: ObjectInfo,
     pub(super) segments: Vec<Segment>,
-}
-
-/// The part of an [`ObjectRow`] that a listing needs.
-#[derive(Deserialize)]
-struct ListedRow {
-    info: ObjectInfo,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -245,57 +240,12 @@ impl Index {
         Ok(freed)
     }
 
-    /// One page of a bucket's keys in order, from `from` on.
-    ///
-    /// With a delimiter, keys that have it after the prefix are rolled up into one entry, and the
-    /// index is entered again behind them instead of walking over them.
-    pub(super) fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        delimiter: Option<&str>,
-        from: &str,
-        most: usize,
-    ) -> Result<Listing, ObjectsError> {
+    pub(super) fn list(&self, bucket: &str, query: &ListQuery) -> Result<Listing, ObjectsError> {
         let read = self.database.begin_read()?;
         if read.open_table(BUCKETS)?.get(bucket)?.is_none() {
             return Err(ObjectsError::NoSuchBucket(bucket.to_owned()));
         }
-        let objects = read.open_table(OBJECTS)?;
-        let mut listing = Listing::default();
-        if most == 0 {
-            return Ok(listing);
-        }
-        let mut from = from.max(prefix).to_owned();
-        'enter: loop {
-            let range = (Bound::Included((bucket, from.as_str())), Bound::Unbounded);
-            for row in objects.range::<(&str, &str)>(range)? {
-                let (row_key, row) = row?;
-                let (of, key) = row_key.value();
-                if of != bucket || !key.starts_with(prefix) {
-                    return Ok(listing);
-                }
-                if listing.len() == most {
-                    listing.next = Some(key.to_owned());
-                    return Ok(listing);
-                }
-                let rolled_up = delimiter.and_then(|delimiter| roll_up(key, prefix, delimiter));
-                let Some(rolled_up) = rolled_up else {
-                    let ListedRow { info } = decode(row.value())?;
-                    listing.objects.push(info);
-                    continue;
-                };
-                let rolled_up = rolled_up.to_owned();
-                let behind = after_prefix(&rolled_up);
-                listing.prefixes.push(rolled_up);
-                match behind {
-                    Some(behind) => from = behind,
-                    None => return Ok(listing),
-                }
-                continue 'enter;
-            }
-            return Ok(listing);
-        }
+        listing::page(&read.open_table(OBJECTS)?, bucket, query)
     }
 
     pub(super) fn create_upload(
@@ -443,55 +393,6 @@ impl Index {
     }
 }
 
-/// One page of keys.
-#[derive(Debug, Default, PartialEq)]
-pub struct Listing {
-    pub objects: Vec<ObjectInfo>,
-    /// What keys with the delimiter were rolled up to, the delimiter included.
-    pub prefixes: Vec<String>,
-    /// First key of the next page; `None` on the last one.
-    pub next: Option<String>,
-}
-
-impl Listing {
-    /// Entries on the page.
-    pub fn len(&self) -> usize {
-        self.objects.len() + self.prefixes.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// The beginning of `key` up to and with the first `delimiter` behind `prefix`.
-fn roll_up<'a>(key: &'a str, prefix: &str, delimiter: &str) -> Option<&'a str> {
-    let rest = key.strip_prefix(prefix)?;
-    let at = rest.find(delimiter)?;
-    key.get(..prefix.len() + at + delimiter.len())
-}
-
-/// The least string greater than `key`.
-pub(super) fn after_key(key: &str) -> String {
-    format!("{key}\0")
-}
-
-/// The least string greater than everything that begins with `prefix`, if there is any.
-///
-/// UTF-8 orders bytes as Unicode orders characters, so it is enough to count up the last
-/// character that can be counted up.
-pub(super) fn after_prefix(prefix: &str) -> Option<String> {
-    let mut kept = prefix.to_owned();
-    while let Some(last) = kept.pop() {
-        // A range of characters steps over the surrogates.
-        if let Some(next) = (last..=char::MAX).nth(1) {
-            kept.push(next);
-            return Some(kept);
-        }
-    }
-    None
-}
-
 fn replace_object(
     write: &WriteTransaction,
     bucket: &str,
@@ -566,7 +467,7 @@ fn encode(row: &impl Serialize) -> Result<Vec<u8>, ObjectsError> {
     serde_json::to_vec(row).map_err(|error| ObjectsError::Storage(format!("index row: {error}")))
 }
 
-fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<T, ObjectsError> {
+pub(super) fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<T, ObjectsError> {
     serde_json::from_slice(row)
         .map_err(|error| ObjectsError::Storage(format!("damaged index row: {error}")))
 }

@@ -97,11 +97,8 @@ fn check_headers(headers: &HeaderMap) -> S3Result<()> {
 
 /// Without versioning, every object has the version `null`.
 fn check_version(query: Option<&str>) -> S3Result<()> {
-    let parameters = query.unwrap_or_default().split('&');
-    let version = parameters
-        .filter_map(|it| it.strip_prefix("versionId="))
-        .next();
-    match version {
+    let mut parameters = query.unwrap_or_default().split('&');
+    match parameters.find_map(|it| it.strip_prefix("versionId=")) {
         None | Some("" | "null") => Ok(()),
         Some(_) => Err(s3_error!(
             NoSuchVersion,

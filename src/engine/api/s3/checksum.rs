@@ -283,7 +283,9 @@ pub(super) fn of_parts(
 
 fn composite(algorithm: Algorithm, sums: &[Vec<u8>]) -> Option<String> {
     let mut digests = Digests::new(algorithm, None);
-    sums.iter().for_each(|sum| digests.update(sum));
+    for sum in sums {
+        digests.update(sum);
+    }
     algorithm.of(&digests.finish().0)
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn create_bucket(
     let place = input
         .create_bucket_configuration
         .and_then(|it| it.location_constraint);
-    match place.as_ref().map(|it| it.as_str()) {
+    match place.as_ref().map(dto::BucketLocationConstraint::as_str) {
         None => {}
         // The Region that needs no constraint does not accept one.
         Some(REGION) => {
@@ -120,9 +120,12 @@ pub(super) async fn get_bucket_location(
 }
 
 async fn require_bucket(objects: Objects, bucket: String) -> S3Result<()> {
-    on_disk(move || match objects.has_bucket(&bucket)? {
-        true => Ok(()),
-        false => Err(ObjectsError::NoSuchBucket(bucket)),
+    on_disk(move || {
+        if objects.has_bucket(&bucket)? {
+            Ok(())
+        } else {
+            Err(ObjectsError::NoSuchBucket(bucket))
+        }
     })
     .await
 }
@@ -294,7 +297,7 @@ pub(super) fn page_size(asked: Option<i32>) -> S3Result<usize> {
 pub(super) fn url_encoder(
     kind: Option<&dto::EncodingType>,
 ) -> S3Result<impl Fn(&str) -> String + use<>> {
-    let encodes = match kind.map(|it| it.as_str()) {
+    let encodes = match kind.map(dto::EncodingType::as_str) {
         None => false,
         Some(dto::EncodingType::URL) => true,
         Some(_) => {

@@ -1,12 +1,12 @@
 //! Objects in and out: put, get, head, copy, delete.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use s3s::dto::{self, ETagCondition, Timestamp, TimestampFormat};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, s3_error};
 
+use super::attributes::attributes;
 use super::body::{Sink, on_disk, send};
 use super::checksum::{Algorithm, Claim};
 use super::{
@@ -17,8 +17,6 @@ use crate::engine::objects::{Attributes, ObjectInfo, Objects, ObjectsError};
 
 /// What S3 answers for an object whose writer named no type.
 const DEFAULT_TYPE: &str = "binary/octet-stream";
-/// Most bytes of names and values of an object's own metadata.
-const MAX_METADATA: usize = 2048;
 /// Most bytes of one PutObject.
 const MAX_PUT: i64 = 5 * 1024 * 1024 * 1024;
 
@@ -122,7 +120,11 @@ pub(super) async fn copy_object(
 ) -> Answer<dto::CopyObjectOutput> {
     let input = request.input;
     let (from_bucket, from_key) = copy_source(&input.copy_source)?;
-    let replaces = match input.metadata_directive.as_ref().map(|it| it.as_str()) {
+    let replaces = match input
+        .metadata_directive
+        .as_ref()
+        .map(dto::MetadataDirective::as_str)
+    {
         Some(dto::MetadataDirective::REPLACE) => true,
         None | Some(dto::MetadataDirective::COPY) => false,
         Some(other) => {
@@ -396,75 +398,6 @@ fn part_bytes(info: &ObjectInfo, part: i32) -> S3Result<Range<u64>> {
     };
     let start = parts[..index].iter().sum();
     Ok(start..start + size)
-}
-
-/// Header values that an object is stored with, from an input that has them all.
-macro_rules! attributes {
-    ($input:expr) => {
-        $crate::engine::api::s3::transfer::attributes_of(
-            $input.content_type.clone(),
-            $input.metadata.clone(),
-            [
-                ("cache-control", $input.cache_control.clone()),
-                ("content-disposition", $input.content_disposition.clone()),
-                ("content-encoding", $input.content_encoding.clone()),
-                ("content-language", $input.content_language.clone()),
-            ],
-            $input.expires.as_ref(),
-        )
-    };
-}
-pub(super) use attributes;
-
-pub(super) fn attributes_of(
-    content_type: Option<String>,
-    metadata: Option<dto::Metadata>,
-    headers: [(&str, Option<String>); 4],
-    expires: Option<&Timestamp>,
-) -> S3Result<Attributes> {
-    let metadata: BTreeMap<String, String> = metadata.into_iter().flatten().collect();
-    let size: usize = metadata
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
-    if size > MAX_METADATA {
-        return Err(s3_error!(
-            MetadataTooLarge,
-            "Your metadata headers exceed the maximum allowed metadata size"
-        ));
-    }
-    let mut kept = BTreeMap::new();
-    for (name, value) in headers {
-        let value = value.map(|value| without_transfer_coding(&value));
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            kept.insert(name.to_owned(), value);
-        }
-    }
-    if let Some(expires) = expires {
-        let mut date = Vec::new();
-        if expires.format(TimestampFormat::HttpDate, &mut date).is_ok() {
-            let date = String::from_utf8_lossy(&date).into_owned();
-            kept.insert("expires".to_owned(), date);
-        }
-    }
-    Ok(Attributes {
-        content_type: content_type.filter(|it| !it.is_empty()),
-        metadata,
-        headers: kept,
-    })
-}
-
-/// `aws-chunked` says how the bytes travel, not what they are.
-fn without_transfer_coding(value: &str) -> String {
-    let codings = value.split(',').map(str::trim);
-    let kept: Vec<&str> = codings
-        .filter(|it| !it.eq_ignore_ascii_case("aws-chunked"))
-        .collect();
-    if kept.len() == value.split(',').count() {
-        value.to_owned()
-    } else {
-        kept.join(",")
-    }
 }
 
 /// An output that describes an object, be it with a body or without.

@@ -3,10 +3,11 @@
 use s3s::dto;
 use s3s::{S3Request, S3Response, s3_error};
 
+use super::attributes::attributes;
 use super::body::{Sink, on_disk};
 use super::checksum::{self, Claim};
 use super::listing::{page_size, url_encoder};
-use super::transfer::{Preconditions, attributes, check_copyable, copy_source};
+use super::transfer::{Preconditions, check_copyable, copy_source};
 use super::{
     Answer, S3Result, condition, set_checksum, wire_checksum, wire_checksum_algorithm,
     wire_checksum_type, wire_etag, wire_time,
@@ -23,8 +24,11 @@ pub(super) async fn create_multipart_upload(
     let input = request.input;
     let attributes = attributes!(input)?;
     let checksum = checksum::of_upload(
-        input.checksum_algorithm.as_ref().map(|it| it.as_str()),
-        input.checksum_type.as_ref().map(|it| it.as_str()),
+        input
+            .checksum_algorithm
+            .as_ref()
+            .map(dto::ChecksumAlgorithm::as_str),
+        input.checksum_type.as_ref().map(dto::ChecksumType::as_str),
     )?;
     let kept = checksum.clone();
     let upload =
