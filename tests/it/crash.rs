@@ -25,6 +25,7 @@ fn a_killed_engine_goes_on_and_gives_every_line_once_and_in_order() {
             "killed",
             "--input",
             &input,
+            "--yes",
         ])
         .success();
     for kill in 1..=KILLS {

@@ -4,5 +4,4 @@
 mod crash;
 mod house;
 mod tidy;
-mod verbs;
 mod wire;

@@ -99,8 +99,11 @@ fn modules_import_only_what_the_table_allows() {
             continue;
         };
         let shown = path.strip_prefix(root()).unwrap().display().to_string();
+        // Tests may ask the engine with the SDK: that is what they are for.
+        let mut is_test = path.ends_with("tests.rs");
         for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
+            is_test |= line == "#[cfg(test)]";
             let place = format!("{shown}:{}", number + 1);
             if code.contains("use crate::{") {
                 wrong.push(format!(
@@ -117,12 +120,13 @@ fn modules_import_only_what_the_table_allows() {
                     wrong.push(format!("{place}: {module} may not import \"{target}\""));
                 }
             }
-            for (owner, _, owned) in MODULES {
-                for name in owned {
+            // Tests may ask the engine with the SDK: that is what they are for.
+            for (owner, _, owned) in MODULES.iter().filter(|_| !is_test) {
+                for name in *owned {
                     let named = code.contains(&format!("{name}::"))
                         || code.contains(&format!("use {name};"));
                     if named
-                        && owner != module
+                        && *owner != module
                         && !crates.contains(name)
                         && !is_ours_by_another_name(code, name)
                     {
