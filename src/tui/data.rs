@@ -163,6 +163,8 @@ pub struct Data {
     /// Where `older` goes on; the outer `None` while it has not begun.
     older_next: Option<Option<String>>,
     pub runs: HashMap<ExecutionArn, Remote<Run>>,
+    /// When each run's Map Runs were listed: polls of the run itself do not tell of new ones.
+    pub listed: HashMap<ExecutionArn, Timestamp>,
     pub paces: HashMap<MapRunArn, Pace>,
     pub failed_children: HashMap<MapRunArn, Remote<Vec<Execution>>>,
     pub failures: HashMap<MapRunArn, Remote<FailureSet>>,
@@ -230,6 +232,7 @@ impl Data {
             }
         }
         let reply = reply.map(|run| *run);
+        self.listed.insert(arn.clone(), now);
         self.runs.entry(arn).or_default().put(reply, now);
     }
 

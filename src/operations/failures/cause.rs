@@ -58,7 +58,8 @@ fn is_separator(c: char) -> bool {
 fn quoted(text: &str) -> Option<&str> {
     let quote = text.chars().next().filter(|c| "\"'`".contains(*c))?;
     let (inside, after) = text[1..].split_once(quote)?;
-    let is_value = quote != '"' || !(inside.contains(char::is_whitespace) || after.starts_with(':'));
+    let is_value =
+        quote != '"' || !(inside.contains(char::is_whitespace) || after.starts_with(':'));
     let closes = !after.starts_with(char::is_alphanumeric);
     (closes && is_value).then_some(after)
 }

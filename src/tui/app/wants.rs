@@ -142,10 +142,12 @@ impl App {
     /// A run's description, where it is unknown, or where polls do not tell of a new Map Run.
     fn description(&self, run: &ExecutionArn) -> Option<Ask> {
         let known = self.live.runs.get(run).unwrap_or(&Remote::Waiting);
-        let due = self.is_due(known, |run, age| {
+        let listed = self.live.listed.get(run);
+        let is_old = listed.is_none_or(|at| figures::seconds_between(*at, self.now) >= ROW_PACE);
+        let due = self.is_due(known, |run, _| {
             let going = !run.execution().status.is_closed();
             let between_maps = run.map_run().is_none_or(|it| it.status.is_closed());
-            going && between_maps && age >= ROW_PACE
+            going && between_maps && is_old
         });
         due.then(|| Ask::Describe(run.clone()))
     }
