@@ -2,13 +2,14 @@
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling;
 
 use crate::config;
-use crate::local;
+use crate::local::{self, lookup};
 use crate::model::Limits;
 use crate::tui;
 
@@ -111,6 +112,15 @@ async fn perform(cli: Cli, out: &mut Output) -> Result<Exit, Error> {
                 Engine::Env => engine::env(global, out).await,
                 Engine::Status => engine::status(global, out).await,
                 Engine::Reset => engine::reset(global, out).await,
+                Engine::Lookup { fail, seed, latency, port } => {
+                    let options = lookup::Options {
+                        seed: *seed,
+                        fail_percent: *fail,
+                        latency: Duration::from_millis(*latency),
+                        hang: lookup::HANG,
+                    };
+                    engine::lookup(options, *port, out).await
+                }
             };
         }
         Verb::Config(Configuration::Show) => return about::config(global, out),

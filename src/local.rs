@@ -36,7 +36,7 @@ struct Serving {
     address: SocketAddr,
     shutdown: CancellationToken,
     /// Keeps the folder locked.
-    _engine: Engine,
+    engine: Engine,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,7 @@ impl Local {
             ours: Some(Serving {
                 address,
                 shutdown,
-                _engine: engine,
+                engine,
             }),
         };
         let client = connect(&local.target).await?;
@@ -117,6 +117,7 @@ impl Local {
         };
         // What does not end in time goes on when the folder is opened next.
         let _ = tokio::time::timeout(PATIENCE, closed).await;
+        let _ = tokio::time::timeout(PATIENCE, serving.engine.stop()).await;
     }
 }
 

@@ -324,6 +324,25 @@ pub enum Engine {
     Status,
     /// Delete everything the engine keeps
     Reset,
+    /// Serve the demo's lookup service until interrupted, for trying files of one's own; prints the
+    /// URL to give as `request.url`
+    ///
+    /// A share of the names fails until it is repaired, by a POST to /repair. JSON: {version, url,
+    /// repair_url}.
+    Lookup {
+        /// Share of names that fail, per cent
+        #[arg(long, default_value_t = 2.0)]
+        fail: f64,
+        /// Which names fail: the same seed fails the same ones
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How long each answer takes, milliseconds
+        #[arg(long, default_value_t = 0)]
+        latency: u64,
+        /// Port on 127.0.0.1; 0 lets the system choose
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -43,8 +43,6 @@ const TO_CHECK: Pace = Pace {
 
 /// Seconds after which the worker no longer waits for the service.
 const PATIENCE: u32 = 1;
-/// How long the service leaves it waiting.
-const HANG: Duration = Duration::from_secs(2);
 /// The output line of each line, which begins with it.
 const OUTPUT_LINE: &str = "{line} = {response.code}";
 /// How much calmer the second run's service is, which ends PART.
@@ -106,7 +104,7 @@ impl Stage {
             seed: arguments.seed,
             fail_percent: arguments.fail,
             latency: pace.latency,
-            hang: HANG,
+            hang: lookup::HANG,
         };
         let calm = lookup::Options {
             fail_percent: arguments.fail / CALMER,
@@ -198,7 +196,7 @@ fn unusable(path: &Path, error: &std::io::Error) -> Error {
 }
 
 async fn service(options: lookup::Options) -> Result<Arc<Lookup>, Error> {
-    let started = Lookup::start(options).await;
+    let started = Lookup::start(options, 0).await;
     started
         .map(Arc::new)
         .map_err(|error| Error::new(Exit::Service, format!("the lookup service: {error}")))

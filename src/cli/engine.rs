@@ -10,6 +10,7 @@ use crate::cli::exit::{Error, Exit};
 use crate::cli::output::{Output, VERSION, confirm, note};
 use crate::cli::session::settings;
 use crate::client::Target;
+use crate::local::lookup::{Lookup, Options};
 use crate::local::{self, Local};
 
 /// Variables that would send a tool elsewhere.
@@ -41,6 +42,23 @@ pub async fn serve(global: &Global, port: u16, out: &mut Output) -> Result<Exit,
     stopped().await;
     note("stopping; what is running goes on when the folder is next opened");
     local.stop().await;
+    Ok(Exit::Done)
+}
+
+/// Serves the lookup service until interrupted.
+pub async fn lookup(options: Options, port: u16, out: &mut Output) -> Result<Exit, Error> {
+    let lookup = Lookup::start(options, port).await.map_err(|error| {
+        Error::refused(format!("port {port} of 127.0.0.1 cannot be listened on: {error}"))
+    })?;
+    let (url, repair_url) = (lookup.url_template(), lookup.repair_url());
+    match out.is_text() {
+        true => out.line(&url)?,
+        false => out.document(&json!({"version": VERSION, "url": url, "repair_url": repair_url}))?,
+    }
+    note(format!("serving until interrupted; POST {repair_url} repairs it"));
+    stopped().await;
+    let counts = lookup.counts();
+    note(format!("{} requests answered, {} failed", counts.answered, counts.failed));
     Ok(Exit::Done)
 }
 

@@ -2,7 +2,7 @@
 //! deterministic share of the names until it is repaired.
 //!
 //! `GET /lookup?name=Quito,%20Ecuador&n=7` answers
-//! `{"place":"Quito","country":"Ecuador","code":"EC","letters":5}`.
+//! `{"place":"Quito","country":"Ecuador","code":"EC","letters":5}`; `POST /repair` repairs it.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -25,6 +25,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::sample;
+
+/// How long a name that is not answered is kept waiting, unless something else is asked for: longer
+/// than a worker that is in a hurry waits.
+pub const HANG: Duration = Duration::from_secs(2);
 
 /// How the service behaves.
 #[derive(Debug, Clone, Copy)]
@@ -55,9 +59,9 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Listens on 127.0.0.1, on a port that the system chooses.
-    pub async fn start(options: Options) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    /// Listens on 127.0.0.1; with `port` 0 on one that the system chooses.
+    pub async fn start(options: Options, port: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let service = Arc::new(Service::new(options));
         let shutdown = CancellationToken::new();
@@ -72,6 +76,11 @@ impl Lookup {
     /// The URL as a template of the workflow's: `{line}` and `{n}` are filled in for each line.
     pub fn url_template(&self) -> String {
         format!("http://{}/lookup?name={{line}}&n={{n}}", self.address)
+    }
+
+    /// Where `POST` repairs it.
+    pub fn repair_url(&self) -> String {
+        format!("http://{}/repair", self.address)
     }
 
     /// From now on every name is answered, those kept waiting at once.
@@ -154,6 +163,10 @@ impl Service {
     }
 
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.uri().path() == "/repair" && request.method() == http::Method::POST {
+            self.repaired.cancel();
+            return response(StatusCode::OK, &json!({"repaired": true}));
+        }
         tokio::time::sleep(self.options.latency).await;
         if request.uri().path() != "/lookup" {
             return response(StatusCode::NOT_FOUND, &json!({"error": "ask for /lookup"}));
@@ -280,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_is_answered_with_its_country() {
-        let lookup = Lookup::start(options(0.0)).await.expect("a port");
+        let lookup = Lookup::start(options(0.0), 0).await.expect("a port");
         let (status, facts) = get(&lookup, "/lookup?name=S%C3%A3o%20Paulo%2C%20Brazil&n=1").await;
         assert_eq!(status, 200);
         assert_eq!(
@@ -303,7 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_fails_is_the_same_until_the_repair() {
-        let lookup = Lookup::start(options(100.0)).await.expect("a port");
+        let lookup = Lookup::start(options(100.0), 0).await.expect("a port");
         let answers = |name: &str| !matches!(lookup.service.trouble(name), Some(Trouble::Hang));
         let name = ["a", "b", "c"]
             .into_iter()
@@ -325,7 +338,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_answered_by_the_repair() {
-        let lookup = Lookup::start(options(100.0)).await.expect("a port");
+        let lookup = Lookup::start(options(100.0), 0).await.expect("a port");
         let hangs = |name: &String| lookup.service.trouble(name) == Some(Trouble::Hang);
         let name = (0..)
             .map(|n| n.to_string())

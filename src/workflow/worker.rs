@@ -204,9 +204,9 @@ async fn refusal(response: Response) -> HandlerError {
     let body = read(response).await.unwrap_or_default();
     let shown = shown(&String::from_utf8_lossy(&body));
     let message = if shown.is_empty() {
-        format!("the service answered {status}")
+        status.to_string()
     } else {
-        format!("the service answered {status}: {shown}")
+        format!("{status}: {shown}")
     };
     HandlerError::new(name, message)
 }

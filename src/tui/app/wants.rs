@@ -15,6 +15,9 @@ use crate::tui::widget::figures;
 const DESCRIBED_AT_ONCE: usize = 2;
 /// Seconds after which a running row is described again.
 const ROW_PACE: i64 = 3;
+/// Seconds after which a closed run that is looked at is described again: somebody else may have
+/// redriven it.
+const CLOSED_PACE: i64 = 10;
 /// Seconds before something that failed is asked for again.
 const RETRY: i64 = 5;
 /// Seconds between two readings of failures.
@@ -139,15 +142,18 @@ impl App {
         })
     }
 
-    /// A run's description, where it is unknown, or where polls do not tell of a new Map Run.
+    /// A run's description, where it is unknown, or where polls do not tell of a new Map Run or of
+    /// a redrive.
     fn description(&self, run: &ExecutionArn) -> Option<Ask> {
         let known = self.live.runs.get(run).unwrap_or(&Remote::Waiting);
         let listed = self.live.listed.get(run);
-        let is_old = listed.is_none_or(|at| figures::seconds_between(*at, self.now) >= ROW_PACE);
+        let age = listed.map_or(i64::MAX, |at| figures::seconds_between(*at, self.now));
         let due = self.is_due(known, |run, _| {
-            let going = !run.execution().status.is_closed();
+            if run.execution().status.is_closed() {
+                return age >= CLOSED_PACE;
+            }
             let between_maps = run.map_run().is_none_or(|it| it.status.is_closed());
-            going && between_maps && is_old
+            between_maps && age >= ROW_PACE
         });
         due.then(|| Ask::Describe(run.clone()))
     }

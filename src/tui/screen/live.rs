@@ -608,7 +608,7 @@ impl<'a> View<'a> {
                     .now
                     .checked_add(jiff::SignedDuration::from_secs(eta.likely as i64));
                 lines.extend(end.ok().map(|end| row("ends at", figures::clock(end))));
-                lines.push(row("never under", span(eta.floor)));
+                lines.push(row("at least", span(eta.floor)));
             }
             None if self.is_closed() => {
                 let ended = self.map_run.stopped;
@@ -671,10 +671,15 @@ impl<'a> View<'a> {
             0 => "the service's 10,000".to_owned(),
             limit => figures::count(limit),
         };
+        let share = self.map_run.tolerated_percentage;
+        let tolerated = match (share > 0.0, self.map_run.tolerated_count) {
+            (true, 0) => format!("{share} %"),
+            (true, most) => format!("{share} % or {}", figures::count(most)),
+            (false, 0) => "none".to_owned(),
+            (false, most) => figures::count(most),
+        };
         let shown = format!(
-            "children at once {at_once}   tolerated failures {} % or {}   redrives {}   redrive possible for 14 d after the end",
-            self.map_run.tolerated_percentage,
-            figures::count(self.map_run.tolerated_count),
+            "children at once {at_once}   tolerated failures {tolerated}   redrives {}   redrive possible for 14 d after the end",
             self.map_run.redrive_count,
         );
         Line::raw(text::fit(&shown, cells))
