@@ -3,6 +3,8 @@
 
 mod act;
 mod available;
+#[cfg(test)]
+mod tests;
 mod wants;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,6 +109,8 @@ pub struct App {
     stack: Vec<Screen>,
     /// Asks that have not been answered.
     out: BTreeSet<Subject>,
+    /// Quitting was asked for while a transfer was under way: the next time it is done.
+    is_leaving: bool,
     /// Set by `:read-only`; cannot be taken back.
     locked: bool,
 }
@@ -137,6 +141,7 @@ impl App {
             live: Data::default(),
             stack: vec![Screen::Runs(Runs::default())],
             out: BTreeSet::new(),
+            is_leaving: false,
             locked: false,
         };
         if let Some(conflict) = taken {
@@ -227,7 +232,7 @@ impl App {
             }
             Event::Executions(machine, reply) if self.is_shown(&machine) => {
                 self.complain(&reply);
-                self.live.newest.put(reply, now);
+                self.live.put_newest(reply, now);
             }
             Event::Older(machine, reply) if self.is_shown(&machine) => {
                 self.complain(&reply);

@@ -165,7 +165,7 @@ pub struct Data {
     pub runs: HashMap<ExecutionArn, Remote<Run>>,
     /// When each run's Map Runs were listed: polls of the run itself do not tell of new ones.
     pub listed: HashMap<ExecutionArn, Timestamp>,
-    pub paces: HashMap<MapRunArn, Pace>,
+    paces: HashMap<MapRunArn, Pace>,
     pub failed_children: HashMap<MapRunArn, Remote<Vec<Execution>>>,
     pub failures: HashMap<MapRunArn, Remote<FailureSet>>,
     pub outputs: HashMap<ExecutionArn, Remote<Vec<Output>>>,
@@ -181,16 +181,36 @@ impl Data {
     /// All executions loaded, newest first, each once.
     pub fn executions(&self) -> Vec<&Execution> {
         let newest = self.newest.get().map_or(&[][..], |page| &page.items[..]);
-        if self.older.is_empty() {
-            return newest.iter().collect();
+        newest.iter().chain(&self.older).collect()
+    }
+
+    /// Takes in the newest page. What it pushed out joins the older ones, where those are loaded:
+    /// their page token begins after what was pushed out.
+    pub fn put_newest(&mut self, reply: Reply<Page<Execution>>, now: Timestamp) {
+        if let (Ok(page), Some(_)) = (&reply, &self.older_next) {
+            let shown: HashSet<&ExecutionArn> = page.items.iter().map(|it| &it.arn).collect();
+            let before = self.newest.get().map_or(&[][..], |page| &page.items[..]);
+            let last = page.items.last().map(|it| it.started);
+            let pushed_out = before
+                .iter()
+                .filter(|it| last.is_some_and(|last| it.started <= last))
+                .chain(&self.older)
+                .filter(|it| !shown.contains(&it.arn))
+                .cloned()
+                .collect();
+            self.older = pushed_out;
         }
-        let seen: HashSet<&ExecutionArn> = newest.iter().map(|it| &it.arn).collect();
-        let older = self.older.iter().filter(|it| !seen.contains(&it.arn));
-        newest.iter().chain(older).collect()
+        self.newest.put(reply, now);
     }
 
     pub fn add_older(&mut self, page: Page<Execution>) {
-        self.older.extend(page.items);
+        let loaded: HashSet<ExecutionArn> =
+            self.executions().iter().map(|it| it.arn.clone()).collect();
+        let new = page
+            .items
+            .into_iter()
+            .filter(|it| !loaded.contains(&it.arn));
+        self.older.extend(new);
         self.older_next = Some(page.next);
     }
 
@@ -289,6 +309,12 @@ impl Data {
     fn record(&mut self, map_run: &MapRun, now: Timestamp) {
         let pace = self.paces.entry(map_run.arn.clone()).or_default();
         pace.record(now, map_run.items.done());
+    }
+
+    /// How fast a Map Run went, as far as it was watched.
+    pub fn pace(&self, map_run: &MapRunArn) -> &Pace {
+        static UNKNOWN: Pace = Pace::new();
+        self.paces.get(map_run).unwrap_or(&UNKNOWN)
     }
 
     pub fn put_failures(&mut self, arn: MapRunArn, reply: Reply<FailureSet>, now: Timestamp) {

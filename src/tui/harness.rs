@@ -1,1 +1,419 @@
-//! x
+//! For tests: a dashboard without I/O. Events and keys go in, effects and frames come out.
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use jiff::SignedDuration;
+
+use crate::client::Connection;
+use crate::model::{
+    Counts, Execution, ExecutionArn, ExecutionDetail, Failure, MapRun, MapRunArn, Object,
+    ObjectAddress, Page, RedriveStatus, StateMachineArn, Status, Timestamp,
+};
+use crate::operations::failures::{Failures, Group};
+use crate::operations::outputs::{Kind, Output};
+use crate::operations::runs::Run;
+use crate::tui::app::{App, Settings};
+use crate::tui::data::{FailureSet, Stamp};
+use crate::tui::event::{Effect, Event, Health, Trouble};
+use crate::tui::keys::Key;
+use crate::tui::screen;
+use crate::tui::theme::Theme;
+
+/// The sizes every screen is looked at in.
+const SIZES: [(u16, u16); 4] = [(80, 24), (120, 36), (200, 60), (59, 15)];
+
+pub struct Harness {
+    pub app: App,
+    /// All effects so far.
+    pub effects: Vec<Effect>,
+}
+
+pub fn now() -> Timestamp {
+    "2026-11-23T14:07:31Z".parse().unwrap()
+}
+
+/// So many seconds before [`now`].
+pub fn ago(seconds: i64) -> Timestamp {
+    now() - SignedDuration::from_secs(seconds)
+}
+
+pub fn machine() -> StateMachineArn {
+    StateMachineArn::new("arn:aws:states:eu-west-1:472100009012:stateMachine:invoice-lines")
+}
+
+pub fn arn(name: &str) -> ExecutionArn {
+    ExecutionArn::new(format!(
+        "arn:aws:states:eu-west-1:472100009012:execution:invoice-lines:{name}"
+    ))
+}
+
+pub fn map_run_arn(name: &str) -> MapRunArn {
+    MapRunArn::new(format!(
+        "arn:aws:states:eu-west-1:472100009012:mapRun:invoice-lines/Lines:{name}"
+    ))
+}
+
+pub fn health() -> Health {
+    Health {
+        connection: Connection {
+            label: "prod-data".to_owned(),
+            region: "eu-west-1".to_owned(),
+            local: false,
+            read_only: false,
+        },
+        budget_used: 0.31,
+        slowed: false,
+    }
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        machine: "invoice-lines".to_owned(),
+        bucket: "prod-in".to_owned(),
+        download_dir: "downloads".into(),
+        theme: Theme {
+            colored: true,
+            ascii: false,
+        },
+        hosts: Vec::new(),
+        open: None,
+    }
+}
+
+pub fn trouble(text: &str) -> Trouble {
+    Trouble {
+        text: text.to_owned(),
+        hint: Some("check the network, the endpoint and the Region"),
+        slowed: false,
+    }
+}
+
+/// An execution that began `began` seconds ago and ended after `took`, unless it still runs.
+pub fn execution(name: &str, status: Status, began: i64, took: Option<i64>) -> Execution {
+    Execution {
+        arn: arn(name),
+        state_machine: machine(),
+        name: name.to_owned(),
+        status,
+        started: ago(began),
+        stopped: took.map(|took| ago(began - took)),
+        map_run: None,
+        item_count: None,
+        redrive_count: 0,
+        redriven: None,
+    }
+}
+
+pub fn counts(total: u64, succeeded: u64, failed: u64, running: u64) -> Counts {
+    Counts {
+        total,
+        succeeded,
+        failed,
+        running,
+        pending: total - succeeded - failed - running,
+        results_written: succeeded,
+        ..Counts::default()
+    }
+}
+
+/// The description of an execution whose Map Run has these counts.
+pub fn run(execution: &Execution, items: Counts) -> Run {
+    let map_run = MapRun {
+        arn: map_run_arn(&execution.name),
+        execution: execution.arn.clone(),
+        status: execution.status,
+        started: execution.started,
+        stopped: execution.stopped,
+        max_concurrency: 1_000,
+        tolerated_percentage: 5.0,
+        tolerated_count: 0,
+        items,
+        executions: items,
+        redrive_count: execution.redrive_count,
+        redriven: execution.redriven,
+    };
+    Run {
+        detail: ExecutionDetail {
+            execution: execution.clone(),
+            input: Some(r#"{"source":{"bucket":"prod-in","key":"invoices/2026-11-23.txt"},"concurrency":1000}"#.to_owned()),
+            output: None,
+            error: None,
+            cause: None,
+            redrive_status: RedriveStatus::Unknown,
+            redrive_status_reason: None,
+        },
+        map_runs: vec![map_run],
+    }
+}
+
+pub const GOING: &str = "invoices-2026-11-23T1353Z-a91c";
+pub const PART: &str = "ledger-2026-11-22-19aa";
+pub const LOST: &str = "invoices-2026-11-23T0900Z-77de";
+
+/// Runs in every state, with their descriptions.
+pub fn sample() -> Vec<Run> {
+    const DAY: i64 = 86_400;
+    let mut redriven = execution("adjust-2026-11-22-c004", Status::Running, 19 * 3_600, None);
+    redriven.redrive_count = 1;
+    redriven.redriven = Some(ago(600));
+    let mut lost = run(
+        &execution(LOST, Status::Failed, 5 * 3_600, Some(2_462)),
+        counts(1_198_004, 1_079_671, 60_113, 0),
+    );
+    lost.detail.error = Some("States.ExceedToleratedFailureThreshold".to_owned());
+    lost.detail.cause = Some("The specified tolerated failure threshold was exceeded".to_owned());
+    let timed_out = execution(
+        "adjust-2026-11-21-9b1e",
+        Status::TimedOut,
+        2 * DAY,
+        Some(21_600),
+    );
+    let stopped = execution(
+        "invoices-2026-11-21T0900Z-0d41",
+        Status::Aborted,
+        2 * DAY,
+        Some(612),
+    );
+    let part = execution(PART, Status::Succeeded, 15 * 3_600, Some(1_124));
+    let fine = execution(
+        "catalog-2026-11-22-5e20",
+        Status::Succeeded,
+        18 * 3_600,
+        Some(415),
+    );
+    let old = execution(
+        "invoices-2026-11-08T0900Z-41fd",
+        Status::Failed,
+        16 * DAY,
+        Some(2_410),
+    );
+    vec![
+        run(
+            &execution(GOING, Status::Running, 842, None),
+            counts(1_204_331, 744_808, 1_877, 988),
+        ),
+        lost,
+        run(&part, counts(402_118, 401_906, 212, 0)),
+        run(&fine, counts(18_220, 18_220, 0, 0)),
+        run(&redriven, counts(77_310, 76_500, 41, 300)),
+        run(&timed_out, counts(77_310, 54_881, 9, 0)),
+        run(&stopped, counts(1_201_560, 264_340, 3, 0)),
+        run(&old, counts(1_190_022, 1_189_934, 88, 0)),
+    ]
+}
+
+pub fn failure(number: u64, error: &str, message: &str) -> Failure {
+    Failure {
+        child: ExecutionArn::new(format!(
+            "arn:aws:states:eu-west-1:472100009012:express:invoice-lines/Lines:c{number}:u{number}"
+        )),
+        status: Status::Failed,
+        line: Some(number),
+        error: Some(error.to_owned()),
+        cause: Some(format!(
+            r#"{{"errorType":"{error}","errorMessage":"{message}"}}"#
+        )),
+        input: Some(format!(
+            r#"{{"n":{number},"line":"F-{number}, ACME, 41.50"}}"#
+        )),
+        stopped: Some(ago(i64::try_from(number % 60).unwrap())),
+    }
+}
+
+/// Two groups: `worst` failures of one error and a third as many of another.
+pub fn failure_set(map_run: &MapRun, worst: u64, exact: bool) -> FailureSet {
+    let first = "upstream did not answer in 3000 ms";
+    let second = "field tax_id must not be empty";
+    let mut items: Vec<Failure> = (1..=worst)
+        .map(|number| failure(number * 7, "PaymentGateway.Timeout", first))
+        .collect();
+    let split = items.len() as u32;
+    items.extend((1..=worst / 3).map(|number| failure(number * 11, "ValidationError", second)));
+    let all = items.len() as u32;
+    let group = |error: &str, message: &str, members: std::ops::Range<u32>, step: u64| {
+        let count = u64::from(members.end - members.start);
+        let group = Group {
+            error: error.to_owned(),
+            message: message.to_owned(),
+            count,
+            first_line: Some(step),
+            last_line: Some(step * count),
+            example: members.start as usize,
+        };
+        (group, members.collect())
+    };
+    let groups = vec![
+        group(
+            "PaymentGateway.Timeout",
+            "upstream did not answer in <n> ms",
+            0..split,
+            7,
+        ),
+        group("ValidationError", second, split..all, 11),
+    ];
+    let source = if exact { "FAILED_0.json" } else { "children" };
+    let list = Failures {
+        items,
+        exact,
+        source: source.to_owned(),
+    };
+    FailureSet::new(list, groups, Stamp::of(map_run))
+}
+
+pub fn output(kind: Kind, key: &str, size: u64) -> Output {
+    Output {
+        kind,
+        object: Object {
+            address: ObjectAddress::new("prod-out", key),
+            size,
+            modified: ago(500),
+            etag: "\"e\"".to_owned(),
+        },
+    }
+}
+
+impl Harness {
+    /// Nothing is known yet.
+    pub fn new() -> Self {
+        Self::with(settings())
+    }
+
+    pub fn with(settings: Settings) -> Self {
+        Self {
+            app: App::new(settings, health(), now()),
+            effects: Vec::new(),
+        }
+    }
+
+    /// The machine is found and the sample's runs are listed and described.
+    pub fn sample() -> Self {
+        let mut harness = Self::new();
+        harness.list(&sample());
+        harness
+    }
+
+    pub fn list(&mut self, runs: &[Run]) {
+        let items = runs.iter().map(|run| run.execution().clone()).collect();
+        self.send(Event::Machine(Ok(machine())));
+        let page = Page { items, next: None };
+        self.send(Event::Executions(machine(), Ok(page)));
+        for run in runs {
+            self.describe(run.clone());
+        }
+    }
+
+    pub fn describe(&mut self, run: Run) {
+        let arn = run.execution().arn.clone();
+        self.send(Event::Run(arn, Ok(Box::new(run))));
+    }
+
+    /// Failures of a run's Map Run, known.
+    pub fn failures(mut self, name: &str, worst: u64, exact: bool) -> Self {
+        let map_run = self.app.data().map_run(&arn(name)).unwrap().clone();
+        let set = failure_set(&map_run, worst, exact);
+        self.send(Event::Failures(map_run.arn, Ok(set)));
+        self
+    }
+
+    /// Two minutes of counts of the running sample, once a second, so that rates are known.
+    pub fn history(mut self) -> Self {
+        let run = sample().remove(0);
+        for second in (0..120).rev() {
+            self.at(ago(second));
+            let mut map_run = run.map_runs[0].clone();
+            map_run.items.succeeded -= 980 * u64::try_from(second).unwrap();
+            map_run.items.pending += 980 * u64::try_from(second).unwrap();
+            self.send(Event::MapRun(map_run.arn.clone(), Ok(Box::new(map_run))));
+        }
+        self.at(now());
+        self
+    }
+
+    pub fn at(&mut self, moment: Timestamp) {
+        let health = self.app.health.clone();
+        self.send(Event::Now(moment, Box::new(health)));
+    }
+
+    pub fn send(&mut self, event: Event) {
+        let effects = self.app.update(event);
+        self.effects.extend(effects);
+    }
+
+    /// Presses keys: characters, and names in angle brackets (`<enter>`, `<ctrl-d>`).
+    pub fn keys(mut self, keys: &str) -> Self {
+        let mut rest = keys;
+        while let Some(first) = rest.chars().next() {
+            let (name, after) = match rest.strip_prefix('<').and_then(|it| it.split_once('>')) {
+                Some((name, after)) => (name, after),
+                None => rest.split_at(first.len_utf8()),
+            };
+            rest = after;
+            let key = if name == " " {
+                Key::parse("space")
+            } else {
+                Key::parse(name)
+            };
+            let key = key.unwrap_or_else(|| panic!("{name} is not a key"));
+            self.press(key);
+        }
+        self
+    }
+
+    fn press(&mut self, key: Key) {
+        let modifiers = match (key.ctrl, key.code) {
+            (true, _) => KeyModifiers::CONTROL,
+            (false, KeyCode::Char(typed)) if typed.is_uppercase() => KeyModifiers::SHIFT,
+            _ => KeyModifiers::NONE,
+        };
+        self.send(Event::Key(KeyEvent::new(key.code, modifiers)));
+    }
+
+    /// The frame at a size, one line a row, without trailing spaces.
+    pub fn frame(&self, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal
+            .draw(|frame| screen::draw(&self.app, frame))
+            .unwrap();
+        let buffer = terminal.backend().buffer();
+        let mut text = String::new();
+        for y in 0..height {
+            let mut line = String::new();
+            let mut skip = 0;
+            for x in 0..width {
+                if skip > 0 {
+                    skip -= 1;
+                    continue;
+                }
+                let symbol = buffer[(x, y)].symbol();
+                skip = crate::tui::widget::text::width(symbol).saturating_sub(1);
+                line.push_str(symbol);
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Compares the frames at all sizes with the snapshot of this name.
+    pub fn check(&self, name: &str) {
+        let frames = SIZES.map(|(width, height)| {
+            // Twice: the first frame tells the lists how high they are.
+            self.frame(width, height);
+            format!("{width}×{height}\n{}", self.frame(width, height))
+        });
+        let settings = {
+            let mut settings = insta::Settings::clone_current();
+            settings.set_prepend_module_to_snapshot(false);
+            settings.set_omit_expression(true);
+            settings
+        };
+        settings.bind(|| insta::assert_snapshot!(name, frames.join("\n")));
+    }
+
+    /// What was asked for since the last call.
+    pub fn taken(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+}

@@ -37,6 +37,14 @@ const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 pub const MEAN: SignedDuration = SignedDuration::from_mins(5);
 
 impl Pace {
+    /// Nothing is known.
+    pub const fn new() -> Self {
+        Self {
+            samples: VecDeque::new(),
+            best: 0.0,
+        }
+    }
+
     pub fn record(&mut self, at: Timestamp, done: u64) {
         if self.samples.back().is_some_and(|(_, last)| done < *last) {
             // A redrive took failed items back: an earlier rate says nothing about this attempt.
@@ -312,6 +320,18 @@ pub fn failures_allowed(map_run: &MapRun) -> u64 {
     }
     let share = map_run.items.total as f64 * map_run.tolerated_percentage / 100.0;
     map_run.tolerated_count.max(share as u64)
+}
+
+/// `5 %`, `200 items`, `5 % or 200 items`, `none`.
+pub fn tolerance(map_run: &MapRun) -> String {
+    let share = map_run.tolerated_percentage;
+    let count = figures::count(map_run.tolerated_count);
+    match (share > 0.0, map_run.tolerated_count > 0) {
+        (true, true) => format!("{share} % or {count} items"),
+        (true, false) => format!("{share} %"),
+        (false, true) => format!("{count} items"),
+        (false, false) => "none".to_owned(),
+    }
 }
 
 #[cfg(test)]

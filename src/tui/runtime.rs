@@ -166,7 +166,8 @@ impl Runtime {
         }));
     }
 
-    /// Whether nothing that was asked for is out any more.
+    /// Whether nothing that was asked for is out any more: what tests wait for.
+    #[cfg(test)]
     pub fn idle(&self) -> bool {
         let asks = self.asks.values().all(AbortOnDropHandle::is_finished);
         let deeds = self.deeds.values().all(AbortOnDropHandle::is_finished);
@@ -495,6 +496,7 @@ fn reporter(deed: Deed, events: mpsc::Sender<Event>) -> impl Fn(Progress) + Send
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Target;
     use crate::model::{ExecutionArn, Status};
 
     fn failure(error: &str, cause: &str) -> Failure {
@@ -506,6 +508,38 @@ mod tests {
             cause: Some(cause.to_owned()),
             input: None,
             stopped: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn it_is_idle_when_all_is_answered() {
+        let target = Target::Endpoint {
+            url: "http://127.0.0.1:9".to_owned(),
+            region: "us-east-1".to_owned(),
+            access_key: "key".to_owned(),
+            secret_key: "secret".to_owned(),
+        };
+        let options = client::Options {
+            read_only: true,
+            budget_share: 0.4,
+        };
+        let client = Client::connect(target, options).await.unwrap();
+        let said = HostAction {
+            key: 'R',
+            title: "repair",
+            run: std::sync::Arc::new(|| "repaired".to_owned()),
+        };
+        let (events, mut inbox) = mpsc::channel(8);
+        let mut runtime = Runtime::new(client, vec![said], events);
+        runtime.perform(Effect::Host(0));
+        assert!(!runtime.idle());
+        while !matches!(inbox.recv().await, Some(Event::Said(text)) if text == "repaired") {}
+        while !runtime.idle() {
+            tokio::task::yield_now().await;
+        }
+        runtime.perform(Effect::ReadOnly);
+        runtime.perform(Effect::Stop(ExecutionArn::new("arn")));
+        while !matches!(inbox.recv().await, Some(Event::Said(text)) if text.contains("read-only")) {
         }
     }
 

@@ -8,6 +8,8 @@ mod outputs;
 mod overlay;
 mod plain;
 mod runs;
+#[cfg(test)]
+mod tests;
 
 pub use describe::Describe;
 pub use failures::{Failures, Pane};

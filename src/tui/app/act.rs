@@ -44,7 +44,7 @@ impl App {
             Action::Open => self.open(),
             Action::Back => return self.back(),
             Action::Leave if self.stack.len() > 1 => return self.back(),
-            Action::Leave | Action::Quit => return vec![Effect::Quit],
+            Action::Leave | Action::Quit => return self.quit(),
             Action::Runs => self.stack.truncate(1),
             Action::Live => self.show_for_run(Screen::live),
             Action::Failures => self.show_for_run(Screen::failures),
@@ -134,6 +134,19 @@ impl App {
         if self.stack.len() > 1 {
             self.stack.pop();
         }
+        Vec::new()
+    }
+
+    /// Quits; with a transfer under way only when asked twice.
+    fn quit(&mut self) -> Vec<Effect> {
+        if self.transfers.is_empty() || self.is_leaving {
+            return vec![Effect::Quit];
+        }
+        self.is_leaving = true;
+        self.say(
+            Tone::Warn,
+            "a transfer is under way and would be lost: once more quits",
+        );
         Vec::new()
     }
 

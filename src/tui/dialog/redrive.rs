@@ -1,7 +1,7 @@
 //! Redrive in place: how many items will run, which will not, what speaks against it.
 
 use crossterm::event::KeyEvent;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 
 use crate::model::{ExecutionArn, Timestamp};
 use crate::operations::Verdict;
@@ -10,6 +10,7 @@ use crate::tui::app::App;
 use crate::tui::data::Remote;
 use crate::tui::dialog::{Focus, Reaction, TYPED_ABOVE, is_copy, presses};
 use crate::tui::event::{Ask, Effect, Reply};
+use crate::tui::pace::MEAN;
 use crate::tui::theme::Theme;
 use crate::tui::widget::dialog::{self, Button, View};
 use crate::tui::widget::input::Field;
@@ -144,39 +145,26 @@ fn plan_lines(plan: &Plan, app: &App, cells: usize, theme: Theme) -> Vec<Line<'s
         lines.extend(wrapped.into_iter().map(|it| Line::styled(it, theme.bad())));
         lines.push(Line::default());
     }
-    lines.push(Line::raw(
-        "AWS runs the failed items again: same execution, same input, same definition.",
-    ));
+    let what = "AWS runs the failed items again: same execution, same input, same definition.";
+    lines.extend(text::wrap(what, cells, 2).into_iter().map(Line::raw));
     lines.push(Line::default());
-    let left = [
+    let runs = [
         ("failed", plan.failed),
         ("timed out", plan.timed_out),
         ("aborted", plan.aborted),
         ("never started", plan.never_started),
     ];
-    let right = [
+    let stays = [
         ("succeeded, kept", plan.succeeded),
         ("not redrivable", plan.not_redrivable),
     ];
-    let half = cells / 2;
-    lines.push(Line::from(vec![
-        Span::styled(text::left("What will run", half), theme.bold()),
-        Span::styled("What will not", theme.bold()),
-    ]));
-    for row in 0..left.len() {
-        let entry = |pair: Option<&(&str, u64)>, width: usize| {
-            let Some((label, number)) = pair else {
-                return " ".repeat(width);
-            };
-            let figure = text::right(&figures::count(*number), 14);
-            text::left(&format!("  {}{figure}", text::left(label, 16)), width)
-        };
-        let shown = entry(left.get(row), half) + &entry(right.get(row), 0);
-        lines.push(Line::raw(text::fit(&shown, cells)));
+    lines.push(columns("What will run", "What will not", cells).style(theme.bold()));
+    for row in 0..runs.len() {
+        let cell = |entry: Option<&(&str, u64)>| entry.map_or_else(String::new, figure);
+        lines.push(columns(&cell(runs.get(row)), &cell(stays.get(row)), cells));
     }
-    let total = text::right(&figures::count(plan.will_run()), 14);
-    let shown = format!("  {}{total}", text::left("in all", 16));
-    lines.push(Line::styled(shown, theme.bold()));
+    let total = figure(&("in all", plan.will_run()));
+    lines.push(Line::styled(total, theme.bold()));
     lines.push(Line::default());
     lines.push(Line::raw(text::fit(&circumstances(plan, app), cells)));
     if !plan.checks.is_empty() {
@@ -185,6 +173,17 @@ fn plan_lines(plan: &Plan, app: &App, cells: usize, theme: Theme) -> Vec<Line<'s
         lines.extend(dialog::checks(&plan.checks, cells, theme));
     }
     lines
+}
+
+/// `  failed     60,113`.
+fn figure((label, number): &(&str, u64)) -> String {
+    let number = text::right(&figures::count(*number), 10);
+    format!("  {}{number}", text::left(label, 15))
+}
+
+fn columns(left: &str, right: &str, cells: usize) -> Line<'static> {
+    let left = text::left(left, (cells / 2).max(28));
+    Line::raw(text::fit(&(left + right), cells))
 }
 
 /// Redrives so far, time left, and how long it may take at this run's own rate.
@@ -198,8 +197,7 @@ fn circumstances(plan: &Plan, app: &App) -> String {
         parts.push(format!("{} left to redrive", figures::span(left)));
     }
     let map_run = app.data().map_run(&plan.execution);
-    let pace = map_run.and_then(|it| app.data().paces.get(&it.arn));
-    let mean = pace.and_then(|pace| pace.rate(crate::tui::pace::MEAN));
+    let mean = map_run.and_then(|it| app.data().pace(&it.arn).rate(MEAN));
     if let Some(rate) = mean.filter(|rate| *rate > 0.0) {
         let seconds = plan.will_run() as f64 / rate;
         let rate = figures::rate(rate);

@@ -302,7 +302,12 @@ fn actions(app: &App) -> &'static [Action] {
             Action::Back,
             Action::Command,
         ],
-        Screen::Describe(_) => &[Action::Down, Action::Copy, Action::CopyArn, Action::Back],
+        Screen::Describe(_) => &[
+            Action::PageDown,
+            Action::Copy,
+            Action::CopyArn,
+            Action::Back,
+        ],
     }
 }
 

@@ -9,6 +9,7 @@ use crate::model::{ExecutionArn, MapRun};
 use crate::operations::runs::Run;
 use crate::tui::app::App;
 use crate::tui::data::Remote;
+use crate::tui::pace;
 use crate::tui::screen::absence;
 use crate::tui::widget::list::Scroll;
 use crate::tui::widget::{figures, json, pane, text};
@@ -41,79 +42,110 @@ impl Describe {
             let trouble = known.and_then(Remote::trouble);
             return absence(buffer, area, trouble, "reading the run…", app.theme());
         };
-        let lines = lines(run);
-        let window = self.scroll.window(lines.len(), area.height as usize);
-        for (row, line) in (0..).zip(&lines[window]) {
-            let shown = text::fit(line, area.width as usize);
-            let style = if line.starts_with(' ') || line.contains("  ") {
-                Style::new()
-            } else {
-                app.theme().bold()
-            };
-            pane::line(buffer, area, row, Line::styled(shown, style));
-        }
+        draw_entries(app, &entries(run), &self.scroll, buffer, area);
     }
 }
 
-fn row(label: &str, value: impl AsRef<str>) -> String {
-    format!("  {}{}", text::left(label, 20), value.as_ref())
+/// The same beside a list, for the run under its cursor; nothing while it is not known.
+pub fn draw_beside(app: &App, run: &ExecutionArn, buffer: &mut Buffer, area: Rect) {
+    let Some(run) = app.data().run(run).filter(|_| area.width > 0) else {
+        return;
+    };
+    let inside = pane::boxed(buffer, area, "Input, output, error", Style::new());
+    let area = Rect::new(
+        inside.x + 1,
+        inside.y,
+        inside.width.saturating_sub(2),
+        inside.height,
+    );
+    draw_entries(app, &payloads(run), &Scroll::default(), buffer, area);
 }
 
-fn lines(run: &Run) -> Vec<String> {
+enum Entry {
+    Heading(String),
+    Text(String),
+}
+
+fn draw_entries(app: &App, entries: &[Entry], scroll: &Scroll, buffer: &mut Buffer, area: Rect) {
+    let cells = area.width as usize;
+    let window = scroll.window(entries.len(), area.height as usize);
+    for (row, entry) in (0..).zip(&entries[window]) {
+        let line = match entry {
+            Entry::Heading(text) => Line::styled(text::fit(text, cells), app.theme().bold()),
+            Entry::Text(text) => Line::raw(text::fit(text, cells)),
+        };
+        pane::line(buffer, area, row, line);
+    }
+}
+
+fn row(label: &str, value: impl AsRef<str>) -> Entry {
+    Entry::Text(format!("  {}{}", text::left(label, 20), value.as_ref()))
+}
+
+fn heading(text: impl Into<String>) -> Entry {
+    Entry::Heading(text.into())
+}
+
+fn gap() -> Entry {
+    Entry::Text(String::new())
+}
+
+fn document(source: &str) -> impl Iterator<Item = Entry> {
+    let lines = json::lines(source).into_iter();
+    lines.map(|line| Entry::Text(format!("  {line}")))
+}
+
+fn entries(run: &Run) -> Vec<Entry> {
     let execution = run.execution();
-    let detail = &run.detail;
-    let mut lines = vec![
-        "Execution".to_owned(),
+    let mut entries = vec![
+        heading("Execution"),
         row("name", &execution.name),
         row("ARN", execution.arn.as_str()),
         row("state machine", execution.state_machine.as_str()),
         row("status", execution.status.as_str()),
         row("started", figures::full(execution.started)),
     ];
-    lines.extend(
+    entries.extend(
         execution
             .stopped
             .map(|at| row("stopped", figures::full(at))),
     );
-    lines.push(row("redrives", execution.redrive_count.to_string()));
-    lines.extend(
+    entries.push(row("redrives", execution.redrive_count.to_string()));
+    entries.extend(
         execution
             .redriven
             .map(|at| row("redriven", figures::full(at))),
     );
-    lines.extend(
-        detail
-            .redrive_status_reason
-            .as_ref()
-            .map(|reason| row("not redrivable", reason)),
-    );
+    let reason = run.detail.redrive_status_reason.as_ref();
+    entries.extend(reason.map(|reason| row("not redrivable", reason)));
     for map_run in &run.map_runs {
-        lines.push(String::new());
-        lines.extend(map_run_lines(map_run));
+        entries.push(gap());
+        entries.extend(of_map_run(map_run));
     }
+    entries.push(gap());
+    entries.extend(payloads(run));
+    entries
+}
+
+fn payloads(run: &Run) -> Vec<Entry> {
+    let detail = &run.detail;
+    let mut entries = Vec::new();
     if let Some(error) = &detail.error {
-        lines.extend([String::new(), "Error".to_owned(), row("name", error)]);
-        let cause = detail.cause.as_deref().unwrap_or_default();
-        lines.extend(
-            json::lines(cause)
-                .into_iter()
-                .map(|line| format!("  {line}")),
-        );
+        entries.extend([heading("Error"), row("name", error)]);
+        entries.extend(document(detail.cause.as_deref().unwrap_or_default()));
+        entries.push(gap());
     }
     for (title, payload) in [("Input", &detail.input), ("Output", &detail.output)] {
         if let Some(payload) = payload {
-            lines.extend([String::new(), title.to_owned()]);
-            lines.extend(
-                json::lines(payload)
-                    .into_iter()
-                    .map(|line| format!("  {line}")),
-            );
+            entries.push(heading(title));
+            entries.extend(document(payload));
+            entries.push(gap());
         }
     }
-    lines
+    entries
 }
 
-fn map_run_lines(map_run: &MapRun) -> Vec<String> {
+fn of_map_run(map_run: &MapRun) -> Vec<Entry> {
     let (items, children) = (&map_run.items, &map_run.executions);
     let counts = |label: &str, item: u64, child: u64| {
         let item = text::right(&figures::count(item), 14);
@@ -123,18 +155,11 @@ fn map_run_lines(map_run: &MapRun) -> Vec<String> {
         )
     };
     vec![
-        format!("Map Run {}", map_run.arn.label()),
+        heading(format!("Map Run {}", map_run.arn.label())),
         row("ARN", map_run.arn.as_str()),
         row("status", map_run.status.as_str()),
         row("children at once", figures::count(map_run.max_concurrency)),
-        row(
-            "tolerated failures",
-            format!(
-                "{} % or {}",
-                map_run.tolerated_percentage,
-                figures::count(map_run.tolerated_count)
-            ),
-        ),
+        row("tolerated failures", pace::tolerance(map_run)),
         row("redrives", map_run.redrive_count.to_string()),
         row(
             "",

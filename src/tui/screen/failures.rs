@@ -36,8 +36,10 @@ pub struct Failures {
     pub scroll: Scroll,
 }
 
-/// Cells of the groups' column.
-const GROUPS: u16 = 48;
+/// Cells of the groups' column in a width.
+fn groups_width(area: Rect) -> u16 {
+    (area.width * 9 / 20).min(64)
+}
 
 impl Failures {
     pub fn new(run: ExecutionArn) -> Self {
@@ -117,6 +119,11 @@ impl Failures {
 
     pub fn draw(&self, app: &App, buffer: &mut Buffer, area: Rect) {
         let title = self.title(app);
+        let room = match area.width {
+            0..100 => area.width,
+            _ => groups_width(area),
+        };
+        let title = text::fit(&title, room.saturating_sub(6) as usize);
         let inside = pane::boxed(buffer, area, &title, Style::new());
         let Some(set) = self.set(app).filter(|set| !set.groups.is_empty()) else {
             return self.draw_nothing(app, buffer, inside);
@@ -132,11 +139,10 @@ impl Failures {
         let Some(map_run) = self.map_run(app) else {
             return "Failures".to_owned();
         };
-        let all = figures::count(map_run.items.failures());
-        let mut title = format!("Failures  {all} items");
+        let mut title = format!("{} failed", figures::count(map_run.items.failures()));
         if let Some(set) = self.set(app) {
-            let read = figures::count(set.list.items.len() as u64);
             let source = &set.list.source;
+            let read = figures::count(set.list.items.len() as u64);
             title += &if set.list.exact {
                 format!(", all read from {source}")
             } else {
@@ -198,7 +204,7 @@ impl Failures {
         let list_height = (inside.height * 2 / 5).max(4);
         let y = inside.y + list_height;
         let groups = Rect {
-            width: GROUPS,
+            width: groups_width(area),
             height: list_height,
             ..inside
         };
@@ -219,7 +225,7 @@ impl Failures {
     fn draw_beside(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
         let inside = pane::inside(area);
         let groups = Rect {
-            width: GROUPS,
+            width: groups_width(area),
             ..inside
         };
         let x = groups.right();
@@ -255,18 +261,27 @@ impl Failures {
 
     fn members_title(&self, set: &FailureSet) -> String {
         let row = self.groups.row(set.groups.len());
-        format!("Group {} of {}", row + 1, set.groups.len())
+        let about = if set.list.exact { "" } else { "~" };
+        set.groups.get(row).map_or_else(String::new, |(group, _)| {
+            let name = text::middle(&group.error, 30);
+            let count = figures::count(group.count);
+            format!(
+                "Group {} of {}  {name}  {about}{count} items",
+                row + 1,
+                set.groups.len()
+            )
+        })
     }
 
     fn draw_groups(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
         let theme = app.theme();
-        let name = (area.width as usize).saturating_sub(2 + 10 + 5 + 9 + 9 + 1);
+        let name = (area.width as usize).saturating_sub(2 + 9 + 5 + 10 + 10 + 1);
         let columns = [
-            Column::new("ITEMS", 9, Align::Right),
+            Column::new("ITEMS", 8, Align::Right),
             Column::new("%", 4, Align::Right),
             Column::new("GROUP", name, Align::Left),
-            Column::new("FIRST", 8, Align::Right),
-            Column::new("LAST", 8, Align::Right),
+            Column::new("FIRST", 9, Align::Right),
+            Column::new("LAST", 9, Align::Right),
         ];
         let about = if set.list.exact { "" } else { "~" };
         let all: u64 = set.groups.iter().map(|(group, _)| group.count).sum();

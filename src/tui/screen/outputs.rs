@@ -10,6 +10,7 @@ use crate::operations::outputs::{Kind, Output};
 use crate::tui::app::App;
 use crate::tui::data::Remote;
 use crate::tui::filter::Filter;
+use crate::tui::keys::Action;
 use crate::tui::screen::absence;
 use crate::tui::widget::list::{Cursor, Scroll};
 use crate::tui::widget::table::{self, Align, Column};
@@ -229,7 +230,8 @@ impl Outputs {
         if is_cut {
             let read = figures::bytes(shown.len() as u64);
             let all = figures::bytes(output.object.size);
-            let note = format!("first {read} of {all}, D downloads it");
+            let key = app.keymap.key_of(Action::Download);
+            let note = format!("first {read} of {all}, {key} downloads it");
             pane::line(buffer, area, height, Line::styled(note, theme.dim()));
         }
     }

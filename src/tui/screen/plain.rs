@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use crate::tui::app::App;
+use crate::tui::app::{App, Overlay};
 use crate::tui::pace::Verdict;
 use crate::tui::widget::{figures, pane, text};
 
@@ -45,6 +45,14 @@ pub fn draw(app: &App, buffer: &mut Buffer, area: Rect) {
     if let Some(message) = &app.message {
         lines.push((message.text.clone(), theme.bold()));
     }
+    match &app.overlay {
+        Some(Overlay::Filter(field)) => lines.push((format!("/{}", field.value()), theme.bold())),
+        Some(Overlay::Command(line)) => {
+            lines.push((format!(":{}", line.field.value()), theme.bold()))
+        }
+        Some(Overlay::Help(help)) => lines.push((format!("?{}", help.query.value()), theme.bold())),
+        None => {}
+    }
     lines.push(("60×16 needed for the lists".to_owned(), theme.dim()));
     for (row, (line, style)) in (0..).zip(lines) {
         let shown = text::fit(&line, area.width as usize);
@@ -58,13 +66,8 @@ fn counts(app: &App) -> Vec<String> {
         return vec!["counts ?".to_owned()];
     };
     let items = &map_run.items;
-    let pace = app
-        .data()
-        .paces
-        .get(&map_run.arn)
-        .cloned()
-        .unwrap_or_default();
-    let verdict = Verdict::of(map_run, &pace, !app.health.connection.local);
+    let pace = app.data().pace(&map_run.arn);
+    let verdict = Verdict::of(map_run, pace, !app.health.connection.local);
     let mut lines = vec![
         format!(
             "{} of {} items, {}",

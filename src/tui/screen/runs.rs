@@ -11,8 +11,9 @@ use crate::model::{Execution, ExecutionArn, MapRun, REDRIVE_PERIOD, RunState};
 use crate::operations::runs::Run;
 use crate::tui::app::App;
 use crate::tui::filter::Filter;
+use crate::tui::keys::Action;
 use crate::tui::pace::failures_allowed;
-use crate::tui::screen::absence;
+use crate::tui::screen::{WIDE, absence, describe};
 use crate::tui::widget::list::Cursor;
 use crate::tui::widget::table::{self, Align, Column};
 use crate::tui::widget::{figures, pane, text};
@@ -145,6 +146,21 @@ impl Runs {
             _ => 10,
         };
         let rows = self.rows(app);
+        let (area, beside) = if area.width < WIDE {
+            (area, Rect::ZERO)
+        } else {
+            let [left, right] = [area.width * 2 / 3, area.width - area.width * 2 / 3];
+            (
+                Rect {
+                    width: left,
+                    ..area
+                },
+                Rect::new(area.x + left, area.y, right, area.height),
+            )
+        };
+        if let Some(run) = rows.get(self.cursor.row(rows.len())) {
+            describe::draw_beside(app, &run.arn, buffer, beside);
+        }
         let inside = pane::boxed(buffer, area, &self.title(app, rows.len()), Style::new());
         let list = Rect::new(
             inside.x,
@@ -222,9 +238,17 @@ impl Runs {
             );
         }
         let lines = if self.filter.is_empty() {
-            ["no runs yet", "t starts one from a file or an S3 object"]
+            let key = app.keymap.key_of(Action::Start);
+            [
+                "no runs yet".to_owned(),
+                format!("{key} starts one from a file or an S3 object"),
+            ]
         } else {
-            ["no run fits the filter", "esc clears it"]
+            let key = app.keymap.key_of(Action::Back);
+            [
+                "no run fits the filter".to_owned(),
+                format!("{key} clears it"),
+            ]
         };
         for (row, line) in (0..).zip(lines) {
             pane::line(buffer, inner, row, Line::raw(line));
@@ -307,7 +331,7 @@ fn next(app: &App, run: &Execution, map_run: Option<&MapRun>, state: RunState) -
     match state {
         RunState::Running | RunState::Redrive => {
             let eta = map_run.and_then(|map_run| {
-                let pace = app.data().paces.get(&map_run.arn)?;
+                let pace = app.data().pace(&map_run.arn);
                 let left = map_run.items.total.saturating_sub(map_run.items.done());
                 pace.eta(left, None).filter(|_| left > 0)
             });
@@ -363,33 +387,35 @@ fn draw_summary(app: &App, execution: &Execution, buffer: &mut Buffer, area: Rec
     }
 }
 
+/// Counts, of which those of least use are left out where there is no room.
 fn counts(app: &App, map_run: &MapRun, cells: usize) -> Line<'static> {
     let items = &map_run.items;
-    let failures = items.failures();
-    let limit = failures_allowed(map_run);
-    let limit = if limit == u64::MAX {
-        "no limit".to_owned()
-    } else {
-        format!("limit {}", figures::count(limit))
+    let limit = match failures_allowed(map_run) {
+        u64::MAX => "no limit".to_owned(),
+        limit => format!("limit {}", figures::count(limit)),
     };
-    let pace = app.data().paces.get(&map_run.arn);
-    let rate = pace
-        .and_then(|pace| pace.now())
-        .filter(|_| !map_run.status.is_closed());
-    let mut shown = format!(
-        "{} of {} items   ok {}   failed {} ({}, {limit})   running {}",
-        figures::count(items.done()),
-        figures::count(items.total),
-        figures::count(items.succeeded),
-        figures::count(failures),
-        figures::percent(failures, items.total),
-        figures::count(items.running),
-    );
-    if let Some(rate) = rate {
-        shown += &format!("   {}", figures::rate(rate));
+    let (done, total) = (figures::count(items.done()), figures::count(items.total));
+    let failed = figures::count(items.failures());
+    let share = figures::percent(items.failures(), items.total);
+    let mut parts = vec![
+        format!("{done} of {total} items"),
+        format!("failed {failed} ({share}, {limit})"),
+    ];
+    if !map_run.status.is_closed() {
+        parts.extend(app.data().pace(&map_run.arn).now().map(figures::rate));
+        parts.push(format!("running {}", figures::count(items.running)));
     }
     if map_run.redrive_count > 0 {
-        shown += &format!("   redrives {}", map_run.redrive_count);
+        parts.push(format!("redrives {}", map_run.redrive_count));
+    }
+    parts.push(format!("ok {}", figures::count(items.succeeded)));
+    let mut shown = String::new();
+    for part in parts {
+        if shown.is_empty() {
+            shown = part;
+        } else if text::width(&shown) + 3 + text::width(&part) <= cells {
+            shown += &format!("   {part}");
+        }
     }
     Line::raw(text::fit(&shown, cells))
 }

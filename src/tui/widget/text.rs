@@ -101,7 +101,8 @@ pub fn wrap(text: &str, cells: usize, lines: usize) -> Vec<String> {
         }
         let line = line_of(rest, cells);
         rest = rest[line.len()..].trim_start();
-        wrapped.push(line.trim_end().to_owned());
+        // One grapheme alone may be wider than the room.
+        wrapped.push(fit(line.trim_end(), cells));
     }
     wrapped
 }
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn wide_characters_are_never_halved() {
         assert_eq!(fit("日本語テキスト", 6), "日本…");
-        assert_eq!(width(&middle("日本語テキスト", 6)), 6);
+        assert_eq!(middle("日本語テキスト", 6), "日…ト");
     }
 
     #[test]
@@ -185,6 +186,7 @@ mod tests {
             ["upstream did", "not answer", "in time"]
         );
         assert_eq!(wrap("upstream did not answer", 12, 1), ["upstream di…"]);
+        assert_eq!(wrap("\u{3190}\u{d4a} a", 2, 3), ["…", "a"]);
     }
 
     proptest! {

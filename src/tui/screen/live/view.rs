@@ -1,0 +1,399 @@
+//! The parts of the live screen: bar, counts, verdict, rate, groups. Each is drawn into the room it
+//! is given.
+
+use jiff::SignedDuration;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::model::{Counts, MapRun};
+use crate::operations::runs::Run;
+use crate::tui::app::App;
+use crate::tui::pace::{self, DISPATCH_QUOTA, Eta, MEAN, Pace, Tone, Verdict, failures_allowed};
+use crate::tui::theme::Theme;
+use crate::tui::widget::bar::{self, Part};
+use crate::tui::widget::{figures, pane, text};
+
+/// What the parts of the screen are drawn from.
+pub(super) struct View<'a> {
+    pub(super) app: &'a App,
+    run: &'a Run,
+    pub(super) map_run: &'a MapRun,
+    pace: &'a Pace,
+    pub(super) verdict: Verdict,
+    theme: Theme,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(app: &'a App, run: &'a Run, map_run: &'a MapRun) -> Self {
+        let pace = app.data().pace(&map_run.arn);
+        let on_aws = !app.health.connection.local;
+        let mut verdict = Verdict::of(map_run, pace, on_aws);
+        if app.health.slowed && !map_run.status.is_closed() {
+            verdict.detail += "; our own reading is slowed by AWS";
+        }
+        Self {
+            app,
+            run,
+            map_run,
+            pace,
+            verdict,
+            theme: app.theme(),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.map_run.status.is_closed()
+    }
+
+    pub(super) fn title(&self) -> String {
+        let execution = self.run.execution();
+        let end = execution.stopped.unwrap_or(self.app.now);
+        let took = figures::span(figures::seconds_between(execution.started, end));
+        let state = self.app.data().state(execution, self.app.now);
+        let name = text::middle(&execution.name, 40);
+        format!(
+            "{name}  Map Run {}  {} {took}",
+            self.map_run.arn.label(),
+            state.word()
+        )
+    }
+
+    pub(super) fn tone(&self) -> Style {
+        match self.verdict.tone {
+            Tone::Good => self.theme.good(),
+            Tone::Plain => self.theme.bold(),
+            Tone::Warn => self.theme.warn(),
+            Tone::Bad => self.theme.bad(),
+        }
+    }
+
+    pub(super) fn bar(&self, cells: usize) -> Line<'static> {
+        let items = &self.map_run.items;
+        let theme = self.theme;
+        let parts = [
+            Part {
+                amount: items.succeeded,
+                glyph: "█",
+                style: theme.good(),
+            },
+            Part {
+                amount: items.failures(),
+                glyph: "▓",
+                style: theme.bad(),
+            },
+            Part {
+                amount: items.aborted,
+                glyph: "▒",
+                style: theme.dim(),
+            },
+            Part {
+                amount: items.running,
+                glyph: "▒",
+                style: theme.accent(),
+            },
+        ];
+        let percent = figures::percent(items.done().min(items.total), items.total);
+        let room = cells.saturating_sub(9);
+        let mut spans = bar::stacked(&parts, items.total, room);
+        spans.push(Span::raw(text::right(&percent, 9)));
+        Line::from(spans)
+    }
+
+    /// All counts on one line, for small screens.
+    pub(super) fn counts_line(&self, cells: usize) -> Line<'static> {
+        let items = &self.map_run.items;
+        let shown = format!(
+            "ok {}  run {}  fail {} ({}, {})  pend {}",
+            figures::count(items.succeeded),
+            figures::count(items.running),
+            figures::count(items.failures()),
+            figures::percent(items.failures(), items.total),
+            self.tolerance(),
+            figures::count(waiting(items)),
+        );
+        Line::raw(text::fit(&shown, cells))
+    }
+
+    /// `limit 5 %`.
+    fn tolerance(&self) -> String {
+        match failures_allowed(self.map_run) {
+            u64::MAX => "no limit".to_owned(),
+            0 => "limit 0".to_owned(),
+            _ if self.map_run.tolerated_percentage > 0.0 => {
+                format!("limit {} %", self.map_run.tolerated_percentage)
+            }
+            count => format!("limit {}", figures::count(count)),
+        }
+    }
+
+    pub(super) fn spark_line(&self, cells: usize) -> Line<'static> {
+        let rate = self.rate_now();
+        let eta = self
+            .eta()
+            .map(|eta| format!("  ETA {}", figures::span(eta.likely as i64)));
+        let right = format!("  {rate}{}", eta.unwrap_or_default());
+        let room = cells.saturating_sub(text::width(&right));
+        let (values, _) = self.columns(room);
+        let highest = values.iter().copied().fold(0.0, f64::max);
+        Line::from(vec![
+            Span::styled(bar::spark(&values, highest), self.theme.accent()),
+            Span::raw(right),
+        ])
+    }
+
+    fn rate_now(&self) -> String {
+        if self.is_closed() {
+            return "ended".to_owned();
+        }
+        self.pace
+            .now()
+            .map_or_else(|| "rate ?".to_owned(), figures::rate)
+    }
+
+    fn eta(&self) -> Option<Eta> {
+        let items = &self.map_run.items;
+        let left = items.total.saturating_sub(items.done());
+        if self.is_closed() || left == 0 {
+            return None;
+        }
+        let children = self.map_run.executions.total.max(1) as f64;
+        let ceiling = DISPATCH_QUOTA * (items.total as f64 / children).max(1.0);
+        let on_aws = !self.app.health.connection.local;
+        self.pace.eta(left, on_aws.then_some(ceiling))
+    }
+
+    /// Rates for `cells` columns, and the seconds of one column: as few as show all that is known.
+    fn columns(&self, cells: usize) -> (Vec<f64>, i64) {
+        let end = self.map_run.stopped.unwrap_or(self.app.now);
+        let started = self.map_run.redriven.unwrap_or(self.map_run.started);
+        let known = figures::seconds_between(started, end).clamp(1, 15 * 60);
+        let seconds = (known / cells.max(1) as i64 + 1).max(1);
+        (self.pace.columns(cells, seconds), seconds)
+    }
+
+    pub(super) fn rate_title(&self, width: u16) -> String {
+        let (_, seconds) = self.columns((width as usize).saturating_sub(8));
+        format!("Rate, items per second   one column is {seconds} s")
+    }
+
+    pub(super) fn draw_counts(&self, buffer: &mut Buffer, area: Rect) {
+        let items = &self.map_run.items;
+        pane::line(buffer, area, 0, self.bar(area.width as usize));
+        let allowed = match failures_allowed(self.map_run) {
+            u64::MAX => "any number is tolerated".to_owned(),
+            0 => "the run fails at the first".to_owned(),
+            count => format!("the run fails above {}", figures::count(count)),
+        };
+        let failures = items.failures();
+        let share = figures::percent(failures, items.total);
+        let total = figures::count(failures);
+        let failed = if failures == 0 {
+            Style::new()
+        } else {
+            self.theme.bad()
+        };
+        let rows = [
+            ("succeeded", items.succeeded, Style::new(), String::new()),
+            ("running", items.running, Style::new(), self.children()),
+            (
+                "failed",
+                items.failed,
+                failed,
+                format!("{total} = {share} of all items,"),
+            ),
+            ("timed out", items.timed_out, failed, allowed),
+            ("aborted", items.aborted, Style::new(), String::new()),
+            ("pending", waiting(items), Style::new(), self.redriven()),
+            (
+                "written",
+                items.results_written,
+                Style::new(),
+                "results at the ResultWriter".to_owned(),
+            ),
+        ];
+        for (row, (label, amount, style, note)) in (2..).zip(rows) {
+            let line = Line::from(vec![
+                Span::raw(text::left(label, 10)),
+                Span::styled(text::right(&figures::count(amount), 13), style),
+                Span::raw(text::right(&figures::percent(amount, items.total), 9)),
+                Span::styled(format!("   {note}"), self.theme.dim()),
+            ]);
+            pane::line(buffer, area, row, line);
+        }
+    }
+
+    fn children(&self) -> String {
+        let children = self.map_run.executions.running;
+        if children == 0 {
+            return String::new();
+        }
+        if children == self.map_run.items.running {
+            return "one item per child".to_owned();
+        }
+        format!("in {} children", figures::count(children))
+    }
+
+    fn redriven(&self) -> String {
+        match self.map_run.items.pending_redrive {
+            0 => String::new(),
+            items => format!("{} of them redriven", figures::count(items)),
+        }
+    }
+
+    pub(super) fn draw_verdict(&self, buffer: &mut Buffer, area: Rect) {
+        let cells = area.width as usize;
+        pane::line(
+            buffer,
+            area,
+            0,
+            Line::styled(format!("{}.", self.verdict.headline), self.tone()),
+        );
+        let lines = text::wrap(
+            &self.verdict.detail,
+            cells,
+            area.height.saturating_sub(1) as usize,
+        );
+        for (row, line) in (1..).zip(lines) {
+            pane::line(buffer, area, row, Line::raw(line));
+        }
+    }
+
+    pub(super) fn draw_chart(&self, buffer: &mut Buffer, area: Rect) {
+        const SCALE: usize = 8;
+        let cells = (area.width as usize).saturating_sub(SCALE);
+        let (values, _) = self.columns(cells);
+        let highest = values.iter().copied().fold(0.0, f64::max);
+        if highest <= 0.0 && self.is_closed() {
+            let shown = "it was not watched while it ran";
+            return pane::line(buffer, area, 0, Line::styled(shown, self.theme.dim()));
+        }
+        let lines = bar::chart(&values, highest, area.height as usize);
+        let last = lines.len().saturating_sub(1);
+        for (row, line) in lines.into_iter().enumerate() {
+            let label = match row {
+                0 if highest > 0.0 => figures::count(highest.ceil() as u64),
+                _ if row == last => "0".to_owned(),
+                _ => String::new(),
+            };
+            let line = Line::from(vec![
+                Span::styled(
+                    format!("{} ┤", text::right(&label, SCALE - 2)),
+                    self.theme.dim(),
+                ),
+                Span::styled(line, self.theme.accent()),
+            ]);
+            pane::line(buffer, area, row as u16, line);
+        }
+    }
+
+    pub(super) fn draw_eta(&self, buffer: &mut Buffer, area: Rect) {
+        let rows = if self.is_closed() {
+            self.figures_of_the_end()
+        } else {
+            self.figures_of_the_way()
+        };
+        for ((label, value), index) in rows.into_iter().zip(0..) {
+            let shown = format!("{}{value}", text::left(label, 12));
+            pane::line(buffer, area, index, Line::raw(shown));
+        }
+    }
+
+    fn figures_of_the_end(&self) -> Vec<(&'static str, String)> {
+        let Some(end) = self.map_run.stopped else {
+            return vec![("ended", "?".to_owned())];
+        };
+        let began = self.map_run.redriven.unwrap_or(self.map_run.started);
+        let took = figures::seconds_between(began, end);
+        let mut rows = vec![("ended", figures::full(end)), ("took", figures::span(took))];
+        if self.map_run.redriven.is_none() {
+            let mean = self.map_run.items.done() as f64 / took.max(1) as f64;
+            rows.push(("mean", figures::rate(mean)));
+        }
+        rows
+    }
+
+    fn figures_of_the_way(&self) -> Vec<(&'static str, String)> {
+        let mean = self.pace.rate(MEAN);
+        let mut rows = vec![
+            ("now", self.rate_now()),
+            (
+                "mean 5 m",
+                mean.map_or_else(|| "?".to_owned(), figures::rate),
+            ),
+        ];
+        let Some(eta) = self.eta() else {
+            rows.push(("ETA", "?".to_owned()));
+            return rows;
+        };
+        let span = |seconds: f64| figures::span(seconds.round() as i64);
+        let range = format!("{} – {}", span(eta.soonest), span(eta.latest));
+        rows.push(("ETA", format!("{} ({range})", span(eta.likely))));
+        let likely = SignedDuration::from_secs(eta.likely as i64);
+        let end = self.app.now.checked_add(likely);
+        rows.extend(end.ok().map(|end| ("ends at", figures::clock(end))));
+        rows.push(("never under", span(eta.floor)));
+        rows
+    }
+
+    pub(super) fn groups(&self) -> usize {
+        let set = self.app.data().failure_set(&self.map_run.arn);
+        set.map_or(0, |set| set.groups.len())
+    }
+
+    pub(super) fn groups_title(&self) -> String {
+        let all = self.map_run.items.failures();
+        match self.app.data().failure_set(&self.map_run.arn) {
+            Some(set) if set.list.exact => format!(
+                "Groups, all {} read",
+                figures::count(set.list.items.len() as u64)
+            ),
+            Some(set) => {
+                let read = figures::count(set.list.items.len() as u64);
+                format!("Groups, {read} of {} read", figures::count(all))
+            }
+            None => "Groups".to_owned(),
+        }
+    }
+
+    pub(super) fn draw_groups(&self, buffer: &mut Buffer, area: Rect) {
+        let Some(set) = self.app.data().failure_set(&self.map_run.arn) else {
+            return;
+        };
+        let about = if set.list.exact { "" } else { "~" };
+        let room = (area.width as usize).saturating_sub(14);
+        for (row, (group, _)) in set.groups.iter().enumerate().take(area.height as usize) {
+            let name = text::left(&text::fit(&group.error, room), room);
+            let count = text::right(&format!("{about}{}", figures::count(group.count)), 11);
+            let line = format!("{} {name}{count}", text::right(&(row + 1).to_string(), 2));
+            pane::line(buffer, area, row as u16, Line::raw(line));
+        }
+    }
+
+    pub(super) fn failures_title(&self) -> String {
+        if self.is_closed() {
+            "Failures, newest first".to_owned()
+        } else {
+            "Failures as they happen".to_owned()
+        }
+    }
+
+    pub(super) fn limits(&self, cells: usize) -> Line<'static> {
+        let at_once = match self.map_run.max_concurrency {
+            0 => "the service's 10,000".to_owned(),
+            limit => figures::count(limit),
+        };
+        let shown = format!(
+            "children at once {at_once}   tolerated failures {}   redrives {}   redrive possible for 14 d after the end",
+            pace::tolerance(self.map_run),
+            self.map_run.redrive_count,
+        );
+        Line::raw(text::fit(&shown, cells))
+    }
+}
+
+/// Not started yet, whether for the first time or again.
+fn waiting(items: &Counts) -> u64 {
+    items.pending + items.pending_redrive
+}

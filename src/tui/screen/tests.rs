@@ -1,0 +1,449 @@
+//! What every screen and dialog looks like: empty, loading, stale, failed, huge; at four sizes.
+
+use crate::model::{Page, Status};
+use crate::operations::outputs::Kind;
+use crate::operations::{Check, Progress, Verdict, redrive, start};
+use crate::tui::event::{Deed, Event, StartForm};
+use crate::tui::harness::{
+    GOING, Harness, LOST, PART, ago, arn, counts, execution, failure_set, health, machine, now,
+    output, run, sample, settings, trouble,
+};
+use crate::tui::theme::Theme;
+
+#[test]
+fn runs_before_anything_is_known() {
+    Harness::new().check("runs_loading");
+}
+
+#[test]
+fn runs_of_a_machine_that_is_not_there() {
+    let mut harness = Harness::new();
+    let missing =
+        trouble("ListStateMachines of invoice-lines failed: no connection: connection refused");
+    harness.send(Event::Machine(Err(missing)));
+    harness.check("runs_failed");
+}
+
+#[test]
+fn runs_when_there_are_none() {
+    let mut harness = Harness::new();
+    harness.list(&[]);
+    harness.check("runs_empty");
+}
+
+#[test]
+fn runs_in_every_state() {
+    Harness::sample()
+        .failures(GOING, 300, false)
+        .history()
+        .check("runs");
+}
+
+#[test]
+fn runs_that_can_no_longer_be_read() {
+    let mut harness = Harness::sample();
+    harness.at(now() + jiff::SignedDuration::from_secs(40));
+    let refused =
+        trouble("ListExecutions of invoice-lines failed: no connection: connection refused");
+    harness.send(Event::Executions(machine(), Err(refused)));
+    harness.check("runs_stale");
+}
+
+#[test]
+fn runs_not_described_yet_have_unknown_counts() {
+    let mut harness = Harness::new();
+    harness.send(Event::Machine(Ok(machine())));
+    let items = sample().iter().map(|run| run.execution().clone()).collect();
+    let next = Some("token".to_owned());
+    harness.send(Event::Executions(machine(), Ok(Page { items, next })));
+    harness.check("runs_not_described");
+}
+
+#[test]
+fn runs_by_the_thousand_and_hostile_names() {
+    let mut runs = vec![run(
+        &execution("evil\x1b[31m\u{202e}name\nnext", Status::Running, 5, None),
+        counts(10, 1, 0, 1),
+    )];
+    runs.push(run(
+        &execution(
+            "日本語の実行-請求書-2026年11月23日-最終版-甲乙丙丁",
+            Status::Running,
+            9,
+            None,
+        ),
+        counts(10, 1, 0, 1),
+    ));
+    runs.extend((0..2_000).map(|number| {
+        let execution = execution(
+            &format!("bulk-{number:05}"),
+            Status::Succeeded,
+            4_000 + number,
+            Some(30),
+        );
+        run(&execution, counts(1_000_000_000, 1_000_000_000, 0, 0))
+    }));
+    let mut harness = Harness::new();
+    harness.list(&runs);
+    harness.keys("jj").check("runs_huge");
+}
+
+#[test]
+fn runs_filtered() {
+    Harness::sample()
+        .keys("/state:fail inv<enter>")
+        .check("runs_filtered");
+}
+
+#[test]
+fn live_with_rate_and_failures() {
+    Harness::sample()
+        .history()
+        .failures(GOING, 300, false)
+        .keys("<enter>")
+        .check("live");
+}
+
+#[test]
+fn live_before_the_run_is_described() {
+    let mut harness = Harness::new();
+    harness.send(Event::Machine(Ok(machine())));
+    let items = vec![execution(GOING, Status::Running, 5, None)];
+    harness.send(Event::Executions(machine(), Ok(Page { items, next: None })));
+    harness.keys("<enter>").check("live_loading");
+}
+
+#[test]
+fn live_before_there_is_a_map_run() {
+    let mut harness = Harness::new();
+    let mut early = run(
+        &execution(GOING, Status::Running, 12, None),
+        counts(0, 0, 0, 0),
+    );
+    early.map_runs.clear();
+    harness.list(&[early]);
+    harness.keys("<enter>").check("live_without_map_run");
+}
+
+#[test]
+fn live_of_a_failed_run() {
+    Harness::sample()
+        .failures(LOST, 120, false)
+        .keys("j<enter>")
+        .check("live_ended");
+}
+
+#[test]
+fn live_frozen_while_the_run_goes_on() {
+    let mut harness = Harness::sample().history().keys("<enter>p");
+    harness.at(now() + jiff::SignedDuration::from_secs(12));
+    harness.check("live_frozen");
+}
+
+#[test]
+fn failures_in_groups() {
+    Harness::sample()
+        .failures(PART, 159, true)
+        .keys("jj3")
+        .check("failures");
+}
+
+#[test]
+fn failures_of_one_group_and_one_item() {
+    Harness::sample()
+        .failures(LOST, 120, false)
+        .keys("j3<enter>jj")
+        .check("failures_members");
+}
+
+#[test]
+fn failures_of_a_run_without_any() {
+    Harness::sample().keys("jjj3").check("failures_none");
+}
+
+#[test]
+fn failures_that_cannot_be_read() {
+    let mut harness = Harness::sample().keys("j3");
+    let map_run = harness.app.data().map_run(&arn(LOST)).unwrap().arn.clone();
+    harness.send(Event::Failures(
+        map_run,
+        Err(trouble(
+            "ListExecutions of Lines failed: not allowed: no states:ListExecutions",
+        )),
+    ));
+    harness.check("failures_failed");
+}
+
+#[test]
+fn failures_with_hostile_text() {
+    let mut harness = Harness::sample();
+    let map_run = harness.app.data().map_run(&arn(LOST)).unwrap().clone();
+    let mut set = failure_set(&map_run, 3, true);
+    let mut list = (*set.list).clone();
+    for failure in &mut list.items {
+        failure.error = Some("\x1b]0;title\x07Evil\u{202e}rorrE".to_owned());
+        failure.cause = Some("line one\nline two\t\x1b[2J日本語".to_owned());
+        failure.input = Some("{\"n\":1,\"line\":\"\\u001b[31m\"} \x1b[31m".to_owned());
+        failure.line = None;
+    }
+    set.list = std::sync::Arc::new(list);
+    harness.send(Event::Failures(map_run.arn, Ok(set)));
+    harness.keys("j3<enter>").check("failures_hostile");
+}
+
+fn with_outputs() -> Harness {
+    let mut harness = Harness::sample().keys("jj4");
+    let name = PART;
+    let outputs = vec![
+        output(Kind::Final, "ledger/2026-11-22/output.csv", 398_200_000),
+        output(
+            Kind::Final,
+            "ledger/2026-11-22/output.csv.failed.jsonl",
+            21_200,
+        ),
+        output(
+            Kind::Result,
+            "results/6dbfe4c1-7a0e-4d5e-9b1e-1c7eddb0aaaa/manifest.json",
+            1_100,
+        ),
+        output(
+            Kind::Result,
+            "results/6dbfe4c1-7a0e-4d5e-9b1e-1c7eddb0aaaa/FAILED_0.json",
+            188_000,
+        ),
+        output(Kind::Source, "ledger/2026-11-22.txt", 81_000_000),
+    ];
+    let address = outputs[0].object.address.clone();
+    harness.send(Event::Outputs(arn(name), Ok(outputs)));
+    let lines: Vec<String> = (1..60)
+        .map(|n| format!("e-{n:06},4000-{},2026-11-22,41.50,EUR", n % 9))
+        .collect();
+    harness.send(Event::Preview(address, Ok(lines.join("\n"))));
+    harness
+}
+
+#[test]
+fn outputs_with_preview_and_a_download() {
+    let mut harness = with_outputs();
+    let address = output(Kind::Final, "ledger/2026-11-22/output.csv", 0)
+        .object
+        .address;
+    let progress = Progress {
+        done: 255_000_000,
+        total: 398_200_000,
+    };
+    harness.send(Event::Progress(Deed::Download(address), progress));
+    harness.check("outputs");
+}
+
+#[test]
+fn outputs_being_listed() {
+    Harness::sample().keys("4").check("outputs_loading");
+}
+
+#[test]
+fn describe_a_failed_run() {
+    Harness::sample().keys("jd").check("describe");
+}
+
+fn redrive_plan(items: u64) -> redrive::Plan {
+    redrive::Plan {
+        execution: arn(LOST),
+        state: crate::model::RunState::Failed,
+        allowed: Ok(()),
+        failed: items,
+        timed_out: 0,
+        aborted: 0,
+        never_started: 220,
+        succeeded: 1_079_671,
+        not_redrivable: 0,
+        redrives_so_far: 0,
+        seconds_left: Some(1_187_400),
+        checks: vec![
+            Check {
+                verdict: Verdict::Good,
+                text: "the run is redrivable".to_owned(),
+            },
+            Check {
+                verdict: Verdict::Notice,
+                text: "87 % of the failures have one cause: fix it first".to_owned(),
+            },
+        ],
+    }
+}
+
+#[test]
+fn redrive_dialog() {
+    let mut harness = Harness::sample().keys("jr");
+    harness.send(Event::RedrivePlan(
+        arn(LOST),
+        Ok(Box::new(redrive_plan(613))),
+    ));
+    harness.check("redrive");
+}
+
+#[test]
+fn redrive_dialog_of_many_items() {
+    let mut harness = Harness::sample().keys("jr");
+    harness.send(Event::RedrivePlan(
+        arn(LOST),
+        Ok(Box::new(redrive_plan(60_113))),
+    ));
+    harness
+        .keys("<shift-tab>603<tab><tab>")
+        .check("redrive_many");
+}
+
+#[test]
+fn redrive_dialog_before_the_counts() {
+    Harness::sample().keys("jr").check("redrive_loading");
+}
+
+#[test]
+fn redrive_dialog_refused() {
+    let mut harness = Harness::sample().keys("jr");
+    let mut plan = redrive_plan(10);
+    plan.allowed = Err("the execution is already being redriven: wait for its end".to_owned());
+    harness.send(Event::RedrivePlan(arn(LOST), Ok(Box::new(plan))));
+    harness.keys("<tab>").check("redrive_refused");
+}
+
+#[test]
+fn stop_dialog() {
+    Harness::sample().history().keys("x").check("stop");
+}
+
+#[test]
+fn limits_dialog() {
+    Harness::sample()
+        .history()
+        .keys("c<backspace>")
+        .check("limits");
+}
+
+#[test]
+fn start_dialog_empty() {
+    Harness::sample().keys("t").check("start_empty");
+}
+
+#[test]
+fn start_dialog_planned() {
+    let mut harness = Harness::sample().keys("t./2026-11-23.txt");
+    harness.send(Event::Paths(
+        "./2026-11-23.txt".to_owned(),
+        vec!["./2026-11-23.txt".to_owned()],
+    ));
+    let mut harness = harness.keys("<tab>");
+    let input =
+        serde_json::json!({"source": {"bucket": "prod-in", "key": "uploads/2026-11-23.txt"}});
+    let plan = start::Plan {
+        machine: machine(),
+        name: "2026-11-23-8c1f02aa".to_owned(),
+        source: start::Source::File("./2026-11-23.txt".into()),
+        upload: Some(crate::model::ObjectAddress::new(
+            "prod-in",
+            "uploads/2026-11-23.txt",
+        )),
+        size: 812_000_000,
+        lines: Some(1_204_331),
+        sha256: None,
+        input,
+        checks: vec![
+            Check {
+                verdict: Verdict::Good,
+                text: "every line is valid UTF-8, none is longer than 256 KiB".to_owned(),
+            },
+            Check {
+                verdict: Verdict::Notice,
+                text: "14 lines are empty, the first is line 88".to_owned(),
+            },
+        ],
+    };
+    let form = StartForm {
+        machine: "invoice-lines".to_owned(),
+        source: start::Source::File("./2026-11-23.txt".into()),
+        bucket: "prod-in".to_owned(),
+        name: None,
+        input: serde_json::json!({}),
+    };
+    harness.send(Event::StartPlan(Box::new(form), Ok(Box::new(plan))));
+    harness.check("start_planned");
+}
+
+#[test]
+fn help_is_searched() {
+    Harness::sample().keys("?").check("help");
+    Harness::sample().keys("?redr").check("help_searched");
+}
+
+#[test]
+fn command_line_completes() {
+    Harness::sample().keys(":re<tab><tab>").check("command");
+}
+
+#[test]
+fn the_menu_of_a_first_key() {
+    Harness::sample().keys("g").check("menu");
+}
+
+#[test]
+fn read_only_local_ascii_with_a_host_action() {
+    let mut settings = settings();
+    settings.theme = Theme {
+        colored: false,
+        ascii: true,
+    };
+    settings.hosts = vec![('R', "repair the service")];
+    let mut harness = Harness::with(settings);
+    let mut health = health();
+    health.connection.local = true;
+    health.connection.read_only = true;
+    health.slowed = true;
+    harness.send(Event::Now(now(), Box::new(health)));
+    harness.list(&sample());
+    let frame = harness.frame(120, 36);
+    assert!(frame.is_ascii(), "{frame}");
+    harness.check("ascii");
+}
+
+#[test]
+fn nothing_depends_on_the_size() {
+    let screens = [
+        "",
+        "<enter>",
+        "j3",
+        "j3<enter>",
+        "jj4",
+        "jd",
+        "jr",
+        "x",
+        "c",
+        "t",
+        "?",
+        ":r<tab>",
+        "g",
+        "/x",
+    ];
+    for keys in screens {
+        let harness = Harness::sample()
+            .history()
+            .failures(GOING, 30, false)
+            .failures(LOST, 30, true)
+            .keys(keys);
+        for width in (1..=210).step_by(19) {
+            for height in (1..=64).step_by(3) {
+                harness.frame(width, height);
+            }
+        }
+    }
+}
+
+#[test]
+fn old_data_says_its_age() {
+    let mut harness = Harness::sample();
+    harness.at(ago(-40));
+    let frame = harness.frame(120, 36);
+    assert!(frame.contains("fresh 40s"), "{frame}");
+    harness.send(Event::Executions(machine(), Err(trouble("no connection"))));
+    assert!(harness.frame(120, 36).contains("old 40s"));
+}
