@@ -321,9 +321,13 @@ fn judge_name(plan: &Plan, there: &ExecutionDetail) -> Check {
         Status::Running if same => Check::notice(format!(
             "{name} is running with this very input: starting it again changes nothing"
         )),
+        Status::Succeeded if same => Check::bad(format!(
+            "{name} has done this file with this input already and has SUCCEEDED: see `fanout \
+             outputs ls {name}`, or give another --name to do it again"
+        )),
         status if same => Check::bad(format!(
-            "{name} has done this file with this input already and is {}: see `fanout outputs ls \
-             {name}`, or give another --name to do it again",
+            "{name} has tried this file with this input already and is {}: go on with `fanout \
+             redrive {name}`, or give another --name to begin anew",
             status.as_str()
         )),
         status => Check::bad(format!(

@@ -36,6 +36,10 @@ pub fn mask(message: &str) -> String {
         if let Some(after) = quoted(rest).filter(|_| !after_word) {
             masked.push_str("<v>");
             rest = after;
+        } else if let Some((url, after)) = url(rest).filter(|_| !after_word) {
+            masked.push_str("<url>");
+            masked.push_str(trailing_stop(url));
+            rest = after;
         } else if is_separator(first) {
             masked.push(first);
             rest = &rest[first.len_utf8()..];
@@ -64,11 +68,25 @@ fn quoted(text: &str) -> Option<&str> {
     (closes && is_value).then_some(after)
 }
 
+/// A URL that begins here, and what follows it.
+fn url(text: &str) -> Option<(&str, &str)> {
+    let (scheme, _) = text.split_once("://")?;
+    let is_scheme =
+        (1..=10).contains(&scheme.len()) && scheme.chars().all(|c| c.is_ascii_alphanumeric());
+    let ends = |c: char| c.is_whitespace() || "\"'`<>)]}".contains(c);
+    let end = text.find(ends).unwrap_or(text.len());
+    is_scheme.then(|| text.split_at(end))
+}
+
+/// The punctuation at the end of a word, which belongs to the sentence.
+fn trailing_stop(word: &str) -> &str {
+    &word[word.trim_end_matches(['.', ',', ';', ':', '!', '?']).len()..]
+}
+
 fn mask_word(word: &str, previous: &str) -> String {
-    let core = word.trim_end_matches(['.', ':', '!', '?']);
-    let tail = &word[core.len()..];
+    let tail = trailing_stop(word);
+    let core = &word[..word.len() - tail.len()];
     let masked = match core {
-        _ if core.contains("://") => "<url>".to_owned(),
         _ if is_id(core) => "<id>".to_owned(),
         _ if is_ip(core) => "<ip>".to_owned(),
         _ if is_path(core) => "<path>".to_owned(),
