@@ -112,7 +112,12 @@ async fn perform(cli: Cli, out: &mut Output) -> Result<Exit, Error> {
                 Engine::Env => engine::env(global, out).await,
                 Engine::Status => engine::status(global, out).await,
                 Engine::Reset => engine::reset(global, out).await,
-                Engine::Lookup { fail, seed, latency, port } => {
+                Engine::Lookup {
+                    fail,
+                    seed,
+                    latency,
+                    port,
+                } => {
                     let options = lookup::Options {
                         seed: *seed,
                         fail_percent: *fail,

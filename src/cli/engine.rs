@@ -48,17 +48,26 @@ pub async fn serve(global: &Global, port: u16, out: &mut Output) -> Result<Exit,
 /// Serves the lookup service until interrupted.
 pub async fn lookup(options: Options, port: u16, out: &mut Output) -> Result<Exit, Error> {
     let lookup = Lookup::start(options, port).await.map_err(|error| {
-        Error::refused(format!("port {port} of 127.0.0.1 cannot be listened on: {error}"))
+        Error::refused(format!(
+            "port {port} of 127.0.0.1 cannot be listened on: {error}"
+        ))
     })?;
     let (url, repair_url) = (lookup.url_template(), lookup.repair_url());
     match out.is_text() {
         true => out.line(&url)?,
-        false => out.document(&json!({"version": VERSION, "url": url, "repair_url": repair_url}))?,
+        false => {
+            out.document(&json!({"version": VERSION, "url": url, "repair_url": repair_url}))?
+        }
     }
-    note(format!("serving until interrupted; POST {repair_url} repairs it"));
+    note(format!(
+        "serving until interrupted; POST {repair_url} repairs it"
+    ));
     stopped().await;
     let counts = lookup.counts();
-    note(format!("{} requests answered, {} failed", counts.answered, counts.failed));
+    note(format!(
+        "{} requests answered, {} failed",
+        counts.answered, counts.failed
+    ));
     Ok(Exit::Done)
 }
 

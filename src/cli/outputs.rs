@@ -162,12 +162,11 @@ pub async fn get(
         }
     };
     let to = to.unwrap_or(&session.config.download_dir);
-    if 1 < wanted.len() && !to.is_dir() {
-        return Err(Error::refused(format!(
-            "{} objects need a folder that exists: {} is none",
-            wanted.len(),
-            to.display()
-        )));
+    let is_folder = wanted.len() > 1 || to.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if is_folder {
+        std::fs::create_dir_all(to).map_err(|error| {
+            Error::refused(format!("{} cannot be a folder: {error}", to.display()))
+        })?;
     }
     let mut downloaded = Vec::new();
     for output in &wanted {

@@ -4,4 +4,5 @@
 mod crash;
 mod house;
 mod tidy;
+mod verbs;
 mod wire;

@@ -155,7 +155,7 @@ impl Service {
             latency,
             hang: Duration::from_secs(2),
         };
-        let lookup = runtime.block_on(Lookup::start(options)).expect("a port");
+        let lookup = runtime.block_on(Lookup::start(options, 0)).expect("a port");
         Self {
             lookup,
             _runtime: runtime,
