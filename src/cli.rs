@@ -99,9 +99,8 @@ fn log(global: &Global) -> Result<Option<WorkerGuard>, Error> {
 
 async fn perform(cli: Cli, out: &mut Output) -> Result<Exit, Error> {
     let global = &cli.global;
-    let verb = match cli.verb {
-        Some(verb) => verb,
-        None => return dashboard(global).await,
+    let Some(verb) = cli.verb else {
+        return dashboard(global).await;
     };
     // What needs no connection.
     match &verb {

@@ -38,6 +38,10 @@ Exit codes:
   130  interrupted; the run goes on";
 
 #[derive(Debug, Clone, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct Global {
     /// AWS profile
     #[arg(long, global = true, value_name = "NAME", help_heading = "Where")]
@@ -420,7 +424,7 @@ mod tests {
     #[test]
     fn times_and_shares_are_read() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
         assert!(duration("soon").is_err() && duration("-5s").is_err());
         assert_eq!(percent("5%"), Ok(5.0));
         assert_eq!(percent("0.5 %"), Ok(0.5));

@@ -68,7 +68,7 @@ fn dry_run(plan: &Plan, out: &mut Output) -> Result<Exit, Error> {
     match out.format {
         Format::Text => show(plan, out)?,
         _ => {
-            out.document(&json!({"version": VERSION, "plan": plan, "will_run": plan.will_run()}))?
+            out.document(&json!({"version": VERSION, "plan": plan, "will_run": plan.will_run()}))?;
         }
     }
     match plan.allowed {

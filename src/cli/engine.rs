@@ -56,7 +56,7 @@ pub async fn lookup(options: Options, port: u16, out: &mut Output) -> Result<Exi
     match out.is_text() {
         true => out.line(&url)?,
         false => {
-            out.document(&json!({"version": VERSION, "url": url, "repair_url": repair_url}))?
+            out.document(&json!({"version": VERSION, "url": url, "repair_url": repair_url}))?;
         }
     }
     note(format!(

@@ -265,7 +265,7 @@ mod tests {
         let line = captured(Format::Text, |out| out.line(hostile).expect("memory"));
         assert_eq!(line, "a␛[2Jb␍c·31md·e␊f\n");
         let file = captured(Format::Text, |out| {
-            out.bytes(b"x\x1b]0;\nb\r\n").expect("memory")
+            out.bytes(b"x\x1b]0;\nb\r\n").expect("memory");
         });
         assert_eq!(file, "x␛]0;\nb\n");
     }

@@ -176,7 +176,7 @@ pub async fn get(
         let path = path.await?;
         match out.format {
             Format::Text => {
-                out.line(format!("{}  {}", path.display(), views::bytes(object.size)))?
+                out.line(format!("{}  {}", path.display(), views::bytes(object.size)))?;
             }
             Format::Ndjson => out.document(&json!({"object": object, "path": path}))?,
             Format::Json => downloaded.push(json!({"object": object, "path": path})),

@@ -58,8 +58,8 @@ fn rows(runs: &[Run], now: Timestamp) -> Vec<String> {
                 run.execution().name.clone(),
                 views::time(run.execution().started),
                 count(|items| items.total),
-                count(|items| items.done()),
-                count(|items| items.failures()),
+                count(super::super::model::Counts::done),
+                count(super::super::model::Counts::failures),
             ]
         })
         .collect();

@@ -93,7 +93,7 @@ impl Session {
         let config = settings(global)?.config;
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let home = std::env::var_os("HOME").map(PathBuf::from);
-        match place(&config, is_set, |file| file.exists(), home.as_deref()) {
+        match place(&config, is_set, std::path::Path::exists, home.as_deref()) {
             Place::Aws => Self::aws(config).await,
             Place::Engine => Self::engine(config).await,
             Place::EngineInstead => {

@@ -162,7 +162,8 @@ fn distributed(kind: &str, more: Value) -> Value {
 }
 
 fn items(count: u64) -> String {
-    (0..count).map(|n| format!("{{\"n\":{n}}}\n")).collect()
+    let lines: Vec<String> = (0..count).map(|n| json!({"n": n}).to_string()).collect();
+    lines.join("\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -459,7 +460,7 @@ async fn starting_twice_is_once_and_a_closed_name_stays_taken() {
         .engine
         .runner()
         .clock()
-        .advance(Duration::from_secs(15 * 86_400));
+        .advance(Duration::from_hours(360));
     let old = house
         .ok("DescribeExecution", json!({"executionArn": arn}))
         .await;

@@ -230,7 +230,7 @@ impl Service {
         let (draw, kind) = (&digest[..4], digest[4]);
         let draw = draw.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
         let share = f64::from(draw) / (f64::from(u32::MAX) + 1.0) * 100.0;
-        (share < self.options.fail_percent).then(|| match kind % 10 {
+        (share < self.options.fail_percent).then_some(match kind % 10 {
             0..5 => Trouble::Answer(StatusCode::NOT_FOUND),
             5..7 => Trouble::Answer(StatusCode::UNPROCESSABLE_ENTITY),
             7 => Trouble::Answer(StatusCode::SERVICE_UNAVAILABLE),
@@ -271,7 +271,7 @@ mod tests {
             seed: 7,
             fail_percent,
             latency: Duration::from_millis(1),
-            hang: Duration::from_secs(600),
+            hang: Duration::from_mins(10),
         }
     }
 
@@ -340,7 +340,7 @@ mod tests {
     async fn who_waits_is_answered_by_the_repair() {
         let lookup = Lookup::start(options(100.0), 0).await.expect("a port");
         let hangs = |name: &String| lookup.service.trouble(name) == Some(Trouble::Hang);
-        let name = (0..)
+        let name = (0..10_000)
             .map(|n| n.to_string())
             .find(hangs)
             .expect("one in ten");

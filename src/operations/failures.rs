@@ -345,7 +345,10 @@ mod tests {
         let parse = |status| failure(record(status).as_bytes()).expect("a record");
         let found = parse("FAILED").expect("a failure");
         assert_eq!((found.line, found.error.as_deref()), (Some(7), Some("E")));
-        assert_eq!(found.stopped.map(|at| at.as_second()), Some(1_788_256_801));
+        assert_eq!(
+            found.stopped.map(jiff::Timestamp::as_second),
+            Some(1_788_256_801)
+        );
         assert!(parse("TIMED_OUT").is_some());
         assert_eq!(parse("ABORTED"), None);
     }

@@ -254,6 +254,10 @@ mod tests {
         }
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "what it is compared with may be none"
+    )]
     fn at(bucket: &str, folder: &str) -> Option<Location> {
         Some(Location {
             bucket: bucket.to_owned(),

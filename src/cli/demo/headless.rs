@@ -19,7 +19,7 @@ use crate::operations::runs::Run;
 use crate::operations::{failures, redrive};
 
 /// What any step may take before something must be wrong.
-const STEP: Duration = Duration::from_secs(300);
+const STEP: Duration = Duration::from_mins(5);
 /// Failures read of the first run.
 const FAILURES: usize = 1_000_000;
 

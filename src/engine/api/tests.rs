@@ -559,7 +559,7 @@ async fn only_the_owner_gets_in() {
     assert_eq!(refused!(unknown.list_buckets()), "InvalidAccessKeyId 403");
     let url = format!("http://{}/files/a", server.address);
     assert_eq!(reqwest::get(&url).await.unwrap().status(), 403);
-    let soon = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
+    let soon = PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
     let link = client
         .get_object()
         .bucket("files")

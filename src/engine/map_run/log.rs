@@ -456,9 +456,9 @@ mod tests {
         let path = folder.path().join("log");
         let (log, at) = Log::open(&path, |_, _| ()).unwrap();
         let mut buffer = Vec::new();
-        samples()
-            .iter()
-            .for_each(|record| record.encode(&mut buffer));
+        for record in samples() {
+            record.encode(&mut buffer);
+        }
         log.append(at, &buffer).unwrap();
         let (found, end) = texts(&path);
         assert_eq!(

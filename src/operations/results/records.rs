@@ -181,7 +181,7 @@ mod tests {
                 .map(|text| json!({"Input": text, "nested": [{"a": [text]}, "]}"]}))
                 .collect();
             let bytes = match lines {
-                true => values.iter().map(|value| format!("{value}\n")).collect::<String>(),
+                true => values.iter().flat_map(|value| [value.to_string(), "\n".to_owned()]).collect::<String>(),
                 false => serde_json::to_string_pretty(&values).expect("a value"),
             };
             let found: Vec<Value> = split(bytes.as_bytes(), &cuts)

@@ -51,7 +51,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     let mut hash = Sha256::new();
     let mut size = 0;
     let mut sink = match packed {
-        true => Sink::Packed(MultiGzDecoder::new(Lines::default())),
+        true => Sink::Packed(Box::new(MultiGzDecoder::new(Lines::default()))),
         false => Sink::Plain(Lines::default()),
     };
     let mut buffer = vec![0; CHUNK];
@@ -107,7 +107,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 enum Sink {
     Plain(Lines),
-    Packed(MultiGzDecoder<Lines>),
+    Packed(Box<MultiGzDecoder<Lines>>),
 }
 
 impl Sink {
