@@ -211,7 +211,7 @@ impl Dashboard {
             match effect {
                 Effect::Suspend | Effect::Quit | Effect::Redraw => left.push(effect),
                 // A terminal that takes no text is no reason to end.
-                Effect::Copy(text) => drop(self.guard.copy(&text)),
+                Effect::Copy(text) => drop(Guard::copy(&text)),
                 other => self.runtime.perform(other),
             }
         }

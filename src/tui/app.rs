@@ -3,9 +3,12 @@
 
 mod act;
 mod available;
+mod overlay;
 #[cfg(test)]
 mod tests;
 mod wants;
+
+pub use overlay::{CommandLine, Help, Overlay};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -19,13 +22,11 @@ use crate::tui::dialog::start::Start;
 use crate::tui::dialog::{Dialog, Reaction};
 use crate::tui::event::{Ask, Deed, Effect, Event, Health, Reply, Subject, Trouble};
 use crate::tui::filter::Filter;
-use crate::tui::keys::{self, Action, Key, Keymap, Resolution};
+use crate::tui::keys::{Action, Key, Keymap, Resolution};
 use crate::tui::pace::Tone;
 use crate::tui::screen::{Runs, Screen};
 use crate::tui::theme::Theme;
 use crate::tui::widget::figures;
-use crate::tui::widget::input::Field;
-use crate::tui::widget::list::Move;
 
 /// What the dashboard is told once, at the start.
 #[derive(Debug, Clone)]
@@ -48,46 +49,6 @@ pub struct Message {
     pub text: String,
     pub tone: Tone,
     pub at: Timestamp,
-}
-
-/// What lies over the screen and takes its keys.
-#[derive(Debug, Clone)]
-pub enum Overlay {
-    Filter(Field),
-    Command(CommandLine),
-    Help(Help),
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct CommandLine {
-    pub field: Field,
-    pub candidates: Vec<String>,
-    /// The candidate that tab chose last.
-    pub chosen: Option<usize>,
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct Help {
-    pub query: Field,
-    pub at: usize,
-}
-
-impl Help {
-    /// Entries of the table that fit the query.
-    pub fn entries<'a>(&self, keymap: &'a Keymap) -> Vec<(&'static keys::Binding, String)> {
-        let filter = Filter::new(self.query.value());
-        let rows = keys::BINDINGS
-            .iter()
-            .map(|it| (it, keymap.keys_of(it.action)));
-        rows.filter(|(binding, keys)| {
-            filter.matches(&[
-                ("action", binding.name),
-                ("key", keys),
-                ("help", binding.help),
-            ])
-        })
-        .collect()
-    }
 }
 
 pub struct App {
@@ -223,7 +184,6 @@ impl App {
             Event::Focus(true) if self.data_age().is_some_and(|age| age > LOOKED_AWAY) => {
                 return vec![Effect::Refresh];
             }
-            Event::Key(_) | Event::Resize | Event::Focus(_) => {}
             Event::Paste(pasted) => return self.paste(&pasted),
             Event::Now(now, health) => self.tick(now, *health),
             Event::Machine(reply) => {
@@ -240,7 +200,6 @@ impl App {
                     self.live.add_older(page);
                 }
             }
-            Event::Executions(..) | Event::Older(..) => {}
             Event::Execution(arn, reply) => {
                 self.complain(&reply);
                 self.live.put_detail(&arn, reply, now);
@@ -290,6 +249,12 @@ impl App {
             Event::Started(name, reply) => return self.started(&name, reply),
             Event::Done(deed, reply) => return self.done(&deed, reply),
             Event::Said(text) => self.say(Tone::Plain, text),
+            // Also replies about a state machine that is no longer shown.
+            Event::Key(_)
+            | Event::Resize
+            | Event::Focus(_)
+            | Event::Executions(..)
+            | Event::Older(..) => {}
         }
         Vec::new()
     }
@@ -490,97 +455,15 @@ impl App {
         effects
     }
 
-    fn overlay_key(&mut self, overlay: Overlay, key: KeyEvent) -> Vec<Effect> {
-        match overlay {
-            Overlay::Filter(field) => self.filter_key(field, key),
-            Overlay::Command(line) => return self.command_key(line, key),
-            Overlay::Help(help) => return self.help_key(help, key),
-        }
-        Vec::new()
-    }
-
-    fn filter_key(&mut self, mut field: Field, key: KeyEvent) {
-        match key.code {
-            KeyCode::Enter => return,
-            KeyCode::Esc => field = Field::default(),
-            KeyCode::Down => return self.move_cursor(Move::Lines(1)),
-            _ => {
-                field.key(key);
-            }
-        }
-        self.screen_mut().set_filter(Filter::new(field.value()));
-        if key.code != KeyCode::Esc {
-            self.overlay = Some(Overlay::Filter(field));
-        }
-    }
-
-    fn command_key(&mut self, mut line: CommandLine, key: KeyEvent) -> Vec<Effect> {
-        match key.code {
-            KeyCode::Esc => return Vec::new(),
-            KeyCode::Enter => return self.command(line.field.value()),
-            KeyCode::Tab | KeyCode::BackTab => self.complete(&mut line, key.code),
-            _ => {
-                line.field.key(key);
-                line.candidates.clear();
-                line.chosen = None;
-            }
-        }
-        self.overlay = Some(Overlay::Command(line));
-        Vec::new()
-    }
-
-    fn complete(&self, line: &mut CommandLine, key: KeyCode) {
-        if line.chosen.is_none() {
-            let names: Vec<&str> = self
-                .data()
-                .executions()
-                .iter()
-                .map(|it| it.name.as_str())
-                .collect();
-            line.candidates = crate::tui::command::completions(line.field.value(), &names);
-        }
-        let count = line.candidates.len();
-        if count == 0 {
-            return;
-        }
-        let next = match (line.chosen, key) {
-            (None, _) => 0,
-            (Some(at), KeyCode::BackTab) => (at + count - 1) % count,
-            (Some(at), _) => (at + 1) % count,
-        };
-        line.chosen = Some(next);
-        line.field.set(line.candidates[next].clone());
-    }
-
-    fn help_key(&mut self, mut help: Help, key: KeyEvent) -> Vec<Effect> {
-        let entries = help.entries(&self.keymap);
-        match key.code {
-            KeyCode::Esc => return Vec::new(),
-            KeyCode::Enter => {
-                let chosen = entries.get(help.at).map(|(binding, _)| binding.action);
-                return chosen.map_or_else(Vec::new, |action| self.act_if_available(action));
-            }
-            KeyCode::Down => help.at = (help.at + 1).min(entries.len().saturating_sub(1)),
-            KeyCode::Up => help.at = help.at.saturating_sub(1),
-            _ => {
-                help.query.key(key);
-                help.at = 0;
-            }
-        }
-        self.overlay = Some(Overlay::Help(help));
-        Vec::new()
-    }
-
     /// Shows a screen: goes back to it where it is open already, else puts it on top.
     fn show(&mut self, screen: Screen) {
         let open = self.stack.iter().position(|it| it.is_same(&screen));
-        match open {
-            Some(at) => self.stack.truncate(at + 1),
-            None => {
-                self.stack.retain(|it| it.rank() < screen.rank());
-                self.stack.push(screen);
-            }
+        if let Some(at) = open {
+            self.stack.truncate(at + 1);
+            return;
         }
+        self.stack.retain(|it| it.rank() < screen.rank());
+        self.stack.push(screen);
     }
 
     /// Keeps cursors on what they were on, whatever came in.

@@ -154,17 +154,28 @@ const FAILURE_SETS: usize = 4;
 /// Previews kept, 64 KiB each.
 const PREVIEWS: usize = 32;
 
+/// How far pages after the newest are loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum End {
+    /// Not begun: the newest page says where the next one is.
+    #[default]
+    AfterNewest,
+    /// The token of the next page.
+    After(String),
+    /// All there is.
+    Reached,
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct Data {
     pub machine: Remote<StateMachineArn>,
     pub newest: Remote<Page<Execution>>,
     /// Pages after the newest, as far as the user went.
     older: Vec<Execution>,
-    /// Where `older` goes on; the outer `None` while it has not begun.
-    older_next: Option<Option<String>>,
+    older_end: End,
     pub runs: HashMap<ExecutionArn, Remote<Run>>,
-    /// When each run's Map Runs were listed: polls of the run itself do not tell of new ones.
-    pub listed: HashMap<ExecutionArn, Timestamp>,
+    /// When a run was described in full; polls only tell of the parts that are known already.
+    pub described: HashMap<ExecutionArn, Timestamp>,
     paces: HashMap<MapRunArn, Pace>,
     pub failed_children: HashMap<MapRunArn, Remote<Vec<Execution>>>,
     pub failures: HashMap<MapRunArn, Remote<FailureSet>>,
@@ -187,7 +198,9 @@ impl Data {
     /// Takes in the newest page. What it pushed out joins the older ones, where those are loaded:
     /// their page token begins after what was pushed out.
     pub fn put_newest(&mut self, reply: Reply<Page<Execution>>, now: Timestamp) {
-        if let (Ok(page), Some(_)) = (&reply, &self.older_next) {
+        if let Ok(page) = &reply
+            && self.older_end != End::AfterNewest
+        {
             let shown: HashSet<&ExecutionArn> = page.items.iter().map(|it| &it.arn).collect();
             let before = self.newest.get().map_or(&[][..], |page| &page.items[..]);
             let last = page.items.last().map(|it| it.started);
@@ -211,14 +224,15 @@ impl Data {
             .into_iter()
             .filter(|it| !loaded.contains(&it.arn));
         self.older.extend(new);
-        self.older_next = Some(page.next);
+        self.older_end = page.next.map_or(End::Reached, End::After);
     }
 
     /// The token of the next page, `None` at the end.
     pub fn next_page(&self) -> Option<&str> {
-        match &self.older_next {
-            Some(next) => next.as_deref(),
-            None => self.newest.get()?.next.as_deref(),
+        match &self.older_end {
+            End::AfterNewest => self.newest.get()?.next.as_deref(),
+            End::After(token) => Some(token),
+            End::Reached => None,
         }
     }
 
@@ -251,6 +265,7 @@ impl Data {
                 self.record(map_run, now);
             }
         }
+        self.described.insert(arn.clone(), now);
         let reply = reply.map(|run| *run);
         self.listed.insert(arn.clone(), now);
         self.runs.entry(arn).or_default().put(reply, now);

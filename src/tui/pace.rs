@@ -208,7 +208,10 @@ impl Verdict {
             Status::Failed => Self::new(
                 Tone::Bad,
                 "FAILED",
-                format!("{failures} items failed, more than tolerated"),
+                format!(
+                    "{failures} items failed, more than tolerated; a redrive goes on with the {} that have not succeeded",
+                    figures::count(items.total.saturating_sub(items.succeeded))
+                ),
             ),
             Status::TimedOut => Self::new(Tone::Bad, "TIMED OUT", "the run's time limit passed"),
             _ => Self::new(

@@ -24,6 +24,7 @@ use crate::tui::data::{FailureSet, Stamp};
 use crate::tui::event::{
     Ask, Deed, Effect, Event, Health, Reply, StartForm, Subject, Subscription, Trouble,
 };
+use crate::tui::widget::figures;
 
 type Task = AbortOnDropHandle<()>;
 
@@ -439,11 +440,8 @@ async fn paths(begun: &str) -> Vec<String> {
 
 async fn redrive(client: Client, plan: redrive::Plan, events: mpsc::Sender<Event>) {
     let done = redrive::run(&client, &plan).await;
-    let text = format!(
-        "redriving {} items of {}",
-        plan.will_run(),
-        plan.execution.name()
-    );
+    let items = figures::count(plan.will_run());
+    let text = format!("redriving {items} items of {}", plan.execution.name());
     let deed = Deed::Redrive(plan.execution);
     tell(
         &events,

@@ -156,6 +156,9 @@ pub fn draw(app: &App, frame: &mut Frame<'_>) {
     } else {
         let body = chrome::draw(app, buffer, area);
         app.screen().draw(app, buffer, body);
+        if app.is_stale() {
+            buffer.set_style(body, app.theme().dim());
+        }
         overlay::draw(app, buffer, body);
     }
     draw_dialog(app, buffer, area);

@@ -77,7 +77,7 @@ impl Guard {
     }
 
     /// Puts text on the clipboard, through the terminal (OSC 52): it works over ssh too.
-    pub fn copy(&self, text: &str) -> io::Result<()> {
+    pub fn copy(text: &str) -> io::Result<()> {
         execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))
     }
 }

@@ -15,6 +15,10 @@ pub struct Theme {
     pub ascii: bool,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "callers need not know which looks depend on the terminal"
+)]
 impl Theme {
     pub fn glyph(self, state: RunState) -> &'static str {
         let (glyph, ascii) = match state {
@@ -95,36 +99,36 @@ impl Theme {
     }
 }
 
-/// The ASCII stand-in of a glyph that we draw or that stands for an unprintable character.
+/// Glyphs that we draw, and what stands for each of them in ASCII.
+const PLAIN: [(&str, &str); 16] = [
+    ("─–▃▄▅", "-"),
+    ("│", "|"),
+    ("╭╮╰╯├┤┬┴┼✓", "+"),
+    ("█■", "#"),
+    ("▓✗×", "x"),
+    ("▒", "="),
+    ("░·", "."),
+    ("▁▂", "_"),
+    ("▆▇↑", "^"),
+    ("▸›▶→", ">"),
+    ("←", "<"),
+    ("…±", "~"),
+    ("●", "*"),
+    ("◌", "o"),
+    ("◐", "%"),
+    ("↓", "v"),
+];
+
+/// The ASCII stand-in of a glyph, or of a symbol for an unprintable character. Text in other
+/// scripts is left as it is: it is the user's.
 fn plain(symbol: &str) -> Option<&'static str> {
-    let plain = match symbol {
-        "─" => "-",
-        "│" => "|",
-        "╭" | "╮" | "╰" | "╯" | "├" | "┤" | "┬" | "┴" | "┼" => "+",
-        "█" | "■" => "#",
-        "▓" => "x",
-        "▒" => "=",
-        "░" | "·" => ".",
-        "▁" | "▂" => "_",
-        "▃" | "▄" | "▅" => "-",
-        "▆" | "▇" => "^",
-        "▸" | "›" | "▶" => ">",
-        "…" => "~",
-        "✓" => "+",
-        "✗" => "x",
-        "●" => "*",
-        "◌" => "o",
-        "◐" => "%",
-        "⧖" => "T",
-        "↻" => "r",
-        "↑" => "^",
-        "↓" => "v",
-        "–" => "-",
-        "±" => "~",
-        other => match other.chars().next() {
-            Some('\u{2400}'..='\u{2426}') => "?",
-            _ => return None,
-        },
-    };
+    let glyph = symbol.chars().next().filter(|glyph| !glyph.is_ascii())?;
+    match glyph {
+        '\u{2400}'..='\u{2426}' => return Some("?"),
+        '↻' => return Some("r"),
+        '⧖' => return Some("T"),
+        _ => {}
+    }
+    let (_, plain) = PLAIN.iter().find(|(glyphs, _)| glyphs.contains(glyph))?;
     Some(plain)
 }

@@ -178,6 +178,22 @@ fn closed_runs_are_described_once() {
 }
 
 #[test]
+fn a_map_run_that_begins_later_is_found_while_the_execution_is_polled() {
+    let mut early = sample().remove(0);
+    early.map_runs.clear();
+    let detail = Box::new(early.detail.clone());
+    let mut harness = Harness::new();
+    harness.list(&[early]);
+    let mut harness = harness.keys("<enter>");
+    harness.taken();
+    for second in 1..=3 {
+        harness.at(ago(-second));
+        harness.send(Event::Execution(arn(GOING), Ok(detail.clone())));
+    }
+    assert_eq!(harness.taken(), [Effect::Ask(Ask::Describe(arn(GOING)))]);
+}
+
+#[test]
 fn a_failing_ask_is_not_repeated_at_once() {
     let mut harness = Harness::new();
     harness.list(&[]);

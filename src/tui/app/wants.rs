@@ -15,9 +15,8 @@ use crate::tui::widget::figures;
 const DESCRIBED_AT_ONCE: usize = 2;
 /// Seconds after which a running row is described again.
 const ROW_PACE: i64 = 3;
-/// Seconds after which a closed run that is looked at is described again: somebody else may have
-/// redriven it.
-const CLOSED_PACE: i64 = 10;
+/// Seconds after which a shown run that has ended is described again: somebody may have redriven it.
+const CLOSED_PACE: i64 = 15;
 /// Seconds before something that failed is asked for again.
 const RETRY: i64 = 5;
 /// Seconds between two readings of failures.
@@ -146,14 +145,13 @@ impl App {
     /// a redrive.
     fn description(&self, run: &ExecutionArn) -> Option<Ask> {
         let known = self.live.runs.get(run).unwrap_or(&Remote::Waiting);
-        let listed = self.live.listed.get(run);
-        let age = listed.map_or(i64::MAX, |at| figures::seconds_between(*at, self.now));
+        let described = self.live.described.get(run);
+        let age = described.map_or(0, |at| figures::seconds_between(*at, self.now));
         let due = self.is_due(known, |run, _| {
-            if run.execution().status.is_closed() {
-                return age >= CLOSED_PACE;
-            }
             let between_maps = run.map_run().is_none_or(|it| it.status.is_closed());
-            between_maps && age >= ROW_PACE
+            let closed = run.execution().status.is_closed();
+            let pace = if closed { CLOSED_PACE } else { ROW_PACE };
+            between_maps && age >= pace
         });
         due.then(|| Ask::Describe(run.clone()))
     }

@@ -79,16 +79,16 @@ impl Limits {
     }
 
     fn command(&self) -> String {
-        let mut command = format!("fanout limits {}", self.execution.name());
-        if let Ok(change) = self.change() {
-            if let Some(concurrency) = change.max_concurrency {
-                command += &format!(" --concurrency {concurrency}");
-            }
-            if let Some(tolerance) = change.tolerated_percentage {
-                command += &format!(" --tolerate {tolerance}%");
-            }
-        }
-        command
+        let change = self.change().unwrap_or_default();
+        let concurrency = change
+            .max_concurrency
+            .map(|it| format!(" --concurrency {it}"));
+        let tolerance = change
+            .tolerated_percentage
+            .map(|it| format!(" --tolerate {it}%"));
+        let name = self.execution.name();
+        let options = [concurrency, tolerance].into_iter().flatten();
+        format!("fanout limits {name}{}", options.collect::<String>())
     }
 
     pub fn paste(&mut self, pasted: &str) {

@@ -139,20 +139,19 @@ impl Failures {
         let Some(map_run) = self.map_run(app) else {
             return "Failures".to_owned();
         };
-        let mut title = format!("{} failed", figures::count(map_run.items.failures()));
-        if let Some(set) = self.set(app) {
-            let source = &set.list.source;
+        let failed = format!("{} failed", figures::count(map_run.items.failures()));
+        let read = self.set(app).map(|set| {
             let read = figures::count(set.list.items.len() as u64);
-            title += &if set.list.exact {
-                format!(", all read from {source}")
+            let how = if set.list.exact {
+                "all".to_owned()
             } else {
-                format!(", ~{read} read from {source}")
+                format!("~{read}")
             };
-        }
-        if !self.filter.is_empty() {
-            title += &format!("  /{}", self.filter.text());
-        }
-        title
+            format!("{how} read from {}", set.list.source)
+        });
+        let filter = (!self.filter.is_empty()).then(|| format!("/{}", self.filter.text()));
+        let parts: Vec<String> = [Some(failed), read, filter].into_iter().flatten().collect();
+        parts.join("  ")
     }
 
     fn draw_nothing(&self, app: &App, buffer: &mut Buffer, inside: Rect) {
@@ -285,23 +284,37 @@ impl Failures {
         ];
         let about = if set.list.exact { "" } else { "~" };
         let all: u64 = set.groups.iter().map(|(group, _)| group.count).sum();
-        let cells = |row: usize| {
-            let (group, _) = &set.groups[row];
-            [
+        pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
+        let has_keys = self.pane == Pane::Groups;
+        let style = if has_keys {
+            theme.chosen()
+        } else {
+            theme.bold()
+        };
+        let chosen = self.groups.row(set.groups.len());
+        // Each takes two lines: groups of one error differ in their messages.
+        let height = (area.height.saturating_sub(1) / 2) as usize;
+        let window = self.groups.window(set.groups.len(), height);
+        for (line, index) in (1..).step_by(2).zip(window) {
+            let (group, _) = &set.groups[index];
+            let cells = [
                 format!("{about}{}", figures::count(group.count)),
                 figures::whole_percent(group.count, all),
                 group.error.clone(),
                 figures::maybe(group.first_line),
                 figures::maybe(group.last_line),
-            ]
-        };
-        let list = List {
-            cursor: &self.groups,
-            len: set.groups.len(),
-            columns: &columns,
-            has_keys: self.pane == Pane::Groups,
-        };
-        list.draw(buffer, area, theme, cells);
+            ];
+            let mark = (index == chosen).then_some(style);
+            let cells = cells.map(|cell| (cell, Style::new()));
+            pane::line(buffer, area, line, table::row(&columns, cells, mark));
+            let room = (area.width as usize).saturating_sub(16);
+            let message = format!("{}{}", " ".repeat(16), text::fit(&group.message, room));
+            pane::line(buffer, area, line + 1, Line::styled(message, theme.dim()));
+            if index == chosen {
+                let strip = Rect::new(area.x, area.y + line, area.width, 1);
+                buffer.set_style(strip, style);
+            }
+        }
     }
 
     fn draw_members(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
@@ -339,13 +352,23 @@ impl Failures {
                 message_of(failure),
             ]
         };
-        let list = List {
-            cursor: &self.members,
-            len: members.len(),
-            columns: &columns,
-            has_keys: self.pane == Pane::Members,
+        pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
+        let height = area.height.saturating_sub(1) as usize;
+        let chosen = self.members.row(members.len());
+        let has_keys = self.pane == Pane::Members;
+        let style = if has_keys {
+            theme.chosen()
+        } else {
+            theme.bold()
         };
-        list.draw(buffer, area, theme, cells);
+        for (line, index) in (1..).zip(self.members.window(members.len(), height)) {
+            let mark = (index == chosen).then_some(style);
+            let row = cells(index).map(|cell| (cell, Style::new()));
+            pane::line(buffer, area, line, table::row(&columns, row, mark));
+            if index == chosen {
+                buffer.set_style(Rect::new(area.x, area.y + line, area.width, 1), style);
+            }
+        }
     }
 
     fn item_title(&self, app: &App) -> String {
@@ -372,42 +395,6 @@ impl Failures {
         let window = self.scroll.window(lines.len(), area.height as usize);
         for (row, line) in (0..).zip(&lines[window]) {
             pane::line(buffer, area, row, line.clone());
-        }
-    }
-}
-
-/// A table of which only the rows in sight are made.
-struct List<'a> {
-    cursor: &'a Cursor,
-    len: usize,
-    columns: &'a [Column],
-    /// Of two lists the one without the keys shows its cursor without the strip.
-    has_keys: bool,
-}
-
-impl List<'_> {
-    fn draw<const N: usize>(
-        &self,
-        buffer: &mut Buffer,
-        area: Rect,
-        theme: Theme,
-        cells: impl Fn(usize) -> [String; N],
-    ) {
-        pane::line(buffer, area, 0, table::header(self.columns, theme.dim()));
-        let height = area.height.saturating_sub(1) as usize;
-        let chosen = self.cursor.row(self.len);
-        for (line, index) in (1..).zip(self.cursor.window(self.len, height)) {
-            let style = if self.has_keys {
-                theme.chosen()
-            } else {
-                theme.bold()
-            };
-            let mark = (index == chosen).then_some(style);
-            let row = cells(index).map(|cell| (cell, Style::new()));
-            pane::line(buffer, area, line, table::row(self.columns, row, mark));
-            if index == chosen {
-                buffer.set_style(Rect::new(area.x, area.y + line, area.width, 1), style);
-            }
         }
     }
 }

@@ -211,13 +211,13 @@ impl Live {
             };
             return pane::line(buffer, padded(area), 0, Line::styled(shown, theme.dim()));
         }
-        let fixed = 2 + 8 + 11 + 6 + 28;
+        let fixed = 2 + 7 + 10 + 6 + 23;
         let message = (area.width as usize).saturating_sub(fixed + 1);
         let columns = [
-            Column::new("AGE", 7, Align::Right),
-            Column::new("LINE", 10, Align::Right),
+            Column::new("AGE", 6, Align::Right),
+            Column::new("LINE", 9, Align::Right),
             Column::new("GROUP", 5, Align::Right),
-            Column::new("ERROR", 27, Align::Left),
+            Column::new("ERROR", 22, Align::Left),
             Column::new("MESSAGE", message, Align::Left),
         ];
         pane::line(buffer, area, 0, table::header(&columns, theme.dim()));

@@ -112,21 +112,17 @@ impl Outputs {
     }
 
     fn title(&self, app: &App, rows: &[&Output]) -> String {
-        let mut title = "Outputs".to_owned();
-        if app
-            .data()
-            .outputs
-            .get(&self.run)
-            .and_then(Remote::get)
-            .is_some()
-        {
+        let outputs = app.data().outputs.get(&self.run);
+        let sizes = outputs.and_then(Remote::get).map(|_| {
             let size = rows.iter().map(|it| it.object.size).sum();
-            title += &format!("  {} objects, {}", rows.len(), figures::bytes(size));
-        }
-        if !self.filter.is_empty() {
-            title += &format!("  /{}", self.filter.text());
-        }
-        title
+            format!("{} objects, {}", rows.len(), figures::bytes(size))
+        });
+        let filter = (!self.filter.is_empty()).then(|| format!("/{}", self.filter.text()));
+        let parts: Vec<String> = [Some("Outputs".to_owned()), sizes, filter]
+            .into_iter()
+            .flatten()
+            .collect();
+        parts.join("  ")
     }
 
     fn draw_nothing(&self, app: &App, buffer: &mut Buffer, inside: Rect) {
@@ -239,7 +235,8 @@ impl Outputs {
 
 /// Whole JSON documents are indented; JSON Lines and everything else stay as they are.
 fn readable(name: &str, shown: &str) -> Vec<String> {
-    if name.ends_with(".json") {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    if extension.is_some_and(|it| it.eq_ignore_ascii_case("json")) {
         return json::lines(shown);
     }
     shown

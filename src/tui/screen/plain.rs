@@ -48,7 +48,7 @@ pub fn draw(app: &App, buffer: &mut Buffer, area: Rect) {
     match &app.overlay {
         Some(Overlay::Filter(field)) => lines.push((format!("/{}", field.value()), theme.bold())),
         Some(Overlay::Command(line)) => {
-            lines.push((format!(":{}", line.field.value()), theme.bold()))
+            lines.push((format!(":{}", line.field.value()), theme.bold()));
         }
         Some(Overlay::Help(help)) => lines.push((format!("?{}", help.query.value()), theme.bold())),
         None => {}

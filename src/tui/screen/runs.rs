@@ -197,21 +197,17 @@ impl Runs {
         };
         let machine = app.data().machine.get();
         let machine = machine.map_or(app.settings.machine.as_str(), |arn| arn.name());
-        let mut title = format!("Runs of {machine}");
-        if app.data().newest.get().is_some() {
-            let all = figures::count(loaded as u64) + more;
-            if self.filter.is_empty() {
-                title += &format!("  {all}  {}", self.sort.word());
-            } else {
-                let shown = figures::count(shown as u64);
-                title += &format!(
-                    "  {shown} of {all}  /{}  {}",
-                    self.filter.text(),
-                    self.sort.word()
-                );
-            }
+        let runs = format!("Runs of {}", text::middle(machine, 30));
+        if app.data().newest.get().is_none() {
+            return runs;
         }
-        title
+        let all = figures::count(loaded as u64) + more;
+        let sort = self.sort.word();
+        if self.filter.is_empty() {
+            return format!("{runs}  {all}  {sort}");
+        }
+        let shown = figures::count(shown as u64);
+        format!("{runs}  {shown} of {all}  /{}  {sort}", self.filter.text())
     }
 
     fn draw_nothing(&self, app: &App, buffer: &mut Buffer, area: Rect) {
@@ -265,11 +261,7 @@ impl Runs {
             let run = rows[index];
             let cells = columns.iter().map(|column| cell(app, run, column.title));
             let mark = (index == chosen).then(|| theme.chosen());
-            let mut row = table::row(&columns, cells, mark);
-            if app.is_stale() {
-                row = row.patch_style(theme.dim());
-            }
-            pane::line(buffer, area, line, row);
+            pane::line(buffer, area, line, table::row(&columns, cells, mark));
             if index == chosen {
                 let strip = Rect::new(area.x, area.y + line, area.width, 1);
                 buffer.set_style(strip, theme.chosen());
@@ -409,15 +401,14 @@ fn counts(app: &App, map_run: &MapRun, cells: usize) -> Line<'static> {
         parts.push(format!("redrives {}", map_run.redrive_count));
     }
     parts.push(format!("ok {}", figures::count(items.succeeded)));
-    let mut shown = String::new();
-    for part in parts {
-        if shown.is_empty() {
-            shown = part;
-        } else if text::width(&shown) + 3 + text::width(&part) <= cells {
-            shown += &format!("   {part}");
-        }
-    }
-    Line::raw(text::fit(&shown, cells))
+    let mut room = cells;
+    parts.retain(|part| {
+        let wanted = text::width(part) + 3;
+        let fits = wanted <= room + 3;
+        room = room.saturating_sub(if fits { wanted } else { 0 });
+        fits
+    });
+    Line::raw(text::fit(&parts.join("   "), cells))
 }
 
 /// The file a run reads, from its input.

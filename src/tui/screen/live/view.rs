@@ -201,7 +201,11 @@ impl<'a> View<'a> {
                 "failed",
                 items.failed,
                 failed,
-                format!("{total} = {share} of all items,"),
+                if failures == 0 {
+                    String::new()
+                } else {
+                    format!("{total} = {share} of all items,")
+                },
             ),
             ("timed out", items.timed_out, failed, allowed),
             ("aborted", items.aborted, Style::new(), String::new()),
@@ -357,17 +361,31 @@ impl<'a> View<'a> {
         }
     }
 
+    /// One line a group where there is width for its message, else two.
     pub(super) fn draw_groups(&self, buffer: &mut Buffer, area: Rect) {
+        const ERROR: usize = 24;
         let Some(set) = self.app.data().failure_set(&self.map_run.arn) else {
             return;
         };
         let about = if set.list.exact { "" } else { "~" };
-        let room = (area.width as usize).saturating_sub(14);
-        for (row, (group, _)) in set.groups.iter().enumerate().take(area.height as usize) {
-            let name = text::left(&text::fit(&group.error, room), room);
-            let count = text::right(&format!("{about}{}", figures::count(group.count)), 11);
-            let line = format!("{} {name}{count}", text::right(&(row + 1).to_string(), 2));
-            pane::line(buffer, area, row as u16, Line::raw(line));
+        let room = (area.width as usize).saturating_sub(13);
+        let wide = room > ERROR + 20;
+        let lines = set.groups.iter().zip(1..).flat_map(|((group, _), number)| {
+            let number = text::right(&format!("{number}"), 2);
+            let count = text::right(&format!("{about}{}", figures::count(group.count)), 9);
+            let message = |cells: usize| text::left(&text::fit(&group.message, cells), cells);
+            let name = |cells: usize| text::left(&text::fit(&group.error, cells), cells);
+            if wide {
+                let (name, message) = (name(ERROR), message(room - ERROR - 1));
+                return vec![Line::raw(format!("{number} {name} {message} {count}"))];
+            }
+            vec![
+                Line::raw(format!("{number} {} {count}", name(room))),
+                Line::styled(format!("   {}", message(room)), self.theme.dim()),
+            ]
+        });
+        for (line, row) in lines.take(area.height as usize).zip(0..) {
+            pane::line(buffer, area, row, line);
         }
     }
 
