@@ -267,7 +267,6 @@ impl Data {
         }
         self.described.insert(arn.clone(), now);
         let reply = reply.map(|run| *run);
-        self.listed.insert(arn.clone(), now);
         self.runs.entry(arn).or_default().put(reply, now);
     }
 

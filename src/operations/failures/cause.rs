@@ -61,11 +61,14 @@ fn is_separator(c: char) -> bool {
 /// double quotes around a sentence or a JSON member's name, which say what happened.
 fn quoted(text: &str) -> Option<&str> {
     let quote = text.chars().next().filter(|c| "\"'`".contains(*c))?;
-    let (inside, after) = text[1..].split_once(quote)?;
+    // A quotation mark inside a word is an apostrophe: `'Saint John's, Antigua'` is one quotation.
+    let closes = |at: usize| !text[at + 1..].starts_with(char::is_alphanumeric);
+    let ends = text[1..].match_indices(quote).map(|(at, _)| at + 1);
+    let end = ends.into_iter().find(|at| closes(*at))?;
+    let (inside, after) = (&text[1..end], &text[end + 1..]);
     let is_value =
         quote != '"' || !(inside.contains(char::is_whitespace) || after.starts_with(':'));
-    let closes = !after.starts_with(char::is_alphanumeric);
-    (closes && is_value).then_some(after)
+    is_value.then_some(after)
 }
 
 /// A URL that begins here, and what follows it.
@@ -115,9 +118,10 @@ fn is_path(word: &str) -> bool {
 }
 
 fn is_http_status(word: &str, previous: &str) -> bool {
+    // A message may begin with it: `404 Not Found: …`.
     let announced = matches!(
         previous,
-        "status" | "code" | "answered" | "http" | "http/1.1" | "http/2"
+        "" | "status" | "code" | "answered" | "http" | "http/1.1" | "http/2"
     );
     announced && word.len() == 3 && word.parse().is_ok_and(|code| (100..600).contains(&code))
 }
@@ -168,6 +172,10 @@ mod tests {
             ("open /tmp/a.b: denied", "open <path>: denied"),
             ("row line-3118, 14 %", "row line-<n>, <n> %"),
             ("left \"open", "left \"open"),
+            (
+                "404 Not Found: no place named 'Saint John's, Antigua' is known",
+                "404 Not Found: no place named <v> is known",
+            ),
         ] {
             assert_eq!(mask(message), masked, "{message}");
         }

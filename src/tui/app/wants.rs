@@ -141,8 +141,7 @@ impl App {
         })
     }
 
-    /// A run's description, where it is unknown, or where polls do not tell of a new Map Run or of
-    /// a redrive.
+    /// A run's description, where it is unknown, or where polls do not tell of a new Map Run.
     fn description(&self, run: &ExecutionArn) -> Option<Ask> {
         let known = self.live.runs.get(run).unwrap_or(&Remote::Waiting);
         let described = self.live.described.get(run);
