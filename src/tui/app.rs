@@ -360,8 +360,13 @@ impl App {
     }
 
     fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
-        if Key::from(key) == Key::parse("ctrl-c").expect("a key that the table names") {
-            return self.act(Action::Quit);
+        let pressed = Key::from(key);
+        // These work wherever the keys go: in dialogs and text fields too.
+        if let Resolution::Action(action @ (Action::Quit | Action::Suspend | Action::Redraw)) =
+            self.keymap.resolve(None, pressed)
+            && pressed.ctrl
+        {
+            return self.act(action);
         }
         if self
             .message
@@ -382,7 +387,6 @@ impl App {
         if let Some(overlay) = self.overlay.take() {
             return self.overlay_key(overlay, key);
         }
-        let pressed = Key::from(key);
         match self.keymap.resolve(self.prefix.take(), pressed) {
             Resolution::Action(action) => self.act_if_available(action),
             Resolution::Prefix => {

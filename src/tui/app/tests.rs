@@ -385,6 +385,16 @@ fn a_path_is_completed_and_then_planned() {
 }
 
 #[test]
+fn a_whole_path_needs_one_tab_and_the_next_goes_on() {
+    let mut harness = Harness::sample().keys("tli<tab>");
+    harness.send(Event::Paths("li".to_owned(), vec!["lines.txt".to_owned()]));
+    harness.taken();
+    let mut harness = harness.keys("<tab>");
+    let is_plan = |it: &Effect| matches!(it, Effect::Ask(Ask::PlanStart(_)));
+    assert!(harness.taken().iter().any(is_plan));
+}
+
+#[test]
 fn a_pasted_address_opens_the_start_dialog_and_a_line_break_presses_nothing() {
     let mut harness = Harness::sample();
     harness.taken();
@@ -533,4 +543,15 @@ fn the_farewell_says_what_still_runs() {
     assert!(line.starts_with(GOING) && line.contains("1 more"), "{line}");
     assert!(Harness::new().app.farewell().is_none());
     assert!(!health().connection.local);
+}
+
+#[test]
+fn suspending_and_quitting_work_in_dialogs_too() {
+    let mut harness = Harness::sample().keys("t<ctrl-z><ctrl-l>");
+    assert_eq!(
+        changes(&harness.taken()),
+        [&Effect::Suspend, &Effect::Redraw]
+    );
+    assert!(harness.app.dialog.is_some());
+    assert!(harness.keys("<ctrl-c>").taken().contains(&Effect::Quit));
 }

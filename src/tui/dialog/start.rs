@@ -33,7 +33,7 @@ pub struct Start {
     planned: Option<StartForm>,
     plan: Remote<Plan>,
     candidates: Vec<String>,
-    /// Set when a completion found nothing to add: the next tab moves on.
+    /// Set when there is nothing more to complete: the next tab moves on.
     completed: bool,
     pub scroll: Scroll,
 }
@@ -103,14 +103,16 @@ impl Start {
         }
     }
 
-    /// Takes in candidates for the path; goes on to the next field when there is nothing to add.
+    /// Takes in candidates for the path.
     pub fn put_paths(&mut self, begun: &str, paths: Vec<String>) {
         if self.fields[SOURCE].value() != begun {
             return;
         }
         let common = common_start(&paths);
-        self.completed = common.len() <= begun.len();
-        if !self.completed {
+        let is_whole = paths.len() == 1 && !common.ends_with('/');
+        let is_longer = common.len() > begun.len();
+        self.completed = is_whole || !is_longer;
+        if is_longer {
             self.fields[SOURCE].set(common);
         }
         self.candidates = if paths.len() > 1 { paths } else { Vec::new() };

@@ -8,6 +8,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use crate::model::{ExecutionArn, Timestamp};
+use crate::operations::failures::message;
 use crate::operations::runs::Run;
 use crate::tui::app::App;
 use crate::tui::data::Fresh;
@@ -298,7 +299,8 @@ fn draw_without_map_run(app: &App, run: &Run, buffer: &mut Buffer, area: Rect) {
             lines.push(Line::styled(text::fit(error, cells), theme.bad()));
         }
         let cause = run.detail.cause.as_deref().unwrap_or_default();
-        lines.extend(text::wrap(cause, cells, 6).into_iter().map(Line::raw));
+        let message = message(cause);
+        lines.extend(text::wrap(&message, cells, 6).into_iter().map(Line::raw));
     } else {
         let since = figures::seconds_between(run.execution().started, app.now);
         lines.push(Line::raw(format!(

@@ -381,7 +381,7 @@ impl<'a> View<'a> {
             }
             vec![
                 Line::raw(format!("{number} {} {count}", name(room))),
-                Line::styled(format!("   {}", message(room)), self.theme.dim()),
+                Line::styled(format!("   {}", message(room + 10)), self.theme.dim()),
             ]
         });
         for (line, row) in lines.take(area.height as usize).zip(0..) {
