@@ -157,7 +157,7 @@ impl Terminal {
 fn a_run_fails_is_repaired_heals_and_the_terminal_is_as_it_was() {
     let home = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::demo(home.path(), 120, 36);
-    terminal.wait("FAILED.");
+    terminal.wait("✗ FAILED");
     terminal.press("r");
     terminal.wait("What will run");
     // Enter never confirms by itself: the focus is on Cancel.
@@ -223,6 +223,8 @@ fn ctrl_z_gives_the_shell_back_and_fg_the_dashboard() {
     terminal.press("\x1a");
     terminal.wait("Stopped");
     terminal.is_restored();
+    // Only what is drawn from here on counts.
+    terminal.screen = parser(100, 30);
     terminal.press("fg\r");
     terminal.wait("Map Run Lines");
     terminal.press("\x03");
