@@ -153,10 +153,8 @@ impl Dashboard {
                         return Ok(End::Quit);
                     };
                     if effects.contains(&Effect::Suspend) {
-                        // Nobody may read the keyboard while the shell has it.
-                        drop(keyboard);
+                        // Whoever reads the keyboard for us is stopped with us.
                         self.guard.suspend()?;
-                        keyboard = EventStream::new();
                     }
                     if effects.contains(&Effect::Redraw) {
                         self.guard.clear()?;
