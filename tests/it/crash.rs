@@ -1,49 +1,70 @@
-//! The real program killed in the middle of a run: what it serves afterwards is complete.
+//! The real program killed in the middle of runs: what it serves afterwards is complete.
 
-use crate::house::{Serving, lines_of};
+use crate::house::{Lookup, Serving, lines_of};
 
-/// Lines in the file, and how often the process is killed while they are worked on.
 const LINES: usize = 3_000;
-const KILLS: usize = 4;
+/// Every so many lines is one that the service refuses until it is repaired.
+const BAD: usize = 50;
 
-#[test]
-fn a_killed_engine_goes_on_and_gives_every_line_once_and_in_order() {
-    let mut serving = Serving::start();
-    let lookup = crate::house::Lookup::start();
-    let file = serving.folder().join("words.txt");
-    let lines: Vec<String> = (1..=LINES).map(|n| format!("word {n}")).collect();
-    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
-    let input = format!(
-        r#"{{"request":{{"url":"{}/{{line}}"}},"output":{{"line":"{{line}},{{response}}"}},"concurrency":50}}"#,
-        lookup.url()
-    );
-    serving
-        .fanout(&[
-            "start",
-            file.to_str().unwrap(),
-            "--name",
-            "killed",
-            "--input",
-            &input,
-            "--yes",
-        ])
-        .success();
-    for kill in 1..=KILLS {
-        // Each kill comes when some more requests have been answered.
-        lookup.wait_for_requests(kill * LINES / (KILLS + 1));
+/// Kills and restarts the engine, each time after some more requests.
+fn kill_on_the_way(serving: &mut Serving, lookup: &Lookup, times: usize) {
+    for _ in 0..times {
+        lookup.wait_for_requests(lookup.requests() + 250);
         serving.kill();
         serving.restart();
     }
+}
+
+#[test]
+fn a_killed_engine_goes_on_is_redriven_and_gives_every_line_once_and_in_order() {
+    let mut serving = Serving::start();
+    let lookup = Lookup::start();
+    let file = serving.folder().join("words.txt");
+    let word = |n: usize| {
+        if n.is_multiple_of(BAD) {
+            format!("bad {n}")
+        } else {
+            format!("word {n}")
+        }
+    };
+    let lines: Vec<String> = (1..=LINES).map(word).collect();
+    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+    let input = serde_json::json!({
+        "request": {"url": format!("{}/{{line}}", lookup.url())},
+        "output": {"line": "{line},{response}"},
+        "concurrency": 50,
+        "tolerate": 1,
+    });
+    let file = file.to_str().unwrap();
+    let start = [
+        "start",
+        file,
+        "--name",
+        "killed",
+        "--input",
+        &input.to_string(),
+        "--yes",
+    ];
+    serving.fanout(&start).success();
+    kill_on_the_way(&mut serving, &lookup, 3);
+    serving.fanout(&["wait", "killed"]).exit(1);
+
+    lookup.repair();
+    serving.fanout(&["redrive", "killed", "--yes"]).success();
+    kill_on_the_way(&mut serving, &lookup, 3);
     serving.fanout(&["wait", "killed"]).success();
+
     let target = serving.folder().join("out.csv");
     serving
         .fanout(&["outputs", "get", "killed", "--to", target.to_str().unwrap()])
         .success();
-    let output = lines_of(&target);
-    assert_eq!(output.len(), LINES);
-    for (line, out) in lines.iter().zip(&output) {
-        assert_eq!(out, &format!("{line},ok"));
-    }
-    let counts = serving.fanout(&["runs", "--json"]).json();
-    assert!(counts.to_string().contains("SUCCEEDED"), "{counts}");
+    let expected: Vec<String> = lines.iter().map(|line| format!("{line},ok")).collect();
+    assert_eq!(lines_of(&target), expected);
+    let runs = serving.fanout(&["runs", "--json"]).json();
+    let items = &runs["runs"][0]["map_run"]["items"];
+    assert_eq!(
+        (items["succeeded"].as_u64(), items["failed"].as_u64()),
+        (Some(LINES as u64), Some(0)),
+        "{runs}"
+    );
 }

@@ -180,6 +180,11 @@ impl Lookup {
         self.state.repaired.store(1, Ordering::Release);
     }
 
+    /// Requests answered so far.
+    pub fn requests(&self) -> usize {
+        *self.state.requests.lock().unwrap()
+    }
+
     /// Returns once so many requests have been answered in all.
     pub fn wait_for_requests(&self, count: usize) {
         let mut requests = self.state.requests.lock().unwrap();

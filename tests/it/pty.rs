@@ -112,7 +112,7 @@ impl Terminal {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {
                 Ok(bytes) => self.take(&bytes),
-                Err(_) => panic!("{text:?} never came:\n{}", self.text()),
+                Err(gone) => panic!("{text:?} never came ({gone}):\n{}", self.text()),
             }
         }
     }
