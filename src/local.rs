@@ -32,6 +32,15 @@ pub struct Local {
     ours: Option<Serving>,
 }
 
+/// How to serve.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Port on 127.0.0.1; 0 lets the system choose.
+    pub port: u16,
+    /// `request.url` of executions whose input has none.
+    pub default_url: Option<String>,
+}
+
 struct Serving {
     address: SocketAddr,
     shutdown: CancellationToken,
@@ -59,12 +68,7 @@ impl Local {
     /// Opens the engine in `folder`, registers the workflow's handlers, creates bucket and state
     /// machine (updates the machine when the shipped definition changed), and serves. When another
     /// process serves the folder, becomes its client instead.
-    pub async fn start(folder: &Path, bucket: &str) -> Result<Self, Error> {
-        Self::start_on(folder, bucket, 0).await
-    }
-
-    /// The same with a port of the caller's choice; 0 lets the system choose.
-    pub async fn start_on(folder: &Path, bucket: &str, port: u16) -> Result<Self, Error> {
+    pub async fn start(folder: &Path, bucket: &str, options: Options) -> Result<Self, Error> {
         make_folder(folder)?;
         let engine = match Engine::open(folder).await {
             Ok(engine) => engine,
@@ -75,7 +79,7 @@ impl Local {
         };
         let context = register_functions(&engine);
         let shutdown = CancellationToken::new();
-        let address = engine.serve(port, shutdown.clone()).await?;
+        let address = engine.serve(options.port, shutdown.clone()).await?;
         let credentials = engine.credentials();
         let local = Self {
             target: Target::Endpoint {
@@ -91,7 +95,12 @@ impl Local {
             }),
         };
         let client = connect(&local.target).await?;
-        context.send_replace(Some(Context::new(client.clone())));
+        let handlers = Context::new(client.clone());
+        let handlers = match options.default_url {
+            Some(url) => handlers.with_default_url(url),
+            None => handlers,
+        };
+        context.send_replace(Some(handlers));
         client.create_bucket(bucket).await?;
         deploy(&client).await?;
         Ok(local)

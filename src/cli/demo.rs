@@ -87,7 +87,23 @@ impl Stage {
             ..config
         };
         engine::empty(&folder).await?;
-        let local = Local::start(&folder, &config.bucket).await?;
+        let options = lookup::Options {
+            seed: arguments.seed,
+            fail_percent: arguments.fail,
+            latency: pace.latency,
+            hang: lookup::HANG,
+        };
+        let calm = lookup::Options {
+            fail_percent: arguments.fail / CALMER,
+            ..options
+        };
+        let services = [service(options).await?, service(calm).await?];
+        // A file of the user's own, started from the dashboard, asks the calm one.
+        let serving = local::Options {
+            default_url: Some(services[1].url_template()),
+            ..local::Options::default()
+        };
+        let local = Local::start(&folder, &config.bucket, serving).await?;
         if !local.is_ours() {
             return Err(Error::refused("another demo is running: end it first"));
         }
@@ -100,19 +116,9 @@ impl Stage {
         let lines: Vec<String> = sample::lines(count).collect();
         let file = files.join("places.txt");
         write_lines(&file, &lines).map_err(|error| unusable(&file, &error))?;
-        let options = lookup::Options {
-            seed: arguments.seed,
-            fail_percent: arguments.fail,
-            latency: pace.latency,
-            hang: lookup::HANG,
-        };
-        let calm = lookup::Options {
-            fail_percent: arguments.fail / CALMER,
-            ..options
-        };
         Ok(Self {
             session,
-            services: [service(options).await?, service(calm).await?],
+            services,
             folder: files,
             file,
             lines,

@@ -19,7 +19,11 @@ const UNSET: [&str; 2] = ["AWS_PROFILE", "AWS_SESSION_TOKEN"];
 pub async fn serve(global: &Global, port: u16, out: &mut Output) -> Result<Exit, Error> {
     let config = settings(global)?.config;
     let folder = config.engine_dir()?;
-    let local = Local::start_on(&folder, &config.bucket, port).await?;
+    let options = local::Options {
+        port,
+        ..local::Options::default()
+    };
+    let local = Local::start(&folder, &config.bucket, options).await?;
     let Target::Endpoint { url, region, .. } = local.target() else {
         return Err(Error::refused("the engine has no endpoint"));
     };

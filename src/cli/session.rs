@@ -7,7 +7,7 @@ use crate::cli::exit::Error;
 use crate::cli::output::note;
 use crate::client::{Client, Options, Target};
 use crate::config::{Config, Loaded};
-use crate::local::Local;
+use crate::local::{self, Local};
 use crate::model::{ExecutionArn, StateMachineArn};
 use crate::operations::runs;
 
@@ -119,7 +119,7 @@ impl Session {
 
     async fn engine(config: Config) -> Result<Self, Error> {
         let folder = config.engine_dir()?;
-        let local = Local::start(&folder, &config.bucket).await?;
+        let local = Local::start(&folder, &config.bucket, local::Options::default()).await?;
         Self::on(config, local).await
     }
 

@@ -37,11 +37,11 @@ pub async fn run(
     for plan in &plans {
         say_checks(&plan.checks, false);
     }
-    let blocked = plans.iter().any(|plan| is_blocked(&plan.checks));
-    // What is blocked is refused by the operation itself, with the reason; no need to ask first.
-    if !blocked {
-        confirm(global, &question(&plans))?;
+    // One that cannot be started starts none: the user meant them all.
+    if let Some(problem) = plans.iter().find_map(problem) {
+        return Err(Error::refused(problem));
     }
+    confirm(global, &question(&plans))?;
     let mut executions = Vec::new();
     for plan in &plans {
         let meter = Meter::new(global, format!("upload {}", file_name(&plan.source)));
@@ -114,8 +114,13 @@ fn input(given: Option<&str>) -> Result<Value, Error> {
         .map_err(|error| Error::usage(format!("--input is not JSON: {error}")))
 }
 
-fn is_blocked(checks: &[Check]) -> bool {
-    checks.iter().any(|check| check.verdict == Verdict::Bad)
+/// Why this plan cannot be carried out, with the file it is about.
+fn problem(plan: &Plan) -> Option<String> {
+    let bad = plan
+        .checks
+        .iter()
+        .find(|check| check.verdict == Verdict::Bad)?;
+    Some(format!("{}: {}", file_name(&plan.source), bad.text))
 }
 
 fn question(plans: &[Plan]) -> String {
@@ -139,7 +144,7 @@ fn dry_run(plans: &[Plan], out: &mut Output) -> Result<Exit, Error> {
             }
         }
     }
-    match plans.iter().any(|plan| is_blocked(&plan.checks)) {
+    match plans.iter().any(|plan| problem(plan).is_some()) {
         true => Ok(Exit::Refused),
         false => Ok(Exit::Done),
     }
