@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::machine::{Failure, MapRunPlan, context_time, seconds};
 
-pub mod driver;
+mod driver;
+pub mod handle;
 pub mod log;
 mod names;
 mod reader;

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::definition::Definition;
 use super::functions::Functions;
 use super::machine::{self, Command, Failure, Input, Integration, Machine, Outcome};
-use super::map_run::driver::Handle;
+use super::map_run::handle::Handle;
 use super::objects::Objects;
 use super::store::{Batch, ExecutionRow, ExecutionStatus, MapRunRow, Store, StoreError};
 

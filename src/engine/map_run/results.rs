@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 
 use serde_json::{Value, json};
 
-use super::driver::Handle;
+use super::handle::Handle;
 use super::log::{End, Reader, Record, decode};
 use super::{ChildStatus, ResultFile, Row, iso};
 use crate::engine::definition::ChildKind;

@@ -10,7 +10,7 @@ use super::machines::by_name;
 use super::page;
 use crate::engine::api::ApiError;
 use crate::engine::machine::{Event, Execution, Identity, MAX_EVENTS, MAX_PAYLOAD, seconds};
-use crate::engine::map_run::driver::{Handle, Message};
+use crate::engine::map_run::handle::{Handle, Message};
 use crate::engine::map_run::log::{Record, decode};
 use crate::engine::map_run::{ChildStatus, Row};
 use crate::engine::store::{ExecutionRow, ExecutionStatus};

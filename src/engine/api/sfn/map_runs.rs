@@ -8,7 +8,7 @@ use super::page;
 use crate::engine::Engine;
 use crate::engine::api::ApiError;
 use crate::engine::machine::seconds;
-use crate::engine::map_run::driver::{LimitsChange, Message};
+use crate::engine::map_run::handle::{LimitsChange, Message};
 use crate::engine::store::MapRunRow;
 
 fn find(engine: &Engine, arguments: &Arguments) -> Result<MapRunRow, ApiError> {

@@ -1,0 +1,306 @@
+//! A Map Run as everyone sees it: its table, its log, the histories derived from it, and the way to
+//! its driver while there is one.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::driver::Driver;
+use super::log::{End, Log, Reader, Record, decode};
+use super::{Limits, Names, Table};
+use crate::engine::definition::{ChildKind, Definition, MapState, Scope};
+use crate::engine::machine::{self, Execution, Identity, Input, Machine};
+use crate::engine::runner::Runner;
+use crate::engine::store::MapRunRow;
+
+/// Messages that may wait for the driver.
+const INBOX: usize = 4_096;
+/// How long an Express execution may take, seconds (Step Functions quotas).
+const EXPRESS_SECONDS: u64 = 300;
+
+/// A Map Run as everyone sees it: its table, its log, and its driver while there is one.
+pub struct Handle {
+    pub row: MapRunRow,
+    pub names: Names,
+    definition: Arc<Definition>,
+    machine_name: String,
+    table: Mutex<Table>,
+    pub(super) log: Log,
+    /// Where the next record goes.
+    end: AtomicU64,
+    inbox: Mutex<Option<mpsc::Sender<Message>>>,
+}
+
+/// What a driver takes in besides items.
+pub enum Message {
+    Child {
+        child: u32,
+        input: Input,
+    },
+    Update {
+        change: LimitsChange,
+        done: oneshot::Sender<()>,
+    },
+    StopChild {
+        child: u32,
+        error: Option<String>,
+        cause: Option<String>,
+        done: oneshot::Sender<()>,
+    },
+    /// The parent was stopped.
+    Stop,
+    /// The parent waits for the end of this round.
+    Follow {
+        round: u32,
+    },
+}
+
+/// What UpdateMapRun changes; `None` stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitsChange {
+    pub max_concurrency: Option<u64>,
+    pub tolerated_count: Option<u64>,
+    pub tolerated_percentage: Option<f64>,
+}
+
+impl LimitsChange {
+    pub(super) fn apply(self, limits: Limits) -> Limits {
+        Limits {
+            max_concurrency: self.max_concurrency.unwrap_or(limits.max_concurrency),
+            tolerated_count: self.tolerated_count.unwrap_or(limits.tolerated_count),
+            tolerated_percentage: self
+                .tolerated_percentage
+                .unwrap_or(limits.tolerated_percentage),
+        }
+    }
+}
+
+impl Handle {
+    /// Opens the Map Run's log and replays it.
+    pub fn open(
+        row: MapRunRow,
+        definition: Arc<Definition>,
+        machine_name: &str,
+        path: &Path,
+    ) -> io::Result<Self> {
+        let mut table = Table::new(Limits::of(&row.plan));
+        let (log, end) = Log::open(path, |record, offset| table.apply(record, offset))?;
+        Ok(Self {
+            names: Names::new(
+                &row.plan.arn,
+                machine_name,
+                &row.plan.label,
+                row.plan.children,
+            ),
+            machine_name: machine_name.to_owned(),
+            definition,
+            row,
+            table: Mutex::new(table),
+            log,
+            end: AtomicU64::new(end),
+            inbox: Mutex::new(None),
+        })
+    }
+
+    pub fn table(&self) -> MutexGuard<'_, Table> {
+        // A panic while the table is held is a bug of its own; the counts are still the log's.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the next record goes.
+    pub(super) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_end(&self, end: u64) {
+        self.end.store(end, Ordering::Release);
+    }
+
+    pub fn reader(&self) -> Reader {
+        self.log.reader()
+    }
+
+    pub(super) fn map(&self) -> Option<&MapState> {
+        self.definition
+            .labelled(&self.row.plan.label, &self.machine_name)
+            .map(|(_, _, map)| map)
+    }
+
+    pub fn describe(&self) -> Value {
+        self.table()
+            .describe(&self.row.plan.arn, &self.row.execution, self.row.started)
+    }
+
+    /// A child's input, JSON text.
+    pub fn input(&self, reader: &mut Reader, child: u32) -> io::Result<String> {
+        let item = self.table().row(child).map(|row| row.item);
+        let payload = item.map(|at| reader.read(at)).transpose()?.flatten();
+        match payload.and_then(decode) {
+            Some(Record::Item { input, .. }) => Ok(String::from_utf8_lossy(input).into_owned()),
+            _ => Err(damaged(child)),
+        }
+    }
+
+    pub(super) fn identity(&self, child: u32, started: i64) -> Identity {
+        Identity {
+            id: self.names.arn(child),
+            name: self.names.name(child),
+            role: String::new(),
+            machine_id: self.names.state_machine_arn(),
+            machine_name: self.machine_name.clone(),
+            started,
+        }
+    }
+
+    /// Steps a child through everything it has taken in so far, giving each step to `visit`.
+    pub(super) fn replay(
+        &self,
+        child: u32,
+        record: bool,
+        mut visit: impl FnMut(machine::Step),
+    ) -> io::Result<Running> {
+        let row = self
+            .table()
+            .row(child)
+            .copied()
+            .ok_or_else(|| damaged(child))?;
+        let mut reader = self.reader();
+        let input = self.input(&mut reader, child)?;
+        let mut running = Running {
+            execution: Execution::default(),
+            identity: self.identity(child, row.started),
+            input: serde_json::from_str(&input)?,
+            redrives: row.redrives,
+            last: row.last,
+        };
+        let mut inputs = Vec::new();
+        let mut at = row.last;
+        while at != 0 {
+            let payload = reader
+                .read(at)?
+                .map(<[u8]>::to_vec)
+                .ok_or_else(|| damaged(child))?;
+            at = match decode(&payload) {
+                Some(Record::Input {
+                    at,
+                    previous,
+                    input,
+                    ..
+                }) => {
+                    inputs.push((at, serde_json::from_slice(input)?));
+                    previous
+                }
+                Some(Record::End(End { previous, .. })) => previous,
+                Some(Record::Start { .. }) => 0,
+                _ => return Err(damaged(child)),
+            };
+        }
+        inputs.push((row.started, Input::Start));
+        let scope = self
+            .map()
+            .map(|map| &map.processor)
+            .ok_or_else(|| damaged(child))?;
+        for (at, input) in inputs.into_iter().rev() {
+            visit(running.step(scope, self.row.plan.children, record, input, at));
+        }
+        Ok(running)
+    }
+
+    /// The history of a Standard child: derived, for its steps are pure.
+    pub fn history(&self, child: u32) -> io::Result<Vec<machine::Event>> {
+        let mut events = Vec::new();
+        self.replay(child, true, |step| events.extend(step.events))?;
+        Ok(events)
+    }
+
+    /// Makes sure that a driver is at work until round `round` has closed and its end is delivered.
+    pub async fn follow(self: &Arc<Self>, runner: &Runner, round: u32) {
+        self.tell_or_start(runner, Message::Follow { round }).await;
+    }
+
+    /// Stops the run, whether or not a driver is at work.
+    pub async fn stop(self: &Arc<Self>, runner: &Runner) {
+        self.tell_or_start(runner, Message::Stop).await;
+    }
+
+    async fn tell_or_start(self: &Arc<Self>, runner: &Runner, message: Message) {
+        let mut message = message;
+        // A driver that ends while it is being told hands the message back: start another.
+        while let Err(mpsc::error::SendError(back)) = self.driver(runner).send(message).await {
+            message = back;
+        }
+    }
+
+    fn driver(self: &Arc<Self>, runner: &Runner) -> mpsc::Sender<Message> {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*inbox {
+            Some(sender) if !sender.is_closed() => sender.clone(),
+            _ => {
+                let (sender, receiver) = mpsc::channel(INBOX);
+                *inbox = Some(sender.clone());
+                Driver::spawn(runner.clone(), Arc::clone(self), sender.clone(), receiver);
+                sender
+            }
+        }
+    }
+
+    /// Whether a driver is at work.
+    pub fn is_driven(&self) -> bool {
+        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.as_ref().is_some_and(|inbox| !inbox.is_closed())
+    }
+
+    /// Gives a message to the driver; `false` when there is none.
+    pub async fn tell(&self, message: Message) -> bool {
+        let inbox = self
+            .inbox
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        match inbox {
+            Some(inbox) => inbox.send(message).await.is_ok(),
+            None => false,
+        }
+    }
+}
+
+pub(super) fn damaged(child: u32) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the log has no valid record of child {child}"),
+    )
+}
+
+/// A child that waits for something.
+pub(super) struct Running {
+    pub execution: Execution,
+    pub identity: Identity,
+    pub input: Value,
+    pub redrives: u16,
+    /// The child's newest record, 0 when there is none.
+    pub last: u64,
+}
+
+impl Running {
+    pub fn step(
+        &mut self,
+        scope: &Scope,
+        kind: ChildKind,
+        record: bool,
+        input: Input,
+        now: i64,
+    ) -> machine::Step {
+        let machine = Machine {
+            scope,
+            timeout_seconds: (kind == ChildKind::Express).then_some(EXPRESS_SECONDS),
+            identity: &self.identity,
+            input: &self.input,
+            record,
+        };
+        machine::step(&machine, &mut self.execution, input, now)
+    }
+}
