@@ -1,7 +1,8 @@
 //! Failed items: sampled from children while a Map Run is going, exact from its result files after.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -15,8 +16,12 @@ use crate::operations::results::{self, Records};
 mod cause;
 pub use cause::message;
 
-/// Children described while a Map Run is going: each costs a request of a small budget.
-const SAMPLE: usize = 50;
+/// Children described while a Map Run is going: at most so many, and as many as the request budget
+/// allows in this time.
+const SAMPLE: usize = 500;
+const SAMPLE_TIME: Duration = Duration::from_millis(1_500);
+/// Children on a page, at the most.
+const PAGE: usize = 1_000;
 /// Children described at once.
 const AT_ONCE: usize = 4;
 
@@ -52,12 +57,54 @@ pub struct Group {
 pub async fn of(client: &Client, map_run: &MapRun, limit: usize) -> Result<Failures, Error> {
     let mut failures = match map_run.status.is_closed() {
         true => of_closed(client, map_run, limit).await?,
-        false => of_children(client, map_run, limit.min(SAMPLE)).await?,
+        false => return more(client, map_run, limit, Vec::new()).await,
     };
-    failures
-        .items
-        .sort_by_key(|failure| std::cmp::Reverse(failure.stopped));
+    newest_first(&mut failures.items);
     Ok(failures)
+}
+
+/// Failures of a Map Run that is going: those `known` from before, and the newest besides, each
+/// described once. A sample that grows with every call; at most `limit` are kept, the newest.
+pub async fn more(
+    client: &Client,
+    map_run: &MapRun,
+    limit: usize,
+    known: Vec<Failure>,
+) -> Result<Failures, Error> {
+    let client = client.polling();
+    // A redrive runs them again: what they failed with before no longer counts.
+    let is_current = |failure: &Failure| match (failure.stopped, map_run.redriven) {
+        (Some(stopped), Some(redriven)) => stopped >= redriven,
+        _ => true,
+    };
+    let mut items: Vec<Failure> = known.into_iter().filter(is_current).collect();
+    let (listed, _) = listed(&client, map_run, limit.min(PAGE)).await?;
+    let seen: HashSet<&ExecutionArn> = items.iter().map(|failure| &failure.child).collect();
+    let new = listed
+        .into_iter()
+        .filter(|row| !seen.contains(&row.arn))
+        .take(SAMPLE);
+    let read: Vec<Failure> = stream::iter(new.collect::<Vec<_>>())
+        .map(|row| {
+            let client = &client;
+            async move { of_child(client, &row.arn).await }
+        })
+        .buffered(AT_ONCE)
+        .take_until(tokio::time::sleep(SAMPLE_TIME))
+        .try_collect()
+        .await?;
+    items.extend(read);
+    newest_first(&mut items);
+    items.truncate(limit);
+    Ok(Failures {
+        items,
+        exact: false,
+        source: "children".to_owned(),
+    })
+}
+
+fn newest_first(failures: &mut [Failure]) {
+    failures.sort_by_key(|failure| std::cmp::Reverse(failure.stopped));
 }
 
 async fn of_closed(client: &Client, map_run: &MapRun, limit: usize) -> Result<Failures, Error> {
@@ -205,8 +252,12 @@ fn line_of(input: &str) -> Option<u64> {
     input.get("n")?.as_u64().filter(|n| 0 < *n)
 }
 
-async fn of_children(client: &Client, map_run: &MapRun, limit: usize) -> Result<Failures, Error> {
-    let client = client.polling();
+/// The newest failed children, at most `limit`, and whether they are all there are.
+async fn listed(
+    client: &Client,
+    map_run: &MapRun,
+    limit: usize,
+) -> Result<(Vec<Execution>, bool), Error> {
     let mut rows: Vec<Execution> = Vec::new();
     let mut complete = true;
     for status in [Status::Failed, Status::TimedOut] {
@@ -218,7 +269,7 @@ async fn of_children(client: &Client, map_run: &MapRun, limit: usize) -> Result<
                 break;
             }
             let page = client
-                .children(&map_run.arn, Some(status), room.min(1_000) as u16, token)
+                .children(&map_run.arn, Some(status), room.min(PAGE) as u16, token)
                 .await?;
             rows.extend(page.items.into_iter().take(room));
             token = page.next;
@@ -227,6 +278,12 @@ async fn of_children(client: &Client, map_run: &MapRun, limit: usize) -> Result<
             }
         }
     }
+    Ok((rows, complete))
+}
+
+async fn of_children(client: &Client, map_run: &MapRun, limit: usize) -> Result<Failures, Error> {
+    let client = client.polling();
+    let (rows, complete) = listed(&client, map_run, limit).await?;
     let closed = map_run.status.is_closed();
     let exact = complete && closed && rows.len() as u64 == map_run.executions.failures();
     let items = stream::iter(rows)

@@ -349,7 +349,9 @@ impl Data {
         self.failures.get(map_run)?.get()
     }
 
-    /// Failures newest first: children that were only listed, then those known in full.
+    /// Failures newest first: those read in full, or while there are none, children only listed.
+    /// When failures come faster than they can be read, those read are worth more than a screen
+    /// of names.
     pub fn fresh(&self, map_run: &MapRunArn, most: usize) -> Vec<Fresh<'_>> {
         let set = self.failure_set(map_run);
         let listed = self.failed_children.get(map_run).and_then(Remote::get);
@@ -377,7 +379,11 @@ impl Data {
                     group: Some(group + 1),
                 })
         });
-        unread.chain(read).take(most).collect()
+        let read: Vec<Fresh<'_>> = read.take(most).collect();
+        if read.is_empty() {
+            return unread.take(most).collect();
+        }
+        read
     }
 }
 

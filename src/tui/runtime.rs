@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::client::{self, Client, ErrorKind, Snapshots};
-use crate::model::{Failure, MapRun, Object, Timestamp};
+use crate::model::{Failure, MapRun, MapRunArn, Object, Timestamp};
 use crate::operations::failures::Group;
 use crate::operations::{self, Progress, failures, outputs, redrive, runs, start};
 use crate::tui::HostAction;
@@ -27,6 +27,10 @@ use crate::tui::event::{
 use crate::tui::widget::figures;
 
 type Task = AbortOnDropHandle<()>;
+type Samples = Arc<tokio::sync::Mutex<HashMap<MapRunArn, Vec<Failure>>>>;
+
+/// Map Runs whose failures are kept between two readings.
+const SAMPLES: usize = 4;
 
 /// Failures read of a Map Run that is going, and of one that has ended.
 const READ: (usize, usize) = (1_000, 10_000);
@@ -48,6 +52,8 @@ pub struct Runtime {
     deeds: HashMap<Deed, Task>,
     said: Option<Task>,
     _clock: Task,
+    /// Failures read so far of Map Runs that are going.
+    samples: Samples,
     /// Set by `:read-only`: nothing that changes something is performed any more.
     locked: bool,
 }
@@ -62,6 +68,7 @@ impl Runtime {
             events,
             polls: HashMap::new(),
             asks: HashMap::new(),
+            samples: Samples::default(),
             deeds: HashMap::new(),
             said: None,
             locked: false,
@@ -91,7 +98,12 @@ impl Runtime {
         match effect {
             Effect::Ask(ask) => {
                 let subject = ask.subject();
-                put(&mut self.asks, subject, answer(client, ask, events));
+                let samples = Arc::clone(&self.samples);
+                put(
+                    &mut self.asks,
+                    subject,
+                    answer(client, ask, samples, events),
+                );
             }
             Effect::Refresh => self.polls.clear(),
             Effect::ReadOnly => self.locked = true,
@@ -294,7 +306,7 @@ async fn search(client: Client, name: &str, events: mpsc::Sender<Event>) {
     }
 }
 
-async fn answer(client: Client, ask: Ask, events: mpsc::Sender<Event>) {
+async fn answer(client: Client, ask: Ask, samples: Samples, events: mpsc::Sender<Event>) {
     let event = match ask {
         Ask::Describe(arn) => {
             let run = runs::describe(&client.polling(), &arn).await;
@@ -305,7 +317,7 @@ async fn answer(client: Client, ask: Ask, events: mpsc::Sender<Event>) {
             Event::Older(machine, page.map_err(of_client))
         }
         Ask::Failures(map_run) => {
-            let set = failure_set(&client.polling(), &map_run).await;
+            let set = failure_set(&client.polling(), &map_run, &samples).await;
             Event::Failures(map_run.arn, set)
         }
         Ask::Outputs(run) => {
@@ -338,15 +350,24 @@ async fn answer(client: Client, ask: Ask, events: mpsc::Sender<Event>) {
 }
 
 /// Reads and groups failures. Grouping is work for a thread of its own.
-async fn failure_set(client: &Client, map_run: &MapRun) -> Reply<FailureSet> {
-    let limit = if map_run.status.is_closed() {
-        READ.1
+async fn failure_set(client: &Client, map_run: &MapRun, samples: &Samples) -> Reply<FailureSet> {
+    let list = if map_run.status.is_closed() {
+        failures::of(client, map_run, READ.1).await
     } else {
-        READ.0
+        let known = samples.lock().await.get(&map_run.arn).cloned();
+        failures::more(client, map_run, READ.0, known.unwrap_or_default()).await
     };
-    let list = failures::of(client, map_run, limit)
-        .await
-        .map_err(of_operation)?;
+    let list = list.map_err(of_operation)?;
+    let mut samples = samples.lock().await;
+    if samples.len() >= SAMPLES {
+        samples.clear();
+    }
+    if map_run.status.is_closed() {
+        samples.remove(&map_run.arn);
+    } else {
+        samples.insert(map_run.arn.clone(), list.items.clone());
+    }
+    drop(samples);
     let stamp = Stamp::of(map_run);
     let grouped = tokio::task::spawn_blocking(move || {
         let groups = with_members(&list.items);
