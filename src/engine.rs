@@ -174,8 +174,9 @@ impl Engine {
         };
         let text = serde_json::to_string_pretty(&endpoint).map_err(|error| fail(error.into()))?;
         write_private(&path, &text).map_err(fail)?;
-        tokio::spawn(api::serve(self.clone(), listener, shutdown));
+        // Nothing is answered before everything is where it was; callers wait meanwhile.
         self.runner.recover().await?;
+        tokio::spawn(api::serve(self.clone(), listener, shutdown));
         Ok(address)
     }
 

@@ -66,6 +66,8 @@ impl Execution {
     pub fn redriven(redrive_count: u32) -> Self {
         Self {
             redrive_count,
+            // Tokens of the attempts before must not be taken for ours.
+            last_token: u64::from(redrive_count) << 32,
             ..Self::default()
         }
     }
@@ -368,6 +370,24 @@ pub fn owed(machine: &Machine<'_>, execution: &Execution) -> Vec<Command> {
     stepper.step.commands
 }
 
+/// Deepest nesting of an input, output or task result. Stored with what surrounds it, it must stay
+/// below what the JSON parser accepts, or the store could not be read again.
+const MAX_DEPTH: usize = 100;
+
+/// Whether `value` is nested more deeply than the engine keeps.
+pub fn exceeds_depth(value: &Value) -> bool {
+    fn deeper(value: &Value, left: usize) -> bool {
+        match value {
+            Value::Array(values) => left == 0 || values.iter().any(|value| deeper(value, left - 1)),
+            Value::Object(members) => {
+                left == 0 || members.values().any(|value| deeper(value, left - 1))
+            }
+            _ => false,
+        }
+    }
+    deeper(value, MAX_DEPTH)
+}
+
 /// Whether nothing but `size` bytes of JSON text fit into `value`'s text.
 pub fn exceeds(value: &Value, limit: usize) -> bool {
     struct Budget(usize);
@@ -540,7 +560,10 @@ impl Stepper<'_> {
     /// A number that follows from the execution and from how far it is.
     fn random(&mut self) -> u64 {
         self.draws += 1;
+        // A name can be used again after 90 days: the start tells the executions apart.
+        let started = self.machine.identity.started.unsigned_abs();
         context::mix(
+            started,
             &self.machine.identity.id,
             self.execution.last_event,
             self.draws,

@@ -51,6 +51,9 @@ impl Clock {
     }
 }
 
+/// Keeps everybody else away from an execution while it is held.
+pub type Exclusive = tokio::sync::OwnedMutexGuard<()>;
+
 /// A handle; clones share one runner.
 #[derive(Clone)]
 pub struct Runner(Arc<Inner>);
@@ -64,7 +67,7 @@ struct Inner {
     executions: Mutex<HashMap<String, mpsc::Sender<Message>>>,
     map_runs: Mutex<HashMap<String, Arc<OnceCell<Arc<Handle>>>>>,
     definitions: Mutex<HashMap<String, Arc<Definition>>>,
-    shards: Vec<tokio::sync::Mutex<()>>,
+    shards: Vec<Arc<tokio::sync::Mutex<()>>>,
     sequence: AtomicU64,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -97,7 +100,7 @@ impl Runner {
             executions: Mutex::default(),
             map_runs: Mutex::default(),
             definitions: Mutex::default(),
-            shards: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
+            shards: (0..SHARDS).map(|_| Arc::default()).collect(),
             sequence,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -148,9 +151,9 @@ impl Runner {
     }
 
     /// Keeps others that hold the same lock away from this execution.
-    pub async fn exclusive(&self, arn: &str) -> tokio::sync::MutexGuard<'_, ()> {
+    pub async fn exclusive(&self, arn: &str) -> Exclusive {
         let hash = crc32fast::hash(arn.as_bytes()) as usize;
-        self.0.shards[hash % SHARDS].lock().await
+        Arc::clone(&self.0.shards[hash % SHARDS]).lock_owned().await
     }
 
     /// The definition of a revision, parsed once.
@@ -195,17 +198,46 @@ impl Runner {
     }
 
     /// Takes the first step of a new execution; returns once it is on disk.
-    pub async fn start(&self, row: ExecutionRow) -> Result<(), StoreError> {
+    pub async fn start(&self, row: ExecutionRow, only: Exclusive) -> Result<(), StoreError> {
         let now = row.identity.started;
-        self.begin(row, Input::Start, now).await
+        self.begin(row, Input::Start, now, only).await
     }
 
     /// Redrives a closed execution at `now`; returns that once it is on disk.
-    pub async fn redrive(&self, row: ExecutionRow, now: i64) -> Result<i64, StoreError> {
-        self.begin(row, Input::Redrive, now).await.map(|()| now)
+    pub async fn redrive(
+        &self,
+        row: ExecutionRow,
+        now: i64,
+        only: Exclusive,
+    ) -> Result<i64, StoreError> {
+        self.begin(row, Input::Redrive, now, only)
+            .await
+            .map(|()| now)
     }
 
-    async fn begin(&self, row: ExecutionRow, input: Input, now: i64) -> Result<(), StoreError> {
+    /// A task of its own: a caller that goes away must not leave an execution that is on disk but
+    /// that nobody works on.
+    async fn begin(
+        &self,
+        row: ExecutionRow,
+        input: Input,
+        now: i64,
+        only: Exclusive,
+    ) -> Result<(), StoreError> {
+        let runner = self.clone();
+        let begun = self.0.tasks.spawn(async move {
+            let _only = only;
+            runner.begin_now(row, input, now).await
+        });
+        begun.await.unwrap_or_else(|error| {
+            Err(StoreError {
+                path: self.0.folder.join("store.redb"),
+                problem: format!("the first step failed inside: {error}"),
+            })
+        })
+    }
+
+    async fn begin_now(&self, row: ExecutionRow, input: Input, now: i64) -> Result<(), StoreError> {
         let definition = self.definition(&row.revision)?;
         let mut row = row;
         let mut execution = std::mem::take(&mut row.execution);
@@ -227,7 +259,8 @@ impl Runner {
             batch.new_execution(&row);
         }
         self.0.store.commit(batch).await?;
-        if row.status == ExecutionStatus::Running {
+        // A step that begins and ends may still have something to stop.
+        if row.status == ExecutionStatus::Running || !step.commands.is_empty() {
             Actor::spawn(self, row, definition, step.commands);
         }
         Ok(())

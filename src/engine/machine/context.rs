@@ -89,11 +89,12 @@ pub fn iso(milliseconds: i64) -> String {
 }
 
 /// A well-mixed number from an execution's id and two counters (SplitMix64 over an FNV-1a hash).
-pub(super) fn mix(id: &str, event: u64, draw: u64) -> u64 {
+pub(super) fn mix(started: u64, id: &str, event: u64, draw: u64) -> u64 {
     let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let mut z = hash
+        .wrapping_add(started.wrapping_mul(0xa24b_aed4_963e_e407))
         .wrapping_add(event.wrapping_mul(0x9e37_79b9_7f4a_7c15))
         .wrapping_add(draw.wrapping_mul(0xd1b5_4a32_d192_ed03));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -75,6 +75,8 @@ pub(super) struct Driver {
     writing: Option<oneshot::Receiver<Result<results::Written, Failure>>>,
     /// The round whose end the parent waits for.
     round: u32,
+    /// The round in which the parent was stopped last.
+    stopped: Option<u32>,
 }
 
 /// What the driver's loop wakes up for.
@@ -114,6 +116,7 @@ impl Driver {
             cursor: 0,
             closing: None,
             writing: None,
+            stopped: None,
         };
         tracked.track(driver.run());
     }
@@ -127,9 +130,10 @@ impl Driver {
         self.resume();
         let mut messages = Vec::new();
         loop {
+            // Whether to close is looked at first: after a restart the tolerance may be passed.
+            self.close_when_due();
             self.start_children();
             self.flush();
-            self.close_when_due();
             if self.is_finished() {
                 if self.finish().await {
                     return;
@@ -183,7 +187,22 @@ impl Driver {
             return;
         }
         let is_new = self.handle.table().size() == 0 && self.handle.table().round == 0;
-        if self.round > self.handle.table().round {
+        let is_stopped = self.stopped.is_some_and(|round| self.round <= round);
+        if is_stopped {
+            self.closing = Some(Closing {
+                status: ClosedStatus::Aborted,
+                failure: None,
+            });
+        }
+        let is_open = self.handle.table().closed.is_none();
+        if self.round > self.handle.table().round && is_open && !is_new {
+            // The round before was being closed when the engine ended: that comes first, or its
+            // results would be in no file.
+            self.closing.get_or_insert(Closing {
+                status: ClosedStatus::Aborted,
+                failure: None,
+            });
+        } else if self.round > self.handle.table().round {
             self.redrive();
         } else if let (true, Some(destination)) = (is_new, &self.handle.row.plan.writer) {
             let tried = results::try_destination(
@@ -219,8 +238,9 @@ impl Driver {
         let round = self.round;
         let at = self.runner.now();
         self.push(&Record::Redrive { at, round });
-        self.closing = None;
         self.cursor = 0;
+        // What still fires or answers belongs to attempts that are over.
+        self.timers.clear();
     }
 
     fn start_reader(&mut self) {
@@ -265,10 +285,11 @@ impl Driver {
     }
 
     fn can_start(&mut self) -> bool {
-        if self.closing.is_some() {
+        let table = self.handle.table();
+        // A redrive counts once its record is on disk: the redriven ones go first.
+        if self.closing.is_some() || self.round > table.round {
             return false;
         }
-        let table = self.handle.table();
         let below = table.children(ChildStatus::Running) < table.limits.concurrency() as u64;
         let waiting =
             table.children(ChildStatus::Pending) + table.children(ChildStatus::PendingRedrive);
@@ -286,11 +307,7 @@ impl Driver {
                 self.start_child(child, &row)
             };
             if let Err(error) = result {
-                let failure = Failure::new("States.Runtime", error.to_string());
-                self.closing.get_or_insert(Closing {
-                    status: ClosedStatus::Failed,
-                    failure: Some(failure),
-                });
+                self.fail_child(child, &row, &error);
             }
         }
     }
@@ -357,8 +374,15 @@ impl Driver {
     }
 
     fn continue_child(&mut self, child: u32) {
-        let Ok(running) = self.handle.replay(child, false, drop) else {
-            return;
+        let running = match self.handle.replay(child, false, drop) {
+            Ok(running) => running,
+            Err(error) => {
+                let row = self.handle.table().row(child).copied();
+                if let Some(row) = row {
+                    self.fail_child(child, &row, &error);
+                }
+                return;
+            }
         };
         let handle = Arc::clone(&self.handle);
         let Some(map) = handle.map() else { return };
@@ -414,6 +438,23 @@ impl Driver {
         } else {
             self.perform(child, step.commands);
         }
+    }
+
+    /// A child whose input or records cannot be read fails by itself, and takes nobody along.
+    fn fail_child(&mut self, child: u32, row: &Row, error: &io::Error) {
+        let now = self.runner.now();
+        let cause = error.to_string();
+        self.push(&Record::End(End {
+            child,
+            started: if row.started > 0 { row.started } else { now },
+            stopped: now,
+            status: ChildStatus::Failed,
+            redrives: row.redrives,
+            previous: row.last,
+            output: None,
+            error: Some("States.Runtime"),
+            cause: Some(&cause),
+        }));
     }
 
     fn end_child(&mut self, child: u32, running: &Running, outcome: Outcome, now: i64) {
@@ -510,6 +551,10 @@ impl Driver {
                 self.push(&Record::Limits(limits));
                 self.held.replies.push(done);
             }
+            Message::StopChild { child, done, .. } if !self.running.contains_key(&child) => {
+                // It has ended, or has not begun. Whoever asked may have gone.
+                let _ = done.send(());
+            }
             Message::StopChild {
                 child,
                 error,
@@ -520,6 +565,7 @@ impl Driver {
                 self.held.replies.push(done);
             }
             Message::Stop => {
+                self.stopped = Some(self.round);
                 self.closing.get_or_insert(Closing {
                     status: ClosedStatus::Aborted,
                     failure: None,
@@ -606,7 +652,10 @@ impl Driver {
             let _ = done.send(());
         }
         for (child, commands) in commit.held.commands {
-            self.perform(child, commands);
+            // Stopped meanwhile: then nothing is done for it any more.
+            if self.running.contains_key(&child) {
+                self.perform(child, commands);
+            }
         }
         self.prune_timers();
     }
@@ -781,17 +830,19 @@ impl Driver {
         // Closing the inbox under its lock: whoever comes later starts a new driver, and whoever
         // came before is read here.
         self.inbox.close();
-        while let Ok(message) = self.inbox.try_recv() {
-            if let Message::Follow { round } = message {
-                self.round = self.round.max(round);
+        let mut late = Vec::new();
+        while let Some(message) = self.inbox.recv().await {
+            if matches!(message, Message::Follow { .. } | Message::Stop) {
+                late.push(message);
             }
         }
-        if self.round > round {
-            let handle = Arc::clone(&self.handle);
-            let (runner, round) = (self.runner.clone(), self.round);
-            self.runner
-                .track(async move { handle.follow(&runner, round).await });
-        }
+        let handle = Arc::clone(&self.handle);
+        let runner = self.runner.clone();
+        self.runner.track(async move {
+            for message in late {
+                handle.tell_or_start(&runner, message).await;
+            }
+        });
         true
     }
 }

@@ -227,7 +227,7 @@ impl Handle {
         self.tell_or_start(runner, Message::Stop).await;
     }
 
-    async fn tell_or_start(self: &Arc<Self>, runner: &Runner, message: Message) {
+    pub(super) async fn tell_or_start(self: &Arc<Self>, runner: &Runner, message: Message) {
         let mut message = message;
         // A driver that ends while it is being told hands the message back: start another.
         while let Err(mpsc::error::SendError(back)) = self.driver(runner).send(message).await {

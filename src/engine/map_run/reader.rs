@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::engine::definition::Format;
-use crate::engine::machine::{Failure, ItemSource, MAX_PAYLOAD, MapRunPlan};
+use crate::engine::machine::{Failure, ItemSource, MAX_PAYLOAD, MapRunPlan, exceeds_depth};
 use crate::engine::objects::{Objects, ObjectsError};
 use crate::engine::path::{Source, Template};
 
@@ -343,11 +343,15 @@ impl<'s> Sink<'s> {
     }
 
     fn child_input(&mut self, index: usize, text: &[u8]) -> Result<Vec<u8>, Stop> {
+        // Also without a selector: what cannot be parsed here could not be started later.
+        let value: Value = serde_json::from_slice(text)
+            .map_err(|error| Stop::reader(format!("item {index}: {error}")))?;
+        if exceeds_depth(&value) {
+            return Err(Stop::reader(format!("item {index} is nested too deeply")));
+        }
         let Some(selector) = self.selector else {
             return Ok(text.to_vec());
         };
-        let value: Value = serde_json::from_slice(text)
-            .map_err(|error| Stop::reader(format!("item {index}: {error}")))?;
         let item = json!({"Item": {"Index": index, "Value": value, "Source": self.source}});
         if let Some(context) = self.context.as_object_mut() {
             context.insert("Map".to_owned(), item);

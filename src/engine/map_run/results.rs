@@ -109,7 +109,10 @@ pub fn write(
 
     let mut success = files("SUCCEEDED");
     each_success(handle, &mut reader, from, |record| success.add(record))?;
-    succeeded.extend(success.finish(round > 0)?);
+    let written = success.finish(round > 0)?;
+    // Written before and again now, after a crash in between: listed once.
+    succeeded.retain(|file| !written.contains(file));
+    succeeded.extend(written);
 
     let mut failed = files("FAILED");
     for status in [

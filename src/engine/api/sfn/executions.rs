@@ -9,10 +9,13 @@ use super::arguments::{Arguments, bad_arn, check_name, invalid};
 use super::machines::by_name;
 use super::page;
 use crate::engine::api::ApiError;
-use crate::engine::machine::{Event, Execution, Identity, MAX_EVENTS, MAX_PAYLOAD, seconds};
+use crate::engine::definition::ChildKind;
+use crate::engine::machine::{
+    Event, Execution, Identity, MAX_EVENTS, MAX_PAYLOAD, exceeds_depth, seconds,
+};
 use crate::engine::map_run::handle::{Handle, Message};
 use crate::engine::map_run::log::{Record, decode};
-use crate::engine::map_run::{ChildStatus, Row};
+use crate::engine::map_run::{ChildStatus, Names, Row};
 use crate::engine::store::{ExecutionRow, ExecutionStatus};
 use crate::engine::{ACCOUNT, Engine, REGION};
 
@@ -79,12 +82,24 @@ pub async fn locate(engine: &Engine, arguments: &Arguments) -> Result<Located, A
     let arn = arguments.required("executionArn")?;
     let (machine, name) = rest.split_once(':').ok_or_else(|| unknown(arn))?;
     let runner = engine.runner();
-    let Some((_, label)) = machine.split_once('/') else {
+    let Some((machine_name, label)) = machine.split_once('/') else {
         let row = runner.store().execution(arn)?.ok_or_else(|| unknown(arn))?;
         return Ok(Located::Execution(Box::new(row)));
     };
     // A child's name does not tell its Map Run: ask those of this label, newest first.
     for map_run in runner.store().map_runs_labelled(&machine_arn(arn), label)? {
+        // The name tells without opening the log whether the child can be one of this run's.
+        let is_ours = |kind| {
+            Names::new(&map_run, machine_name, label, kind)
+                .child(name)
+                .is_some()
+        };
+        if ![ChildKind::Standard, ChildKind::Express]
+            .into_iter()
+            .any(is_ours)
+        {
+            continue;
+        }
         let Some(handle) = runner.map_run(&map_run).await? else {
             continue;
         };
@@ -130,7 +145,7 @@ pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiE
         machine.name
     );
     let runner = engine.runner();
-    let _only = runner.exclusive(&arn).await;
+    let only = runner.exclusive(&arn).await;
     let now = runner.now();
     if let Some(row) = runner.store().execution(&arn)? {
         let is_running = row.status == ExecutionStatus::Running;
@@ -166,7 +181,7 @@ pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiE
         redrive_tokens: Vec::new(),
         execution: Execution::default(),
     };
-    runner.start(row).await?;
+    runner.start(row, only).await?;
     Ok(json!({"executionArn": arn, "startDate": seconds(now)}))
 }
 
@@ -192,7 +207,11 @@ fn parse_input(text: &str) -> Result<Value, ApiError> {
             "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to {MAX_PAYLOAD}"
         )));
     }
-    serde_json::from_str(text).map_err(|error| refuse(error.to_string()))
+    let input = serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
+    if exceeds_depth(&input) {
+        return Err(refuse("the input is nested too deeply".to_owned()));
+    }
+    Ok(input)
 }
 
 pub async fn stop(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
@@ -578,7 +597,7 @@ pub async fn redrive(engine: &Engine, arguments: &Arguments) -> Result<Value, Ap
     let arn = arguments.required("executionArn")?;
     let token = arguments.text("clientToken")?;
     let runner = engine.runner();
-    let _only = runner.exclusive(arn).await;
+    let only = runner.exclusive(arn).await;
     let mut row = runner.store().execution(arn)?.ok_or_else(|| unknown(arn))?;
     let now = runner.now();
     let known = row
@@ -596,6 +615,6 @@ pub async fn redrive(engine: &Engine, arguments: &Arguments) -> Result<Value, Ap
         .extend(token.map(|token| (token.to_owned(), now)));
     let surplus = row.redrive_tokens.len().saturating_sub(REDRIVE_TOKENS);
     row.redrive_tokens.drain(..surplus);
-    let redriven = runner.redrive(row, now).await?;
+    let redriven = runner.redrive(row, now, only).await?;
     Ok(json!({"redriveDate": seconds(redriven)}))
 }

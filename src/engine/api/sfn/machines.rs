@@ -298,7 +298,7 @@ fn processor(definition: &str, label: &str, machine: &str) -> Option<Value> {
         .get("ItemProcessor")
         .or_else(|| state.get("Iterator"))?
         .clone();
-    processor.as_object_mut()?.remove("ProcessorConfig");
+    processor.as_object_mut()?.shift_remove("ProcessorConfig");
     Some(processor)
 }
 
