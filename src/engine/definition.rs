@@ -220,6 +220,24 @@ pub fn covers(errors: &[String], error: &str) -> bool {
     })
 }
 
+/// A timestamp as AWS reads them: RFC 3339 with `T` between date and time and seconds given.
+pub fn timestamp(text: &str) -> Option<jiff::Timestamp> {
+    let shape = text.as_bytes();
+    let digits = |range: std::ops::Range<usize>| {
+        shape
+            .get(range)
+            .is_some_and(|part| part.iter().all(u8::is_ascii_digit))
+    };
+    let is_date = digits(0..4) && digits(5..7) && digits(8..10);
+    let is_time = digits(11..13) && digits(14..16) && digits(17..19);
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    let is_marked = marks.iter().all(|(at, mark)| shape.get(*at) == Some(mark));
+    let is_plain = !text.contains(['[', ',']);
+    (is_date && is_time && is_marked && is_plain)
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
 /// One thing wrong with a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {

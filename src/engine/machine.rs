@@ -135,6 +135,8 @@ enum Phase {
         limit: usize,
         /// Id of `MapStateStarted`.
         started_event: u64,
+        /// Id of the last event inside the iteration that succeeded last.
+        last_inside: Option<u64>,
     },
     MapRun {
         arn: String,

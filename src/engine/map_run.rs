@@ -75,6 +75,8 @@ impl ChildStatus {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Row {
     pub status: ChildStatus,
+    /// Of a child that waits for its redrive: how it ended before.
+    before: ChildStatus,
     pub redrives: u16,
     /// Items inside this child.
     pub items: u32,
@@ -208,6 +210,7 @@ impl Table {
             Record::Item { items, .. } => {
                 let row = Row {
                     status: ChildStatus::Pending,
+                    before: ChildStatus::Pending,
                     redrives: 0,
                     items: *items,
                     started: 0,
@@ -255,7 +258,10 @@ impl Table {
                 self.closed = None;
                 for child in 0..self.rows.len() as u32 {
                     if self.rows[child as usize].status.is_unsuccessful() {
-                        self.change(child, |row| row.status = ChildStatus::PendingRedrive);
+                        self.change(child, |row| {
+                            row.before = row.status;
+                            row.status = ChildStatus::PendingRedrive;
+                        });
                     }
                 }
             }
@@ -264,7 +270,14 @@ impl Table {
                 self.written = true;
                 self.succeeded_files.clone_from(succeeded);
             }
-            Record::Closed(closed) => self.closed = Some(closed.clone()),
+            Record::Closed(closed) => {
+                self.closed = Some(closed.clone());
+                // Those whose turn never came are what they were (counts are 0 at the end).
+                let waiting: Vec<u32> = self.in_status(ChildStatus::PendingRedrive).collect();
+                for child in waiting {
+                    self.change(child, |row| row.status = row.before);
+                }
+            }
         }
     }
 

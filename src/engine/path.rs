@@ -140,13 +140,31 @@ impl Path {
 
     /// As [`Path::find`], with AWS's error when there is nothing.
     pub fn get(&self, source: &dyn Source) -> Result<Value, EvaluationError> {
-        self.find(source).ok_or_else(|| {
-            let missing: String = self.segments.iter().map(bracketed).collect();
-            EvaluationError::runtime(format!(
-                "Invalid path '{}' : No results for path: ${missing}",
-                self.text
-            ))
-        })
+        self.find(source).ok_or_else(|| self.nothing(source))
+    }
+
+    /// AWS's words for a path that leads nowhere: how far it led.
+    fn nothing(&self, source: &dyn Source) -> EvaluationError {
+        let context = if self.context {
+            source.context()
+        } else {
+            Cow::Borrowed(source.input())
+        };
+        let leads =
+            |length: &usize| select_one_or_all(&context, &self.segments[..*length], true).is_some();
+        let reached = (0..self.segments.len()).rev().find(leads).unwrap_or(0);
+        let missing: String = self
+            .segments
+            .iter()
+            .take(reached + 1)
+            .map(bracketed)
+            .collect();
+        let what = if reached + 1 < self.segments.len() {
+            "Missing property in path"
+        } else {
+            "No results for path:"
+        };
+        EvaluationError::runtime(format!("Invalid path '{}' : {what} ${missing}", self.text))
     }
 
     /// Puts `value` at this reference path of `target`, making objects on the way (ASL
@@ -429,7 +447,7 @@ fn missing(path: &Path, name: &str, source: &dyn Source) -> EvaluationError {
         Cow::Borrowed(source.input())
     };
     EvaluationError {
-        error: "States.ParameterPathFailure",
+        error: "States.Runtime",
         cause: format!(
             "The JSONPath '{}' specified for the field '{name}.$' could not be found in the input '{searched}'",
             path.text

@@ -188,9 +188,11 @@ impl Runner {
             let is_abandoned =
                 parent.is_none_or(|parent| parent.status != ExecutionStatus::Running);
             if is_abandoned {
-                let handle = self.map_run(&row.plan.arn).await?;
-                if let Some(handle) = handle {
-                    handle.stop(self).await;
+                match self.map_run(&row.plan.arn).await {
+                    Ok(Some(handle)) => handle.stop(self).await,
+                    Ok(None) => {}
+                    // One damaged log must not keep the others from going on.
+                    Err(error) => tracing::error!(%error, "a Map Run cannot be closed"),
                 }
             }
         }

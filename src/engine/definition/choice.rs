@@ -124,7 +124,7 @@ fn compare(left: &Value, right: &Value, kind: Comparable) -> Option<std::cmp::Or
 }
 
 fn timestamp(value: &Value) -> Option<jiff::Timestamp> {
-    value.as_str()?.parse().ok()
+    super::timestamp(value.as_str()?)
 }
 
 /// Glob match with `*` only, in time linear in `text` for each `*`.

@@ -1032,7 +1032,7 @@ fn targets(state: &State) -> Vec<(&'static str, &str)> {
 }
 
 fn timestamp(value: &Value) -> Option<jiff::Timestamp> {
-    value.as_str()?.parse().ok()
+    super::timestamp(value.as_str()?)
 }
 
 /// `NumericLessThanEqualsPath` → (number, less or equal, by path).

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::context::{View, context};
 use super::{
     Branch, Command, Destination, Execution, Failure, Flow, Frame, Integration, ItemSource,
-    MAX_EVENTS, MAX_PAYLOAD, MapRunPlan, Phase, Stepper, exceeds, failure_details,
+    MAX_EVENTS, MAX_PAYLOAD, MapRunPlan, Phase, Stepper, exceeds, exceeds_depth, failure_details,
 };
 use crate::engine::definition::{
-    Distributed, Given, Kind, MapState, Resource, Scope, Selection, State, Task, Text, Wait,
-    covers, label_of,
+    Catcher, Distributed, Given, Kind, MapState, Resource, Retrier, Scope, Selection, State, Task,
+    Text, Wait, covers, label_of, timestamp,
 };
 use crate::engine::path::{EvaluationError, Path, Source, Template};
 use crate::engine::{ACCOUNT, REGION};
@@ -25,6 +25,9 @@ pub(super) enum Result {
     /// Its output; a Choice goes on as a rule says.
     Jump(String, Value),
     Failed(Failure),
+    /// Failed by a branch, an iteration or a Map Run: an event of its own tells so once no retry is
+    /// left.
+    Broken(Failure),
 }
 
 /// What the scope does next.
@@ -40,6 +43,23 @@ impl From<EvaluationError> for Failure {
     fn from(error: EvaluationError) -> Self {
         Self::new(error.error, error.cause)
     }
+}
+
+/// A runtime error of this state, with the place as AWS gives it.
+fn located(frame: &Frame, cause: &str) -> Failure {
+    let cause = format!(
+        "An error occurred while executing the state '{}' (entered at the event id #{}). {cause}",
+        frame.state, frame.entered_event
+    );
+    Failure::new("States.Runtime", cause)
+}
+
+/// The failure that an evaluation in this state comes to.
+fn evaluation_failure(frame: &Frame, error: EvaluationError) -> Failure {
+    if error.error == "States.Runtime" {
+        return located(frame, &error.cause);
+    }
+    error.into()
 }
 
 impl Stepper<'_> {
@@ -59,6 +79,7 @@ impl Stepper<'_> {
                 Result::Done(value) => self.complete(scope, frame, value),
                 Result::Jump(next, output) => self.exit(frame, "Choice", Some(&next), output),
                 Result::Failed(failure) => self.fail(scope, frame, failure),
+                Result::Broken(failure) => self.break_off(scope, frame, failure),
             };
             match after {
                 After::Waiting => return Flow::Waiting,
@@ -164,7 +185,8 @@ impl Stepper<'_> {
         let view = self.view(frame, input, random);
         let mut next = default;
         for (rule, target) in rules {
-            if rule.holds(&view)? {
+            let holds = rule.holds(&view);
+            if holds.map_err(|error| evaluation_failure(frame, error))? {
                 next = Some(target);
                 break;
             }
@@ -200,9 +222,19 @@ impl Stepper<'_> {
                     .now
                     .saturating_add_unsigned(seconds.saturating_mul(1_000)))
             }
-            Wait::Timestamp(at) => {
-                let read = |value: &Value| value.as_str()?.parse::<jiff::Timestamp>().ok();
-                let at = self.given(at, "TimestampPath", "timestamp", frame, input, read)?;
+            Wait::Timestamp(Given::Value(at)) => Ok(at.as_millisecond()),
+            Wait::Timestamp(Given::Path(path)) => {
+                let value = self.find(path, frame, input)?;
+                let shown = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                let at = value.as_str().and_then(timestamp).ok_or_else(|| {
+                    let path = path.text();
+                    let text = format!(
+                        "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string: {path} == {shown}"
+                    );
+                    located(frame, &text)
+                })?;
                 Ok(at.as_millisecond())
             }
         }
@@ -328,10 +360,12 @@ impl Stepper<'_> {
             details
         };
         let result = match result {
-            Ok(value) if exceeds(&value, MAX_PAYLOAD) => Err(Failure::new(
-                "States.DataLimitExceeded",
-                "The state/task 'lambda' returned a result with a size exceeding the maximum number of bytes service limit.",
-            )),
+            Ok(value) if exceeds(&value, MAX_PAYLOAD) || exceeds_depth(&value) => {
+                Err(Failure::new(
+                    "States.DataLimitExceeded",
+                    "The state/task 'lambda' returned a result with a size exceeding the maximum number of bytes service limit.",
+                ))
+            }
             other => other,
         };
         match result {
@@ -375,25 +409,14 @@ impl Stepper<'_> {
             )?,
             None => 0,
         };
-        let items = match &distributed.reader {
+        let mut items = match &distributed.reader {
             Some(reader) => {
                 let address = self.evaluate(&reader.parameters, frame, input)?;
-                let max_items = match &reader.max_items {
-                    Some(given) => Some(self.given(
-                        given,
-                        "MaxItemsPath",
-                        "integer",
-                        frame,
-                        input,
-                        Value::as_u64,
-                    )?),
-                    None => None,
-                };
                 ItemSource::Object {
                     bucket: member(&address, "Bucket")?,
                     key: member(&address, "Key")?,
                     format: reader.format,
-                    max_items: max_items.filter(|most| *most > 0),
+                    max_items: None,
                 }
             }
             None => ItemSource::Values(self.items(map.items_path.as_ref(), frame, input)?),
@@ -403,6 +426,15 @@ impl Stepper<'_> {
             ItemSource::Object { .. } => 0,
         };
         let started_event = self.follow(frame, "MapStateStarted", || json!({"length": length}));
+        let reader = distributed.reader.as_ref();
+        if let (Some(given), ItemSource::Object { max_items, .. }) = (
+            reader.and_then(|reader| reader.max_items.as_ref()),
+            &mut items,
+        ) {
+            let read = Value::as_u64;
+            let most = self.given(given, "MaxItemsPath", "integer", frame, input, read)?;
+            *max_items = Some(most).filter(|most| *most > 0);
+        }
         let tolerated_count = match &distributed.tolerated_count {
             Some(given) => self.given(
                 given,
@@ -410,10 +442,15 @@ impl Stepper<'_> {
                 "integer",
                 frame,
                 input,
-                Value::as_u64,
+                // Negative ones have a text of their own.
+                |value| value.as_u64().or_else(|| value.as_i64().map(|_| u64::MAX)),
             )?,
             None => 0,
         };
+        if tolerated_count == u64::MAX {
+            let text = "ToleratedFailureCount cannot be negative.";
+            return Err(located(frame, text));
+        }
         let tolerated_percentage = match &distributed.tolerated_percentage {
             Some(given) => self.given(
                 given,
@@ -426,10 +463,8 @@ impl Stepper<'_> {
             None => 0.0,
         };
         if !(0.0..=100.0).contains(&tolerated_percentage) {
-            return Err(Failure::new(
-                "States.Runtime",
-                "ToleratedFailurePercentage must be between 0 and 100.",
-            ));
+            let text = "ToleratedFailurePercentage must be between 0 and 100.";
+            return Err(located(frame, text));
         }
         let writer = match &distributed.writer {
             Some(template) => {
@@ -506,6 +541,7 @@ impl Stepper<'_> {
             branches,
             limit,
             started_event,
+            last_inside: None,
         };
         Ok(self.pump_map(state, map, frame))
     }
@@ -554,8 +590,7 @@ impl Stepper<'_> {
         };
         let combined = combine(&state.result_path, &frame.input, result)?;
         let output = self.output(&state.output_path, frame, combined)?;
-        let aggregates = matches!(state.kind, Kind::Map(_) | Kind::Parallel { .. });
-        if aggregates && exceeds(&output, MAX_PAYLOAD) {
+        if exceeds(&output, MAX_PAYLOAD) || exceeds_depth(&output) {
             let cause = format!(
                 "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
                 frame.state
@@ -590,31 +625,53 @@ impl Stepper<'_> {
         let Some(state) = scope.states.get(&frame.state) else {
             return After::Failed(failure);
         };
-        let error = failure.name().to_owned();
-        let retrier = state
-            .retry
-            .iter()
-            .position(|retrier| covers(&retrier.errors, &error));
-        if let Some(index) = retrier {
-            let attempt = frame.retries[index] + 1;
-            let random = self.random();
-            if let Some(delay) = state.retry[index].delay_ms(attempt, random) {
-                frame.retries[index] = attempt;
-                let token = self.token();
-                let until = self.now.saturating_add_unsigned(delay);
-                frame.phase = Phase::Retry { token, until };
-                self.step.commands.push(Command::Timer { token, at: until });
-                return After::Waiting;
-            }
+        if self.retry(state, frame, failure.name()) {
+            return After::Waiting;
         }
-        let Some(catcher) = state
-            .catch
-            .iter()
-            .find(|catcher| covers(&catcher.errors, &error))
-        else {
+        self.catch(state, frame, failure)
+    }
+
+    /// The same for a state that failed by what is inside it. A retry is told by nothing.
+    fn break_off(&mut self, scope: &Scope, frame: &mut Frame, failure: Failure) -> After {
+        let Some(state) = scope.states.get(&frame.state) else {
             return After::Failed(failure);
         };
-        let caught = json!({"Error": error, "Cause": failure.cause.unwrap_or_default()});
+        if self.retry(state, frame, failure.name()) {
+            return After::Waiting;
+        }
+        let kind = state.kind.name();
+        self.follow(frame, format!("{kind}StateFailed"), || Value::Null);
+        self.catch(state, frame, failure)
+    }
+
+    /// Schedules the next attempt where a retrier covers the error and has one left.
+    fn retry(&mut self, state: &State, frame: &mut Frame, error: &str) -> bool {
+        let covering = |retrier: &Retrier| covers(&retrier.errors, error);
+        let Some(index) = state.retry.iter().position(covering) else {
+            return false;
+        };
+        let attempt = frame.retries[index] + 1;
+        let random = self.random();
+        let Some(delay) = state.retry[index].delay_ms(attempt, random) else {
+            return false;
+        };
+        frame.retries[index] = attempt;
+        let token = self.token();
+        let until = self.now.saturating_add_unsigned(delay);
+        frame.phase = Phase::Retry { token, until };
+        self.step.commands.push(Command::Timer { token, at: until });
+        true
+    }
+
+    fn catch(&mut self, state: &State, frame: &mut Frame, failure: Failure) -> After {
+        let covering = |catcher: &&Catcher| covers(&catcher.errors, failure.name());
+        let Some(catcher) = state.catch.iter().find(covering) else {
+            return After::Failed(failure);
+        };
+        let caught = json!({
+            "Error": failure.error.unwrap_or_default(),
+            "Cause": failure.cause.unwrap_or_default(),
+        });
         match combine(&catcher.result_path, &frame.input, caught) {
             Ok(output) => {
                 frame.phase = Phase::Ready;
@@ -668,7 +725,8 @@ impl Stepper<'_> {
         input: &Value,
     ) -> std::result::Result<Value, Failure> {
         let random = self.random();
-        Ok(path.get(&self.view(frame, input, random))?)
+        let found = path.get(&self.view(frame, input, random));
+        found.map_err(|error| evaluation_failure(frame, error))
     }
 
     pub(super) fn evaluate(
@@ -678,7 +736,8 @@ impl Stepper<'_> {
         input: &Value,
     ) -> std::result::Result<Value, Failure> {
         let random = self.random();
-        Ok(template.evaluate(&self.view(frame, input, random))?)
+        let value = template.evaluate(&self.view(frame, input, random));
+        value.map_err(|error| evaluation_failure(frame, error))
     }
 
     /// An inline Map's item as its iteration gets it.
@@ -697,7 +756,8 @@ impl Stepper<'_> {
             item: Some(item),
             ..self.view(frame, input, random)
         };
-        Ok(selector.evaluate(&view as &dyn Source)?)
+        let value = selector.evaluate(&view as &dyn Source);
+        value.map_err(|error| evaluation_failure(frame, error))
     }
 
     fn given<T: Clone>(
@@ -716,13 +776,11 @@ impl Stepper<'_> {
         let value = self.find(path, frame, input)?;
         read(&value).ok_or_else(|| {
             let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            Failure::new(
-                "States.Runtime",
-                format!(
-                    "An error occurred while executing the state '{}' (entered at the event id #{}). The {field} field refers to value \"{shown}\" which is not a valid {wanted}: {}",
-                    frame.state, frame.entered_event, path.text()
-                ),
-            )
+            let path = path.text();
+            let text = format!(
+                "The {field} field refers to value \"{shown}\" which is not a valid {wanted}: {path}"
+            );
+            located(frame, &text)
         })
     }
 }

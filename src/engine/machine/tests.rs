@@ -319,3 +319,108 @@ fn what_is_owed_after_a_restart_is_what_was_commanded() {
     assert_eq!(owed(&machine, &restored), first.commands);
     assert!(first.events.is_empty() && restored.events() == 4);
 }
+
+fn inline_map(more: Value, processor: Value) -> Value {
+    let mut map = json!({"Type": "Map", "End": true, "ItemProcessor": {"StartAt": "I", "States": {"I": processor}}});
+    map.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    json!({"StartAt": "M", "States": {"M": map}})
+}
+
+#[test]
+fn one_at_a_time_an_iteration_follows_the_last_event_inside_the_one_before() {
+    let definition = inline_map(
+        json!({"MaxConcurrency": 1, "InputPath": "$.in", "ItemsPath": "$.items",
+               "ItemSelector": {"of.$": "$.name", "v.$": "$$.Map.Item.Value"}}),
+        json!({"Type": "Pass", "End": true}),
+    );
+    let input = json!({"in": {"items": [1, 2], "name": "x"}});
+    let driver = Driver::new(definition, input).run();
+    assert_eq!(
+        driver.history()[1..],
+        [
+            "MapStateEntered 2<-0",
+            "MapStateStarted 3<-2",
+            "MapIterationStarted 4<-3",
+            "PassStateEntered 5<-4",
+            "PassStateExited 6<-5",
+            "MapIterationSucceeded 7<-6",
+            "MapIterationStarted 8<-6",
+            "PassStateEntered 9<-8",
+            "PassStateExited 10<-9",
+            "MapIterationSucceeded 11<-10",
+            "MapStateSucceeded 12<-11",
+            "MapStateExited 13<-11",
+            "ExecutionSucceeded 14<-13"
+        ]
+    );
+    let expected = json!([{"of": "x", "v": 1}, {"of": "x", "v": 2}]);
+    assert_eq!(driver.outcome, Some(Outcome::Succeeded(expected)));
+}
+
+#[test]
+fn a_retried_map_tells_of_its_failure_once() {
+    let retry = json!({"Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 1}]});
+    let definition = inline_map(retry, json!({"Type": "Fail", "Error": "Oops"}));
+    let driver = Driver::new(definition, json!([1])).run();
+    assert_eq!(
+        driver.history()[2..],
+        [
+            "MapStateStarted 3<-2",
+            "MapIterationStarted 4<-3",
+            "FailStateEntered 5<-4",
+            "MapIterationFailed 6<-5",
+            "MapStateStarted 7<-5",
+            "MapIterationStarted 8<-7",
+            "FailStateEntered 9<-8",
+            "MapIterationFailed 10<-9",
+            "MapStateFailed 11<-9",
+            "ExecutionFailed 12<-11"
+        ]
+    );
+}
+
+#[test]
+fn a_path_that_leads_nowhere_fails_beyond_any_catch_and_says_where() {
+    let definition = json!({"StartAt": "T", "States": {
+        "T": task("f", json!({"Parameters": {"FunctionName": "f", "x.$": "$.a.b.c"},
+                              "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "P"}]})),
+        "P": {"Type": "Pass", "InputPath": "$.a.b.c", "End": true}}});
+    let driver = Driver::new(definition, json!({"a": {}})).run();
+    let Some(Outcome::Failed(failure)) = &driver.outcome else {
+        panic!("it must fail")
+    };
+    assert_eq!(failure.error.as_deref(), Some("States.Runtime"));
+    assert_eq!(
+        failure.cause.as_deref(),
+        Some(
+            "An error occurred while executing the state 'T' (entered at the event id #2). The JSONPath '$.a.b.c' specified for the field 'x.$' could not be found in the input '{\"a\":{}}'"
+        )
+    );
+    let pass = json!({"StartAt": "P", "States": {"P": {"Type": "Pass", "InputPath": "$.a.b.c", "End": true}}});
+    let driver = Driver::new(pass, json!({"a": {}})).run();
+    let Some(Outcome::Failed(failure)) = &driver.outcome else {
+        panic!("it must fail")
+    };
+    let cause = failure.cause.clone().unwrap();
+    assert!(
+        cause.ends_with("Invalid path '$.a.b.c' : Missing property in path $['a']['b']"),
+        "{cause}"
+    );
+}
+
+#[test]
+fn data_that_could_not_be_stored_again_is_refused() {
+    let nested = (0..120).fold(json!(1), |value, _| json!([value]));
+    assert!(exceeds_depth(&nested) && !exceeds_depth(&json!({"a": [1]})));
+    let wrap = json!({"StartAt": "P", "States": {
+        "P": {"Type": "Pass", "Parameters": {"a.$": "$"}, "Next": "C"},
+        "C": {"Type": "Choice", "Choices": [{"Variable": "$.no", "IsPresent": true, "Next": "E"}], "Default": "P"},
+        "E": {"Type": "Succeed"}}});
+    let driver = Driver::new(wrap, json!(1)).run();
+    let Some(Outcome::Failed(failure)) = driver.outcome else {
+        panic!("it must fail")
+    };
+    assert_eq!(failure.error.as_deref(), Some("States.DataLimitExceeded"));
+}

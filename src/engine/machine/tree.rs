@@ -65,8 +65,7 @@ impl Stepper<'_> {
             }
             Err(failure) => {
                 self.follow(frame, "MapRunFailed", || failure_details(&failure));
-                self.follow(frame, "MapStateFailed", || failure_details(&failure));
-                Result::Failed(failure)
+                Result::Broken(failure)
             }
         }
     }
@@ -118,6 +117,9 @@ impl Stepper<'_> {
                     return None;
                 };
                 frame.last_event = inner.last_event;
+                if let Phase::Map { last_inside, .. } = &mut frame.phase {
+                    *last_inside = Some(inner.last_event);
+                }
                 if is_map {
                     self.follow(
                         frame,
@@ -143,11 +145,7 @@ impl Stepper<'_> {
                 }
                 self.abort_branches(state, frame);
                 frame.last_event = last;
-                let kind = state.kind.name();
-                self.follow(frame, format!("{kind}StateFailed"), || {
-                    failure_details(&failure)
-                });
-                Some(Result::Failed(failure))
+                Some(Result::Broken(failure))
             }
         }
     }
@@ -218,7 +216,8 @@ impl Stepper<'_> {
         let Some(outputs) = outputs(branches_of(&mut frame.phase)) else {
             return Result::Waiting;
         };
-        self.follow(frame, "ParallelStateSucceeded", || Value::Null);
+        // The Exited event follows what this one follows (recorded histories).
+        self.event("ParallelStateSucceeded", frame.last_event, || Value::Null);
         Result::Done(outputs)
     }
 
@@ -230,12 +229,14 @@ impl Stepper<'_> {
                 branches,
                 limit,
                 started_event,
+                last_inside,
             } = &frame.phase
             else {
                 return Result::Waiting;
             };
             if let Some(outputs) = outputs(branches) {
-                self.follow(frame, "MapStateSucceeded", || Value::Null);
+                // The Exited event follows what this one follows (recorded histories).
+                self.event("MapStateSucceeded", frame.last_event, || Value::Null);
                 return Result::Done(outputs);
             }
             let running = branches
@@ -252,11 +253,11 @@ impl Stepper<'_> {
                 index,
                 value: items[index].clone(),
             };
-            // One at a time, an iteration follows the one before it (recorded histories).
-            let previous = if *limit == 1 {
-                frame.last_event
-            } else {
-                *started_event
+            // One at a time, an iteration follows the last event inside the one before it
+            // (recorded histories).
+            let previous = match last_inside {
+                Some(last) if *limit == 1 => *last,
+                _ => *started_event,
             };
             if let Some(failed) = self.start_iteration(state, map, frame, item, previous) {
                 return failed;
@@ -279,8 +280,10 @@ impl Stepper<'_> {
             previous,
             || json!({"name": name, "index": index}),
         );
-        let parent_input = frame.input.clone();
-        let input = match self.select_item(map, frame, &parent_input, (index, &item.value)) {
+        let selected = self
+            .effective_input(state, frame)
+            .and_then(|input| self.select_item(map, frame, &input, (index, &item.value)));
+        let input = match selected {
             Ok(input) => input,
             Err(failure) => return Some(Result::Failed(failure)),
         };

@@ -13,8 +13,9 @@ use super::{ChildStatus, Closed, Limits, ResultFile};
 const HEADER: usize = 8;
 /// First bytes of a log: what it is, and the version of its layout.
 const MAGIC: &[u8; 8] = b"fanout1\n";
-/// Read ahead when records are read one by one.
-const WINDOW: usize = 256 << 10;
+/// Read at once: little where records are picked here and there, more and more where they are read
+/// one after the other.
+const WINDOW: (usize, usize) = (4 << 10, 256 << 10);
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record<'r> {
@@ -317,6 +318,7 @@ impl Log {
             file: Arc::clone(&self.file),
             window: Vec::new(),
             from: 0,
+            ahead: WINDOW.0,
         }
     }
 
@@ -338,6 +340,8 @@ pub struct Reader {
     file: Arc<File>,
     window: Vec<u8>,
     from: u64,
+    /// Bytes to read at the next miss.
+    ahead: usize,
 }
 
 impl Reader {
@@ -375,7 +379,13 @@ impl Reader {
             if end > available {
                 return Ok(None);
             }
-            let wanted = length.max(WINDOW).min((available - at) as usize);
+            let goes_on = at >= self.from && at <= self.from + self.window.len() as u64;
+            self.ahead = if goes_on {
+                (self.ahead * 2).min(WINDOW.1)
+            } else {
+                WINDOW.0
+            };
+            let wanted = length.max(self.ahead).min((available - at) as usize);
             self.window.resize(wanted, 0);
             self.from = at;
             if let Err(error) = self.file.read_exact_at(&mut self.window, at) {

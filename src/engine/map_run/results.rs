@@ -119,6 +119,7 @@ pub fn write(
         ChildStatus::Failed,
         ChildStatus::TimedOut,
         ChildStatus::Aborted,
+        ChildStatus::PendingRedrive,
     ] {
         let children: Vec<u32> = handle.table().in_status(status).collect();
         for child in children {
@@ -193,7 +194,7 @@ pub fn record(handle: &Handle, reader: &mut Reader, child: u32) -> Result<Value,
 }
 
 fn ended(handle: &Handle, child: u32, row: &Row, end: &End<'_>, input: &str) -> Value {
-    let succeeded = row.status == ChildStatus::Succeeded;
+    let succeeded = end.status == ChildStatus::Succeeded;
     let mut record = serde_json::Map::new();
     let mut put = |name: &str, value: Value| record.insert(name.to_owned(), value);
     if let Some(cause) = end.cause {
@@ -227,7 +228,7 @@ fn ended(handle: &Handle, child: u32, row: &Row, end: &End<'_>, input: &str) -> 
     }
     put("StartDate", iso(row.started).into());
     put("StateMachineArn", handle.names.state_machine_arn().into());
-    put("Status", row.status.as_str().into());
+    put("Status", end.status.as_str().into());
     put("StopDate", iso(row.stopped).into());
     Value::Object(record)
 }

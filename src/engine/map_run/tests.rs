@@ -92,6 +92,24 @@ fn a_redrive_takes_the_unsuccessful_back_and_leaves_the_rest() {
         (Some(0), Some(1))
     );
     assert_eq!((table.round, table.round_offset), (1, 4));
+
+    // The run closes before everybody had a turn: the others are what they were.
+    let failure = Failure {
+        error: None,
+        cause: None,
+    };
+    let closed = Closed {
+        at: 10,
+        status: ClosedStatus::Failed,
+        result: Err(failure),
+    };
+    table.apply(&Record::Closed(closed), 5);
+    let counts = table.describe("m", "e", 0)["itemCounts"].clone();
+    assert_eq!(counts["pendingRedrive"], 0);
+    assert_eq!(
+        (counts["failed"].as_u64(), counts["aborted"].as_u64()),
+        (Some(1), Some(1))
+    );
 }
 
 #[test]
