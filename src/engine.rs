@@ -159,12 +159,10 @@ impl Engine {
             path: path.clone(),
             problem: error.to_string(),
         };
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .await
-            .map_err(|error| Error::Store {
-                path: self.folder.as_ref().clone(),
-                problem: format!("port {port} of 127.0.0.1 cannot be listened on: {error}"),
-            })?;
+        let listener = self.listen(port).await.map_err(|error| Error::Store {
+            path: self.folder.as_ref().clone(),
+            problem: format!("port {port} of 127.0.0.1 cannot be listened on: {error}"),
+        })?;
         let address = listener.local_addr().map_err(fail)?;
         let endpoint = Endpoint {
             url: format!("http://{address}"),
@@ -180,15 +178,27 @@ impl Engine {
         Ok(address)
     }
 
+    /// Listens on the port asked for. Where the system may choose, the port that this folder's
+    /// engine had last comes first: whoever was connected to it finds it again.
+    async fn listen(&self, port: u16) -> io::Result<TcpListener> {
+        let last = endpoint(&self.folder).ok();
+        let last = last.and_then(|last| last.url.rsplit(':').next()?.parse::<u16>().ok());
+        if let (0, Some(last)) = (port, last)
+            && let Ok(listener) = TcpListener::bind(("127.0.0.1", last)).await
+        {
+            return Ok(listener);
+        }
+        TcpListener::bind(("127.0.0.1", port)).await
+    }
+
     /// Stops every execution where it is; they go on when the folder is opened again.
     pub async fn stop(&self) {
         self.runner.stop().await;
-        // Gone with the process anyway: a reader that finds it asks whether anybody answers.
-        let _ = fs::remove_file(self.folder.join(ENDPOINT));
     }
 }
 
-/// Reads what a running engine wrote into its folder.
+/// Reads what the folder's engine wrote when it last began to serve. Whether it still does, only
+/// asking it tells.
 pub fn endpoint(folder: &Path) -> io::Result<Endpoint> {
     let text = fs::read_to_string(folder.join(ENDPOINT))?;
     Ok(serde_json::from_str(&text)?)

@@ -51,6 +51,9 @@ pub async fn serve(global: &Global, port: u16, out: &mut Output) -> Result<Exit,
 
 /// Serves the lookup service until interrupted.
 pub async fn lookup(options: Options, port: u16, out: &mut Output) -> Result<Exit, Error> {
+    if !(0.0..=100.0).contains(&options.fail_percent) {
+        return Err(Error::usage("--fail is a share of the names, 0 to 100"));
+    }
     let lookup = Lookup::start(options, port).await.map_err(|error| {
         Error::refused(format!(
             "port {port} of 127.0.0.1 cannot be listened on: {error}"

@@ -163,9 +163,10 @@ pub async fn get(
     };
     let to = to.unwrap_or(&session.config.download_dir);
     let is_folder = wanted.len() > 1 || to.as_os_str().as_encoded_bytes().ends_with(b"/");
-    if is_folder {
-        std::fs::create_dir_all(to).map_err(|error| {
-            Error::refused(format!("{} cannot be a folder: {error}", to.display()))
+    let folder = if is_folder { Some(to) } else { to.parent() };
+    if let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Error::refused(format!("{} cannot be a folder: {error}", folder.display()))
         })?;
     }
     let mut downloaded = Vec::new();

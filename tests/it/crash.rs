@@ -68,3 +68,17 @@ fn a_killed_engine_goes_on_is_redriven_and_gives_every_line_once_and_in_order() 
         "{runs}"
     );
 }
+
+#[test]
+fn an_engine_that_comes_back_is_found_where_it_was() {
+    let mut serving = Serving::start();
+    let endpoint = |serving: &Serving| {
+        let text = std::fs::read_to_string(serving.data().join("engine.json")).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        value["url"].clone()
+    };
+    let before = endpoint(&serving);
+    serving.kill();
+    serving.restart();
+    assert_eq!(endpoint(&serving), before);
+}

@@ -42,7 +42,9 @@ impl Live {
 
     fn fresh<'a>(&self, app: &'a App) -> Vec<Fresh<'a>> {
         let map_run = app.data().map_run(&self.run);
-        map_run.map_or_else(Vec::new, |it| app.data().fresh(&it.arn, LISTED))
+        // A redrive takes failures back: what was listed before it is then no failure any more.
+        let failing = map_run.filter(|it| it.items.failures() > 0);
+        failing.map_or_else(Vec::new, |it| app.data().fresh(&it.arn, LISTED))
     }
 
     pub fn rows(&self, app: &App) -> usize {
