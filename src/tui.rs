@@ -15,7 +15,7 @@ mod keys;
 mod pace;
 mod runtime;
 mod screen;
-mod terminal;
+pub mod terminal;
 mod theme;
 mod widget;
 

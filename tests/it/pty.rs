@@ -38,26 +38,34 @@ fn parser(columns: u16, rows: u16) -> vt100::Parser {
     )
 }
 
+fn command(home: &Path, program: &str, arguments: &[&str]) -> CommandBuilder {
+    let mut command = CommandBuilder::new(program);
+    command.args(arguments);
+    command.env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("TERM", "xterm-256color");
+    command.env("LANG", "C.UTF-8");
+    command.env("PS1", "shell> ");
+    command.env("HOME", home);
+    for (name, folder) in [
+        ("XDG_CONFIG_HOME", "config"),
+        ("XDG_STATE_HOME", "state"),
+        ("XDG_DATA_HOME", "data"),
+    ] {
+        command.env(name, home.join(folder));
+    }
+    command.cwd(home);
+    command
+}
+
 impl Terminal {
     /// Runs a program that sees nothing of the developer's settings.
     fn run(home: &Path, program: &str, arguments: &[&str], columns: u16, rows: u16) -> Self {
+        Self::spawn(command(home, program, arguments), columns, rows)
+    }
+
+    fn spawn(command: CommandBuilder, columns: u16, rows: u16) -> Self {
         let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
-        let mut command = CommandBuilder::new(program);
-        command.args(arguments);
-        command.env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("TERM", "xterm-256color");
-        command.env("LANG", "C.UTF-8");
-        command.env("PS1", "shell> ");
-        command.env("HOME", home);
-        for (name, folder) in [
-            ("XDG_CONFIG_HOME", "config"),
-            ("XDG_STATE_HOME", "state"),
-            ("XDG_DATA_HOME", "data"),
-        ] {
-            command.env(name, home.join(folder));
-        }
-        command.cwd(home);
         let child = pair.slave.spawn_command(command).unwrap();
         let mut reader = pair.master.try_clone_reader().unwrap();
         let (sender, output) = channel();
@@ -241,4 +249,30 @@ fn without_a_terminal_the_dashboard_is_refused_in_words() {
     let told = String::from_utf8_lossy(&given.stderr).into_owned();
     assert!(told.contains("terminal"), "{told}");
     assert_ne!(given.status.code(), Some(0));
+}
+
+/// Set for the program that panics on purpose: this very test, run again inside the terminal.
+const PANICS: &str = "FANOUT_TEST_PANICS";
+
+#[test]
+fn a_panic_gives_the_terminal_back_before_it_speaks() {
+    if std::env::var_os(PANICS).is_some() {
+        let _guard = fanout::tui::terminal::Guard::enter().unwrap();
+        panic!("on purpose");
+    }
+    let home = tempfile::tempdir().unwrap();
+    let this = std::env::current_exe().unwrap();
+    let name = "pty::a_panic_gives_the_terminal_back_before_it_speaks";
+    let mut again = command(
+        home.path(),
+        this.to_str().unwrap(),
+        &["--exact", name, "--nocapture"],
+    );
+    again.env(PANICS, "1");
+    let mut terminal = Terminal::spawn(again, 80, 24);
+    assert_ne!(terminal.ended(), 0);
+    terminal.is_restored();
+    terminal.pastes_plainly();
+    let raw = String::from_utf8_lossy(&terminal.raw).into_owned();
+    assert!(raw.find("on purpose") > raw.find("\x1b[?1049l"), "{raw}");
 }
