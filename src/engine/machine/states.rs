@@ -198,7 +198,7 @@ impl Stepper<'_> {
                 cause,
             )));
         };
-        let output = self.output(&state.output_path, frame, input.clone())?;
+        let output = self.select(&state.output_path, frame, input.clone())?;
         Ok(Result::Jump(next, output))
     }
 
@@ -589,7 +589,7 @@ impl Stepper<'_> {
             None => result,
         };
         let combined = combine(&state.result_path, &frame.input, result)?;
-        let output = self.output(&state.output_path, frame, combined)?;
+        let output = self.select(&state.output_path, frame, combined)?;
         if exceeds(&output, MAX_PAYLOAD) || exceeds_depth(&output) {
             let cause = format!(
                 "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
@@ -686,14 +686,11 @@ impl Stepper<'_> {
         state: &State,
         frame: &Frame,
     ) -> std::result::Result<Value, Failure> {
-        match &state.input_path {
-            Selection::Whole => Ok(frame.input.clone()),
-            Selection::Nothing => Ok(json!({})),
-            Selection::Path(path) => self.find(path, frame, &frame.input),
-        }
+        self.select(&state.input_path, frame, frame.input.clone())
     }
 
-    fn output(
+    /// What InputPath or OutputPath leaves of a value.
+    fn select(
         &mut self,
         selection: &Selection,
         frame: &Frame,

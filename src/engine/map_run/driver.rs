@@ -249,7 +249,7 @@ impl Driver {
         let objects = self.runner.objects().clone();
         let skip = handle.table().size();
         tokio::task::spawn_blocking(move || {
-            let selector = handle.map().and_then(|map| map.selector.as_ref());
+            let selector = handle.selector();
             reader::read(&handle.row.plan, selector, &objects, skip, &sender);
         });
         self.items = Some(receiver);
@@ -384,10 +384,8 @@ impl Driver {
                 return;
             }
         };
-        let handle = Arc::clone(&self.handle);
-        let Some(map) = handle.map() else { return };
         let machine = Machine {
-            scope: &map.processor,
+            scope: &self.handle.processor,
             timeout_seconds: None,
             identity: &running.identity,
             input: &running.input,
@@ -401,16 +399,15 @@ impl Driver {
     }
 
     fn step_child(&mut self, child: u32, input: Input) {
-        let handle = Arc::clone(&self.handle);
-        let (Some(map), Some(mut running)) = (handle.map(), self.running.remove(&child)) else {
+        let Some(mut running) = self.running.remove(&child) else {
             return;
         };
         let now = self.runner.now();
-        let kind = handle.row.plan.children;
+        let kind = self.handle.row.plan.children;
         let recorded = self
             .is_standard()
             .then(|| (input == Input::Redrive, serde_json::to_vec(&input)));
-        let step = running.step(&map.processor, kind, false, input.clone(), now);
+        let step = running.step(&self.handle.processor, kind, false, input.clone(), now);
         let is_start = input == Input::Start;
         if let Some((redrive, Ok(input))) = recorded {
             let previous = running.last;

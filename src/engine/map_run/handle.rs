@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::driver::Driver;
 use super::log::{End, Log, Reader, Record, decode};
 use super::{Limits, Names, Table};
-use crate::engine::definition::{ChildKind, Definition, MapState, Scope};
+use crate::engine::definition::{ChildKind, Definition, Scope};
 use crate::engine::machine::{self, Execution, Identity, Input, Machine};
+use crate::engine::path::Template;
 use crate::engine::runner::Runner;
 use crate::engine::store::MapRunRow;
 
@@ -27,6 +28,8 @@ pub struct Handle {
     pub row: MapRunRow,
     pub names: Names,
     definition: Arc<Definition>,
+    /// What a child runs: looked up once, for every step of a million children needs it.
+    pub(super) processor: Arc<Scope>,
     machine_name: String,
     table: Mutex<Table>,
     pub(super) log: Log,
@@ -87,6 +90,12 @@ impl Handle {
         machine_name: &str,
         path: &Path,
     ) -> io::Result<Self> {
+        let label = &row.plan.label;
+        let (_, _, map) = definition.labelled(label, machine_name).ok_or_else(|| {
+            let text = format!("the definition has no Distributed Map {label}");
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        })?;
+        let processor = Arc::clone(&map.processor);
         let mut table = Table::new(Limits::of(&row.plan));
         let (log, end) = Log::open(path, |record, offset| table.apply(record, offset))?;
         Ok(Self {
@@ -97,6 +106,7 @@ impl Handle {
                 row.plan.children,
             ),
             machine_name: machine_name.to_owned(),
+            processor,
             definition,
             row,
             table: Mutex::new(table),
@@ -124,10 +134,11 @@ impl Handle {
         self.log.reader()
     }
 
-    pub(super) fn map(&self) -> Option<&MapState> {
-        self.definition
-            .labelled(&self.row.plan.label, &self.machine_name)
-            .map(|(_, _, map)| map)
+    pub(super) fn selector(&self) -> Option<&Template> {
+        let (_, _, map) = self
+            .definition
+            .labelled(&self.row.plan.label, &self.machine_name)?;
+        map.selector.as_ref()
     }
 
     pub fn describe(&self) -> Value {
@@ -200,10 +211,7 @@ impl Handle {
             };
         }
         inputs.push((row.started, Input::Start));
-        let scope = self
-            .map()
-            .map(|map| &map.processor)
-            .ok_or_else(|| damaged(child))?;
+        let scope = &self.processor;
         for (at, input) in inputs.into_iter().rev() {
             visit(running.step(scope, self.row.plan.children, record, input, at));
         }
