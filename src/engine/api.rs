@@ -35,9 +35,10 @@ use crate::engine::objects::Objects;
 use crate::engine::{Credentials, Engine};
 use auth::Verifier;
 
-/// Most bytes of a request to a JSON service: a definition of 1 MiB, with half of it escaped as
-/// JSON escapes quotes and line ends, and room for the rest.
-const MAX_JSON: usize = 2 * 1024 * 1024;
+/// Most bytes of a request to Step Functions (its quotas, "Request size").
+const MAX_STATES: usize = 1024 * 1024;
+/// Most bytes of a request to one of the other services that are calls with a body.
+const MAX_CALL: usize = 2 * 1024 * 1024;
 /// How long requests under way get to end when the engine stops.
 const GRACE: Duration = Duration::from_secs(2);
 /// Pause after a connection could not be taken, as when the system has no file handle left.
@@ -81,16 +82,18 @@ impl ApiError {
 pub(crate) async fn serve(engine: Engine, listener: TcpListener, shutdown: CancellationToken) {
     let objects = engine.objects().clone();
     let credentials = engine.credentials().clone();
-    let states = move |operation: String, body: Bytes| {
+    let states = move |operation: String, body: Bytes, trace: Option<String>| {
         let engine = engine.clone();
-        async move { sfn::call(&engine, &operation, &body).await }.boxed()
+        async move { sfn::call_traced(&engine, &operation, &body, trace.as_deref()).await }.boxed()
     };
     let front = Arc::new(Front::new(objects, credentials, states));
     front.serve(listener, shutdown).await;
 }
 
-/// Answers one Step Functions operation (name, JSON body).
-type States = dyn Fn(String, Bytes) -> BoxFuture<'static, Result<Value, ApiError>> + Send + Sync;
+/// Answers one Step Functions operation (name, JSON body, trace header).
+type States = dyn Fn(String, Bytes, Option<String>) -> BoxFuture<'static, Result<Value, ApiError>>
+    + Send
+    + Sync;
 
 /// Everything behind the port.
 struct Front {
@@ -150,7 +153,7 @@ impl Front {
     fn new(
         objects: Objects,
         credentials: Credentials,
-        states: impl Fn(String, Bytes) -> BoxFuture<'static, Result<Value, ApiError>>
+        states: impl Fn(String, Bytes, Option<String>) -> BoxFuture<'static, Result<Value, ApiError>>
         + Send
         + Sync
         + 'static,
@@ -244,7 +247,7 @@ impl Front {
                 refuse(service, &ApiError::internal(), id)
             });
         }
-        let answered = match receive(body).await {
+        let answered = match receive(service, body).await {
             Ok(body) => self.answer_call(service, &parts, body, id).await,
             Err(error) => Err(error),
         };
@@ -266,7 +269,9 @@ impl Front {
         let operation = target.rsplit('.').next().unwrap_or_default();
         match service {
             Service::States if parts.method == Method::POST => {
-                let output = (self.states)(operation.to_owned(), body).await?;
+                let trace = parts.headers.get("x-amzn-trace-id");
+                let trace = trace.and_then(|it| it.to_str().ok()).map(str::to_owned);
+                let output = (self.states)(operation.to_owned(), body, trace).await?;
                 Ok(json_response(service, StatusCode::OK, &output))
             }
             Service::Sts => sts::call(&body, id),
@@ -283,14 +288,18 @@ impl Front {
     }
 }
 
-async fn receive(body: Incoming) -> Result<Bytes, ApiError> {
-    match Limited::new(body, MAX_JSON).collect().await {
+async fn receive(service: Service, body: Incoming) -> Result<Bytes, ApiError> {
+    let most = match service {
+        Service::States => MAX_STATES,
+        _ => MAX_CALL,
+    };
+    match Limited::new(body, most).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError {
             status: 413,
             ..ApiError::new(
                 "RequestEntityTooLargeException",
-                format!("Request size exceeded {MAX_JSON} bytes"),
+                format!("Request size exceeded {most} bytes"),
             )
         }),
         Err(error) => Err(ApiError::new(

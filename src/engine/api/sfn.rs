@@ -10,6 +10,7 @@ mod arguments;
 mod executions;
 mod machines;
 mod map_runs;
+mod shapes;
 
 use arguments::Arguments;
 
@@ -18,7 +19,23 @@ use arguments::Arguments;
 /// # Errors
 /// In AWS's shape; `UnknownOperationException` names an operation that the engine lacks.
 pub async fn call(engine: &Engine, operation: &str, body: &[u8]) -> Result<Value, ApiError> {
-    let arguments = Arguments::parse(body)?;
+    call_traced(engine, operation, body, None).await
+}
+
+/// The same with the trace header of the HTTP request, which wins over `traceHeader`.
+///
+/// # Errors
+/// As [`call`].
+pub async fn call_traced(
+    engine: &Engine,
+    operation: &str,
+    body: &[u8],
+    trace: Option<&str>,
+) -> Result<Value, ApiError> {
+    let mut arguments = Arguments::parse(operation, body)?;
+    if let Some(trace) = trace {
+        arguments.put("traceHeader", trace);
+    }
     match operation {
         "CreateStateMachine" => machines::create(engine, &arguments).await,
         "UpdateStateMachine" => machines::update(engine, &arguments).await,

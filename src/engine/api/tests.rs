@@ -34,7 +34,7 @@ impl Server {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let objects = Objects::open(folder.path()).unwrap();
-        let states = |operation: String, body: Bytes| {
+        let states = |operation: String, body: Bytes, _| {
             async move {
                 match operation.as_str() {
                     "Echo" => Ok(serde_json::from_slice(&body).unwrap()),
@@ -633,7 +633,7 @@ async fn a_panic_is_an_answer_and_the_server_lives_on() {
 #[tokio::test]
 async fn a_call_that_is_too_large_is_refused() {
     let server = Server::start().await;
-    let body = "x".repeat(MAX_JSON + 1);
+    let body = "x".repeat(MAX_STATES + 1);
     let (status, _, body) = server.call("states", "AWSStepFunctions.Echo", &body).await;
     assert_eq!(status, 413);
     assert_eq!(body["__type"], "RequestEntityTooLargeException");

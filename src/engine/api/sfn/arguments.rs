@@ -1,16 +1,16 @@
-//! Arguments of a call, each checked as it is asked for, and tokens that continue a listing.
+//! Arguments of a call, and tokens that continue a listing.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::shapes;
 use crate::engine::api::ApiError;
 use crate::engine::{ACCOUNT, REGION};
 
 /// How long a page token lives (API reference, "nextToken").
 const TOKEN_LIFE_MS: i64 = 24 * 3_600_000;
-/// Results on a page when nothing is asked for, and at the most.
+/// Results on a page when nothing is asked for.
 const DEFAULT_PAGE: u64 = 100;
-const MAX_PAGE: u64 = 1_000;
 
 pub struct Arguments {
     members: Map<String, Value>,
@@ -20,39 +20,37 @@ pub fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new("ValidationException", message)
 }
 
-fn violation(name: &str, shown: &str, rule: &str) -> ApiError {
-    invalid(format!(
-        "1 validation error detected: Value {shown} at '{name}' failed to satisfy constraint: {rule}"
-    ))
-}
-
 impl Arguments {
-    pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(members)) => Ok(Self { members }),
-            _ => Err(ApiError::new(
-                "SerializationException",
-                "the body is not a JSON object",
-            )),
-        }
+    /// The arguments of an operation, every one of them within the API reference's limits.
+    ///
+    /// # Errors
+    /// `UnknownOperationException`, `SerializationException`, or a `ValidationException` that tells
+    /// everything that is wrong.
+    pub fn parse(operation: &str, body: &[u8]) -> Result<Self, ApiError> {
+        let members = shapes::request(operation).ok_or_else(|| {
+            ApiError::new(
+                "UnknownOperationException",
+                format!("Step Functions has no operation {operation}"),
+            )
+        })?;
+        let given = match serde_json::from_slice(body) {
+            Ok(Value::Object(given)) => given,
+            // An empty body is an empty object.
+            Err(_) if body.is_empty() => Map::new(),
+            Ok(_) => return Err(not_json("the body is not a JSON object")),
+            Err(error) => return Err(not_json(error.to_string())),
+        };
+        shapes::check(members, &given)?;
+        Ok(Self { members: given })
     }
 
-    /// Refuses members that the operation does not know, by name.
-    pub fn only(&self, known: &[&str]) -> Result<(), ApiError> {
-        match self
-            .members
-            .keys()
-            .find(|name| !known.contains(&name.as_str()))
-        {
-            Some(name) => Err(invalid(format!(
-                "The member '{name}' is not supported by this engine"
-            ))),
-            None => Ok(()),
-        }
+    /// Sets a member that came beside the body.
+    pub fn put(&mut self, name: &str, value: &str) {
+        self.members.insert(name.to_owned(), value.into());
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.members.get(name).is_some_and(|value| !value.is_null())
+        self.value(name).is_some()
     }
 
     pub fn value(&self, name: &str) -> Option<&Value> {
@@ -60,83 +58,31 @@ impl Arguments {
     }
 
     pub fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
-        match self.value(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(ApiError::new(
-                "SerializationException",
-                format!("'{name}' must be a string"),
-            )),
-        }
+        Ok(self.value(name).and_then(Value::as_str))
     }
 
+    /// A member that the operation requires.
     pub fn required(&self, name: &str) -> Result<&str, ApiError> {
         self.text(name)?
-            .ok_or_else(|| violation(name, "null", "Member must not be null"))
+            .ok_or_else(|| invalid(format!("the member '{name}' is missing")))
     }
 
     pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
-        match self.value(name) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(_) => Err(ApiError::new(
-                "SerializationException",
-                format!("'{name}' must be a boolean"),
-            )),
-        }
+        Ok(self.value(name) == Some(&Value::Bool(true)))
     }
 
     pub fn integer(&self, name: &str) -> Result<Option<u64>, ApiError> {
-        match self.value(name) {
-            None => Ok(None),
-            Some(value) => match value.as_u64() {
-                Some(number) => Ok(Some(number)),
-                None => Err(violation(
-                    name,
-                    &format!("'{value}'"),
-                    "Member must have value greater than or equal to 0",
-                )),
-            },
-        }
+        Ok(self.value(name).and_then(Value::as_u64))
     }
 
-    pub fn share(&self, name: &str) -> Result<Option<f64>, ApiError> {
-        match self.value(name).map(|value| (value, value.as_f64())) {
-            None => Ok(None),
-            Some((_, Some(share))) if (0.0..=100.0).contains(&share) => Ok(Some(share)),
-            Some((value, _)) => Err(violation(
-                name,
-                &format!("'{value}'"),
-                "Member must have value between 0 and 100",
-            )),
-        }
+    pub fn number(&self, name: &str) -> Result<Option<f64>, ApiError> {
+        Ok(self.value(name).and_then(Value::as_f64))
     }
 
-    /// One of `values`, as the model's enum has them.
-    pub fn one_of(&self, name: &str, values: &[&str]) -> Result<Option<&str>, ApiError> {
-        let Some(text) = self.text(name)? else {
-            return Ok(None);
-        };
-        if values.contains(&text) {
-            return Ok(Some(text));
-        }
-        let rule = format!(
-            "Member must satisfy enum value set: [{}]",
-            values.join(", ")
-        );
-        Err(violation(name, &format!("'{text}'"), &rule))
-    }
-
+    /// How many results go on a page.
     pub fn limit(&self) -> Result<usize, ApiError> {
-        match self.integer("maxResults")? {
-            None | Some(0) => Ok(DEFAULT_PAGE as usize),
-            Some(number) if number <= MAX_PAGE => Ok(number as usize),
-            Some(number) => Err(violation(
-                "maxResults",
-                &format!("'{number}'"),
-                "Member must have value less than or equal to 1000",
-            )),
-        }
+        let asked = self.integer("maxResults")?.filter(|asked| *asked > 0);
+        Ok(usize::try_from(asked.unwrap_or(DEFAULT_PAGE)).unwrap_or(usize::MAX))
     }
 
     /// An ARN of our Region and account of one of `kinds`: the kind and what follows it.
@@ -195,6 +141,10 @@ impl Arguments {
     }
 }
 
+fn not_json(problem: impl Into<String>) -> ApiError {
+    ApiError::new("SerializationException", problem)
+}
+
 pub fn bad_arn(text: String) -> ApiError {
     ApiError::new("InvalidArn", format!("Invalid Arn: '{text}'"))
 }
@@ -246,7 +196,7 @@ mod tests {
     use super::*;
 
     fn arguments(value: &Value) -> Arguments {
-        Arguments::parse(value.to_string().as_bytes()).unwrap()
+        Arguments::parse("ListExecutions", value.to_string().as_bytes()).unwrap()
     }
 
     #[test]
@@ -272,6 +222,17 @@ mod tests {
             garbage.position::<(i64, u32)>(2_000).unwrap_err().message,
             "Invalid Token: 'Invalid token'"
         );
+    }
+
+    #[test]
+    fn a_body_is_an_object_or_nothing() {
+        assert!(Arguments::parse("ListStateMachines", b"").is_ok());
+        for body in ["[]", "{", "\"x\"", "{\"a\": 1} {}"] {
+            let refused = Arguments::parse("ListStateMachines", body.as_bytes());
+            assert_eq!(refused.err().unwrap().code, "SerializationException");
+        }
+        let unknown = Arguments::parse("ListMachines", b"{}").err().unwrap();
+        assert_eq!(unknown.code, "UnknownOperationException");
     }
 
     #[test]

@@ -14,18 +14,6 @@ use crate::engine::{ACCOUNT, Engine, REGION};
 const MAX_DEFINITION: usize = 1 << 20;
 
 pub async fn create(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&[
-        "name",
-        "definition",
-        "roleArn",
-        "type",
-        "loggingConfiguration",
-        "tracingConfiguration",
-        "encryptionConfiguration",
-        "tags",
-        "publish",
-        "versionDescription",
-    ])?;
     for lacking in ["tags", "publish", "versionDescription"] {
         let wanted = arguments
             .value(lacking)
@@ -41,9 +29,7 @@ pub async fn create(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
     check_name(name)?;
     let role = arguments.required("roleArn")?;
     let definition = arguments.required("definition")?;
-    let kind = arguments
-        .one_of("type", &["STANDARD", "EXPRESS"])?
-        .unwrap_or("STANDARD");
+    let kind = arguments.text("type")?.unwrap_or("STANDARD");
     if kind == "EXPRESS" {
         return Err(ApiError::new(
             "StateMachineTypeNotSupported",
@@ -133,14 +119,6 @@ fn check_definition(text: &str) -> Result<(), ApiError> {
 }
 
 pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&[
-        "stateMachineArn",
-        "definition",
-        "roleArn",
-        "loggingConfiguration",
-        "tracingConfiguration",
-        "encryptionConfiguration",
-    ])?;
     default_only(arguments)?;
     let changes = [
         "definition",
@@ -199,7 +177,6 @@ pub fn by_name(engine: &Engine, name: &str, shown: &str) -> Result<MachineRow, A
 }
 
 pub fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&["stateMachineArn", "includedData"])?;
     let row = find(engine, arguments)?;
     let text = engine
         .runner()
@@ -226,7 +203,7 @@ pub fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiErro
 }
 
 fn strip_metadata_only(arguments: &Arguments, described: &mut Value) -> Result<(), ApiError> {
-    let included = arguments.one_of("includedData", &["ALL_DATA", "METADATA_ONLY"])?;
+    let included = arguments.text("includedData")?;
     if let (Some("METADATA_ONLY"), Some(object)) = (included, described.as_object_mut()) {
         object.remove("definition");
     }
@@ -238,7 +215,6 @@ pub async fn describe_for_execution(
     engine: &Engine,
     arguments: &Arguments,
 ) -> Result<Value, ApiError> {
-    arguments.only(&["executionArn", "includedData"])?;
     let arn = arguments.required("executionArn")?;
     let found = super::executions::locate(engine, arguments).await?;
     let parent: &ExecutionRow = found.parent();
@@ -324,7 +300,6 @@ fn find_state<'v>(scope: &'v Value, name: &str) -> Option<&'v Value> {
 }
 
 pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&["maxResults", "nextToken"])?;
     let now = engine.runner().now();
     let limit = arguments.limit()?;
     let skip: usize = arguments.position(now)?.unwrap_or(0);

@@ -46,13 +46,11 @@ fn described(engine: &Engine, row: &MapRunRow) -> Value {
 }
 
 pub fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&["mapRunArn"])?;
     let row = find(engine, arguments)?;
     Ok(described(engine, &row))
 }
 
 pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&["executionArn", "maxResults", "nextToken"])?;
     arguments.arn("executionArn", &["execution"])?;
     let execution = arguments.required("executionArn")?;
     let store = engine.runner().store();
@@ -93,17 +91,11 @@ pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
 }
 
 pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    arguments.only(&[
-        "mapRunArn",
-        "maxConcurrency",
-        "toleratedFailurePercentage",
-        "toleratedFailureCount",
-    ])?;
     let row = find(engine, arguments)?;
     let change = LimitsChange {
         max_concurrency: arguments.integer("maxConcurrency")?,
         tolerated_count: arguments.integer("toleratedFailureCount")?,
-        tolerated_percentage: arguments.share("toleratedFailurePercentage")?,
+        tolerated_percentage: arguments.number("toleratedFailurePercentage")?,
     };
     let completed = || ApiError {
         reason: Some("CANNOT_UPDATE_COMPLETED_MAP_RUN"),
