@@ -441,11 +441,10 @@ impl Stepper<'_> {
         };
         match flow {
             Some(Flow::Succeeded(output)) => {
-                let text = output.to_string();
                 self.event(
                     "ExecutionSucceeded",
                     root.last_event,
-                    || json!({"output": text, "outputDetails": {"truncated": false}}),
+                    || json!({"output": output.to_string(), "outputDetails": {"truncated": false}}),
                 );
                 self.end(Outcome::Succeeded(output));
             }

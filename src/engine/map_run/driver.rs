@@ -20,7 +20,7 @@ use super::results;
 use super::{ChildStatus, Closed, ClosedStatus, Row};
 use crate::engine::definition::ChildKind;
 use crate::engine::machine::{
-    self, Command, Execution, Failure, Input, MAX_PAYLOAD, Machine, Outcome, exceeds,
+    self, Command, Execution, Failure, Input, MAX_PAYLOAD, Machine, Outcome,
 };
 use crate::engine::runner::Runner;
 
@@ -456,15 +456,19 @@ impl Driver {
 
     fn end_child(&mut self, child: u32, running: &Running, outcome: Outcome, now: i64) {
         let (status, output, failure) = match outcome {
-            Outcome::Succeeded(value) if exceeds(&value, MAX_PAYLOAD) => {
-                let cause = "The execution returned an output with a size exceeding the maximum number of bytes service limit.";
-                (
-                    ChildStatus::Failed,
-                    None,
-                    Some(Failure::new("States.DataLimitExceeded", cause)),
-                )
+            Outcome::Succeeded(value) => {
+                let output = value.to_string();
+                if output.len() > MAX_PAYLOAD {
+                    let cause = "The execution returned an output with a size exceeding the maximum number of bytes service limit.";
+                    (
+                        ChildStatus::Failed,
+                        None,
+                        Some(Failure::new("States.DataLimitExceeded", cause)),
+                    )
+                } else {
+                    (ChildStatus::Succeeded, Some(output), None)
+                }
             }
-            Outcome::Succeeded(value) => (ChildStatus::Succeeded, Some(value.to_string()), None),
             Outcome::Failed(failure) => (ChildStatus::Failed, None, Some(failure)),
             Outcome::TimedOut => (
                 ChildStatus::TimedOut,

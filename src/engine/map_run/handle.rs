@@ -157,11 +157,12 @@ impl Handle {
     }
 
     pub(super) fn identity(&self, child: u32, started: i64) -> Identity {
+        let name = self.names.name(child);
         Identity {
-            id: self.names.arn(child),
-            name: self.names.name(child),
+            id: self.names.arn_of(&name),
+            name,
             role: String::new(),
-            machine_id: self.names.state_machine_arn(),
+            machine_id: self.names.state_machine_arn().to_owned(),
             machine_name: self.machine_name.clone(),
             started,
         }

@@ -11,27 +11,30 @@ use crate::engine::{ACCOUNT, REGION};
 pub struct Names {
     seed: [u8; 32],
     kind: ChildKind,
-    machine: String,
-    label: String,
+    /// What a child's ARN begins with.
+    prefix: String,
+    state_machine_arn: String,
 }
 
 impl Names {
     pub fn new(map_run: &str, machine: &str, label: &str, kind: ChildKind) -> Self {
         let seed = Sha256::digest(map_run.as_bytes()).into();
+        let resource = match kind {
+            ChildKind::Standard => "execution",
+            ChildKind::Express => "express",
+        };
+        let service = format!("arn:aws:states:{REGION}:{ACCOUNT}");
         Self {
             seed,
             kind,
-            machine: machine.to_owned(),
-            label: label.to_owned(),
+            prefix: format!("{service}:{resource}:{machine}/{label}:"),
+            state_machine_arn: format!("{service}:stateMachine:{machine}/{label}"),
         }
     }
 
     /// `SM/Label`, under which children are filed.
-    pub fn state_machine_arn(&self) -> String {
-        format!(
-            "arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{}/{}",
-            self.machine, self.label
-        )
+    pub fn state_machine_arn(&self) -> &str {
+        &self.state_machine_arn
     }
 
     /// The child's name; of an Express child two parts joined with `:`.
@@ -59,16 +62,12 @@ impl Names {
     }
 
     pub fn arn(&self, child: u32) -> String {
-        let kind = match self.kind {
-            ChildKind::Standard => "execution",
-            ChildKind::Express => "express",
-        };
-        format!(
-            "arn:aws:states:{REGION}:{ACCOUNT}:{kind}:{}/{}:{}",
-            self.machine,
-            self.label,
-            self.name(child)
-        )
+        self.arn_of(&self.name(child))
+    }
+
+    /// The ARN of the child with this name.
+    pub fn arn_of(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     /// The child of this name, if it is one of this Map Run's.
