@@ -4,7 +4,7 @@
 //! In reading order: [`definition`] text → checked definition, [`path`] JSONPath and templates,
 //! [`machine`] one step of an execution (pure), [`map_run`] children of a Distributed Map,
 //! [`store`] what is few and durable, [`runner`] performs commands, [`functions`] what a Lambda
-//! ARN runs, [`objects`] S3's storage, [`api`] the wire.
+//! ARN runs, [`objects`] S3's storage, [`logs`] CloudWatch Logs' storage, [`api`] the wire.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub mod api;
 pub mod definition;
 pub mod functions;
+pub mod logs;
 pub mod machine;
 pub mod map_run;
 pub mod objects;
@@ -27,8 +28,9 @@ pub mod runner;
 pub mod store;
 
 pub use functions::{FunctionError, Functions};
+use logs::Logs;
 use objects::Objects;
-use runner::Runner;
+use runner::{Clock, Runner};
 use store::Store;
 
 /// Region of everything the engine holds.
@@ -110,11 +112,11 @@ impl Engine {
             path: path.to_owned(),
             problem: error.to_string(),
         };
-        let logs = folder.join("map_runs");
+        let map_runs = folder.join("map_runs");
         let mut folders = DirBuilder::new();
         folders.recursive(true).mode(0o700);
         folders
-            .create(&logs)
+            .create(&map_runs)
             .map_err(|error| fail(folder, &error))?;
         let lock = lock(folder)?;
         let objects = folder.join("objects");
@@ -125,7 +127,11 @@ impl Engine {
         let store = Store::open(folder)?;
         let credentials =
             credentials(folder).map_err(|error| fail(&folder.join(CREDENTIALS), &error))?;
-        let runner = Runner::new(store, objects, Functions::default(), folder.to_owned());
+        let clock = Arc::<Clock>::default();
+        let logs = folder.join("logs");
+        let logs = Logs::open(&logs, Arc::clone(&clock)).map_err(|error| fail(&logs, &error))?;
+        let functions = Functions::default();
+        let runner = Runner::new(store, objects, functions, logs, clock, folder.to_owned());
         Ok(Self {
             runner,
             credentials: Arc::new(credentials),
@@ -140,6 +146,10 @@ impl Engine {
 
     pub fn objects(&self) -> &Objects {
         self.runner.objects()
+    }
+
+    pub fn logs(&self) -> &Logs {
+        self.runner.logs()
     }
 
     pub fn credentials(&self) -> &Credentials {

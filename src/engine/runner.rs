@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::definition::Definition;
 use super::functions::Functions;
+use super::logs::Logs;
 use super::machine::{self, Command, Failure, Input, Integration, Machine, Outcome};
 use super::map_run::handle::Handle;
 use super::objects::Objects;
@@ -62,8 +63,9 @@ struct Inner {
     store: Store,
     objects: Objects,
     functions: Functions,
+    logs: Logs,
     folder: PathBuf,
-    clock: Clock,
+    clock: Arc<Clock>,
     executions: Mutex<HashMap<String, mpsc::Sender<Message>>>,
     map_runs: Mutex<HashMap<String, Arc<OnceCell<Arc<Handle>>>>>,
     definitions: Mutex<HashMap<String, Arc<Definition>>>,
@@ -88,13 +90,21 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Runner {
-    pub fn new(store: Store, objects: Objects, functions: Functions, folder: PathBuf) -> Self {
-        let clock = Clock::default();
+    /// `clock` is everybody's: `logs` goes by it as well.
+    pub fn new(
+        store: Store,
+        objects: Objects,
+        functions: Functions,
+        logs: Logs,
+        clock: Arc<Clock>,
+        folder: PathBuf,
+    ) -> Self {
         let sequence = AtomicU64::new(u64::try_from(clock.now()).unwrap_or_default() << 20);
         Self(Arc::new(Inner {
             store,
             objects,
             functions,
+            logs,
             folder,
             clock,
             executions: Mutex::default(),
@@ -117,6 +127,10 @@ impl Runner {
 
     pub fn functions(&self) -> &Functions {
         &self.0.functions
+    }
+
+    pub fn logs(&self) -> &Logs {
+        &self.0.logs
     }
 
     pub fn clock(&self) -> &Clock {
@@ -148,6 +162,7 @@ impl Runner {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        self.0.logs.stop().await;
     }
 
     /// Keeps others that hold the same lock away from this execution.

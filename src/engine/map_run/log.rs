@@ -81,8 +81,10 @@ const CLOSED: u8 = 9;
 impl Record<'_> {
     /// Appends the record to `buffer`.
     pub fn encode(&self, buffer: &mut Vec<u8>) {
-        let start = buffer.len();
-        buffer.extend_from_slice(&[0; HEADER]);
+        frame(buffer, |buffer| self.encode_payload(buffer));
+    }
+
+    fn encode_payload(&self, buffer: &mut Vec<u8>) {
         match self {
             Self::Item { items, input } => {
                 buffer.push(ITEM);
@@ -137,11 +139,18 @@ impl Record<'_> {
             Self::Written { succeeded } => encode_json(WRITTEN, succeeded, buffer),
             Self::Closed(closed) => encode_json(CLOSED, closed, buffer),
         }
-        let length = (buffer.len() - start - HEADER) as u32;
-        let checksum = crc32fast::hash(&buffer[start + HEADER..]);
-        buffer[start..start + 4].copy_from_slice(&length.to_le_bytes());
-        buffer[start + 4..start + HEADER].copy_from_slice(&checksum.to_le_bytes());
     }
+}
+
+/// Appends one record to `buffer`: length and checksum before what `payload` writes.
+pub fn frame(buffer: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0; HEADER]);
+    payload(buffer);
+    let length = (buffer.len() - start - HEADER) as u32;
+    let checksum = crc32fast::hash(&buffer[start + HEADER..]);
+    buffer[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    buffer[start + 4..start + HEADER].copy_from_slice(&checksum.to_le_bytes());
 }
 
 fn encode_json<T: serde::Serialize>(kind: u8, value: &T, buffer: &mut Vec<u8>) {
@@ -314,12 +323,7 @@ impl Log {
 
     /// A reader with a window of its own.
     pub fn reader(&self) -> Reader {
-        Reader {
-            file: Arc::clone(&self.file),
-            window: Vec::new(),
-            from: 0,
-            ahead: WINDOW.0,
-        }
+        Reader::of(Arc::clone(&self.file))
     }
 
     /// Where the first record is.
@@ -345,6 +349,16 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Reads records of any file that [`frame`] has written.
+    pub fn of(file: Arc<File>) -> Self {
+        Self {
+            file,
+            window: Vec::new(),
+            from: 0,
+            ahead: WINDOW.0,
+        }
+    }
+
     /// The payload of the record at `at`; `None` at the end, for a torn record and a wrong checksum.
     pub fn read(&mut self, at: u64) -> io::Result<Option<&[u8]>> {
         let Some(header) = self.bytes(at, HEADER)? else {

@@ -1,0 +1,136 @@
+//! What waits for the writing thread: limited in bytes, and told apart by whether somebody waits
+//! for it to be done.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use super::{Change, EVENT_OVERHEAD, Error};
+
+/// A change, and who waits for it.
+#[derive(Debug)]
+pub struct Waiting {
+    pub change: Change,
+    pub done: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+    /// Events that did not fit since this was last said.
+    dropped: u64,
+    closed: bool,
+}
+
+#[derive(Debug)]
+pub struct Queue {
+    state: Mutex<State>,
+    /// For the writing thread: something waits, or the queue is closed.
+    filled: Condvar,
+    /// For who waits for room.
+    emptied: Notify,
+    limit: usize,
+}
+
+fn size(change: &Change) -> usize {
+    match change {
+        Change::Append { events, .. } => events
+            .iter()
+            .map(|event| event.message.len() + EVENT_OVERHEAD)
+            .sum(),
+        _ => EVENT_OVERHEAD,
+    }
+}
+
+impl Queue {
+    pub fn new(limit: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Notify::new(),
+            limit,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that panics runs under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the change if it fits, and drops it otherwise.
+    pub fn offer(&self, change: Change) {
+        let mut state = self.state();
+        if state.closed || state.bytes >= self.limit {
+            if let Change::Append { events, .. } = &change {
+                state.dropped += events.len() as u64;
+            }
+            return;
+        }
+        state.bytes += size(&change);
+        state.waiting.push_back(Waiting { change, done: None });
+        self.filled.notify_one();
+    }
+
+    /// Takes the change once there is room. `false`: the queue is closed.
+    pub async fn push(&self, change: Change, done: oneshot::Sender<Result<(), Error>>) -> bool {
+        self.room().await;
+        let mut state = self.state();
+        if state.closed {
+            return false;
+        }
+        state.bytes += size(&change);
+        state.waiting.push_back(Waiting {
+            change,
+            done: Some(done),
+        });
+        self.filled.notify_one();
+        true
+    }
+
+    /// Half of it: who asks may still add what is at hand.
+    pub fn has_room(&self) -> bool {
+        let state = self.state();
+        state.closed || state.bytes < self.limit / 2
+    }
+
+    pub async fn room(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.has_room() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.filled.notify_one();
+        self.emptied.notify_waiters();
+    }
+
+    /// Everything that waits, at the latest after `patience`; `None` once the queue is closed and
+    /// empty.
+    pub fn take(&self, patience: Duration) -> Option<VecDeque<Waiting>> {
+        let mut state = self.state();
+        if state.waiting.is_empty() && !state.closed {
+            let woken = self.filled.wait_timeout(state, patience);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if state.dropped > 0 {
+            let dropped = std::mem::take(&mut state.dropped);
+            tracing::warn!(dropped, "log events came faster than they could be written");
+        }
+        if state.waiting.is_empty() && state.closed {
+            return None;
+        }
+        state.bytes = 0;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        self.emptied.notify_waiters();
+        Some(waiting)
+    }
+}
