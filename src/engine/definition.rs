@@ -140,6 +140,7 @@ pub struct Distributed {
     pub label: Option<String>,
     pub children: ChildKind,
     pub reader: Option<Reader>,
+    pub batcher: Option<Batcher>,
     pub tolerated_count: Option<Given<u64>>,
     pub tolerated_percentage: Option<Given<f64>>,
     /// Template giving `{Bucket, Prefix}`.
@@ -155,16 +156,45 @@ pub enum ChildKind {
 
 #[derive(Debug, PartialEq)]
 pub struct Reader {
-    pub format: Format,
-    /// Template giving `{Bucket, Key}`.
+    pub dataset: Dataset,
+    /// Template giving `{Bucket, Key}` or `{Bucket, Prefix}`.
     pub parameters: Template,
-    pub max_items: Option<Given<u64>>,
+    pub max_items: Option<Given<i64>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// What an ItemReader makes items of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Dataset {
+    /// What is in one object.
+    Object(Format),
+    /// The objects below a prefix, or what is in them.
+    Listing(Option<Format>),
+}
+
+/// How items are found in an object.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Format {
     Json,
+    /// Below a JSON pointer.
+    JsonAt(String),
     JsonLines,
+    Csv(Csv),
+    /// The manifest of an S3 inventory.
+    Inventory,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Csv {
+    pub delimiter: u8,
+    /// `None`: they are the first row.
+    pub headers: Option<Vec<String>>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Batcher {
+    pub max_items: Option<Given<u64>>,
+    pub max_bytes: Option<Given<u64>>,
+    pub input: Option<Template>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

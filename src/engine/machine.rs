@@ -253,18 +253,75 @@ pub struct MapRunPlan {
     pub max_concurrency: u64,
     pub tolerated_count: u64,
     pub tolerated_percentage: f64,
+    #[serde(default)]
+    pub batching: Option<Batching>,
     pub writer: Option<Destination>,
 }
 
+/// What the items are. `max_items` is as given: 0 sets no limit, less is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ItemSource {
+    /// An array from state data.
     Values(Vec<Value>),
+    /// An object from state data: a member is an item.
+    Members(serde_json::Map<String, Value>),
+    /// One S3 object.
     Object {
         bucket: String,
         key: String,
         format: Format,
-        max_items: Option<u64>,
+        max_items: Option<i64>,
+        #[serde(default)]
+        version: Option<String>,
+        /// `ExpectedBucketOwner`.
+        #[serde(default)]
+        owner: Option<String>,
     },
+    /// The S3 objects below a prefix.
+    Listing {
+        bucket: String,
+        prefix: String,
+        /// Of the objects' contents, where these are the items.
+        format: Option<Format>,
+        max_items: Option<i64>,
+        owner: Option<String>,
+    },
+}
+
+impl ItemSource {
+    pub fn max_items(&self) -> Option<i64> {
+        match self {
+            Self::Values(_) | Self::Members(_) => None,
+            Self::Object { max_items, .. } | Self::Listing { max_items, .. } => *max_items,
+        }
+    }
+
+    /// `length` of MapStateStarted: 0 where a reader must look first.
+    pub fn known_length(&self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Members(members) => members.len(),
+            Self::Object { .. } | Self::Listing { .. } => 0,
+        }
+    }
+
+    /// `$$.Map.Item.Source` (developer guide, "Accessing execution data from the Context object").
+    pub fn source(&self) -> String {
+        match self {
+            Self::Values(_) | Self::Members(_) => "STATE_DATA".to_owned(),
+            Self::Object { bucket, key, .. } => format!("S3://{bucket}/{key}"),
+            Self::Listing { bucket, .. } => format!("S3://{bucket}"),
+        }
+    }
+}
+
+/// An ItemBatcher, evaluated; 0 is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Batching {
+    pub max_items: u64,
+    pub max_bytes: u64,
+    /// `BatchInput`.
+    pub input: Option<Value>,
 }
 
 /// Where the ResultWriter writes.

@@ -117,6 +117,30 @@ impl Limits {
     }
 }
 
+/// The service's limits on Map Runs that tests make smaller (Step Functions quotas).
+#[derive(Debug, Clone, Copy)]
+pub struct Quotas {
+    /// Longest object that an ItemReader reads, bytes.
+    pub object_bytes: u64,
+    /// Items that one Map Run reads.
+    pub items: u64,
+    /// A result file is closed and the next one opened when it has reached this many bytes.
+    pub result_file_bytes: u64,
+    /// Map Runs open at once; further ones wait.
+    pub open_map_runs: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            object_bytes: 10_000_000_000,
+            items: 100_000_000,
+            result_file_bytes: 5_000_000_000,
+            open_map_runs: 1_000,
+        }
+    }
+}
+
 /// How a Map Run closed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
@@ -202,6 +226,11 @@ impl Table {
 
     fn items(&self, status: ChildStatus) -> u64 {
         self.counts[status as usize].items
+    }
+
+    /// How many items have been read.
+    pub fn items_read(&self) -> u64 {
+        self.counts.iter().map(|count| count.items).sum()
     }
 
     /// Takes in a record that is on disk at `offset`.
@@ -378,7 +407,7 @@ impl Table {
             tolerated_percentage,
             ..
         } = self.limits;
-        let total: u64 = self.counts.iter().map(|count| count.items).sum();
+        let total = self.items_read();
         let over_share = || failed as f64 * 100.0 > tolerated_percentage * total as f64;
         match (tolerated_count > 0, tolerated_percentage > 0.0) {
             (false, false) => true,

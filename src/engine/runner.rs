@@ -19,6 +19,7 @@ use super::definition::Definition;
 use super::functions::Functions;
 use super::logs::Logs;
 use super::machine::{self, Command, Failure, Input, Integration, Machine, Outcome};
+use super::map_run::Quotas;
 use super::map_run::handle::Handle;
 use super::objects::Objects;
 use super::store::{Batch, ExecutionRow, ExecutionStatus, MapRunRow, Store, StoreError};
@@ -66,6 +67,7 @@ struct Inner {
     logs: Logs,
     folder: PathBuf,
     clock: Arc<Clock>,
+    quotas: Mutex<Quotas>,
     executions: Mutex<HashMap<String, mpsc::Sender<Message>>>,
     map_runs: Mutex<HashMap<String, Arc<OnceCell<Arc<Handle>>>>>,
     definitions: Mutex<HashMap<String, Arc<Definition>>>,
@@ -107,6 +109,7 @@ impl Runner {
             logs,
             folder,
             clock,
+            quotas: Mutex::default(),
             executions: Mutex::default(),
             map_runs: Mutex::default(),
             definitions: Mutex::default(),
@@ -135,6 +138,15 @@ impl Runner {
 
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    pub fn quotas(&self) -> Quotas {
+        *locked(&self.0.quotas)
+    }
+
+    /// Sets other limits than the service's, for tests of what takes gigabytes.
+    pub fn set_quotas(&self, quotas: Quotas) {
+        *locked(&self.0.quotas) = quotas;
     }
 
     /// Milliseconds since 1970.

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::api::sfn;
 use super::*;
 
+mod readers;
+
 struct House {
     engine: Engine,
     folder: tempfile::TempDir,
@@ -57,8 +59,12 @@ impl House {
     }
 
     fn put(&self, key: &str, text: &str) {
+        self.put_bytes(key, text.as_bytes());
+    }
+
+    fn put_bytes(&self, key: &str, bytes: &[u8]) {
         let mut writing = self.engine.objects().write("b", key).unwrap();
-        writing.write_all(text.as_bytes()).unwrap();
+        writing.write_all(bytes).unwrap();
         writing.commit(false).unwrap();
     }
 

@@ -12,8 +12,8 @@ mod task;
 
 use super::choice::{Comparable, Operand, Order, Rule, Test};
 use super::{
-    Catcher, ChildKind, Definition, Distributed, Format, Given, Kind, MapState, Problem, Reader,
-    Resource, Retrier, Scope, Selection, State, Task, Text, Wait,
+    Batcher, Catcher, ChildKind, Csv, Dataset, Definition, Distributed, Format, Given, Kind,
+    MapState, Problem, Reader, Resource, Retrier, Scope, Selection, State, Task, Text, Wait,
 };
 use crate::engine::path::{Path, Template};
 

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::handle::{Handle, Message, Running, damaged};
 use super::log::{End, Log, Reader, Record, decode};
-use super::reader::{self, Batch};
+use super::reader::{self, Chunk};
 use super::results;
 use super::{ChildStatus, Closed, ClosedStatus, Row};
 use crate::engine::definition::ChildKind;
@@ -24,8 +24,8 @@ use crate::engine::machine::{
 };
 use crate::engine::runner::Runner;
 
-/// Batches of items that may wait.
-const BATCHES: usize = 4;
+/// Chunks of child inputs that may wait.
+const CHUNKS: usize = 4;
 /// Bytes of records that may wait for the disk before nothing new is begun.
 const BUFFER: usize = 4 << 20;
 /// Children started before the driver looks at its messages again.
@@ -58,7 +58,7 @@ pub(super) struct Driver {
     handle: Arc<Handle>,
     inbox: mpsc::Receiver<Message>,
     sender: mpsc::Sender<Message>,
-    items: Option<mpsc::Receiver<Batch>>,
+    items: Option<mpsc::Receiver<Chunk>>,
     /// Log for children's inputs.
     reader: Reader,
     running: HashMap<u32, Running>,
@@ -83,7 +83,7 @@ pub(super) struct Driver {
 enum Wake {
     Committed(Vec<u8>),
     Written(Result<results::Written, Failure>),
-    Items(Option<Batch>),
+    Items(Option<Chunk>),
     Timer,
     Messages,
     MoreToStart,
@@ -143,7 +143,7 @@ impl Driver {
             match self.wake(&mut messages).await {
                 Wake::Committed(records) => self.committed(&records),
                 Wake::Written(result) => self.written(result),
-                Wake::Items(batch) => self.take_items(batch),
+                Wake::Items(chunk) => self.take_items(chunk),
                 Wake::Timer => self.fire_timers(),
                 Wake::Messages => messages.drain(..).for_each(|message| self.message(message)),
                 Wake::MoreToStart => {}
@@ -171,7 +171,7 @@ impl Driver {
                 None => Wake::Shutdown,
             },
             () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Wake::Timer,
-            batch = next_batch(&mut self.items), if may_begin => Wake::Items(batch),
+            chunk = next_chunk(&mut self.items), if may_begin => Wake::Items(chunk),
             received = self.inbox.recv_many(messages, 256) => {
                 debug_assert!(received > 0, "the driver holds a sender itself");
                 Wake::Messages
@@ -244,35 +244,36 @@ impl Driver {
     }
 
     fn start_reader(&mut self) {
-        let (sender, receiver) = mpsc::channel(BATCHES);
+        let (sender, receiver) = mpsc::channel(CHUNKS);
         let handle = Arc::clone(&self.handle);
         let objects = self.runner.objects().clone();
-        let skip = handle.table().size();
+        let quotas = self.runner.quotas();
+        let skip = handle.table().items_read();
         tokio::task::spawn_blocking(move || {
             let selector = handle.selector();
-            reader::read(&handle.row.plan, selector, &objects, skip, &sender);
+            reader::read(&handle.row.plan, selector, &objects, &quotas, skip, &sender);
         });
         self.items = Some(receiver);
     }
 
-    fn take_items(&mut self, batch: Option<Batch>) {
-        match batch {
-            Some(Batch::Inputs(inputs)) => {
+    fn take_items(&mut self, chunk: Option<Chunk>) {
+        match chunk {
+            Some(Chunk::Inputs(inputs)) => {
                 for input in inputs {
                     self.push(&Record::Item {
-                        items: 1,
-                        input: &input,
+                        items: input.items,
+                        input: &input.text,
                     });
                 }
             }
-            Some(Batch::End) => {
+            Some(Chunk::End) => {
                 self.items = None;
                 self.push(&Record::ItemsRead);
             }
-            Some(Batch::Failed(_)) | None => {
+            Some(Chunk::Failed(_)) | None => {
                 self.items = None;
-                let failure = match batch {
-                    Some(Batch::Failed(failure)) => failure,
+                let failure = match chunk {
+                    Some(Chunk::Failed(failure)) => failure,
                     _ => Failure::new("States.ItemReaderFailed", "the reader ended unexpectedly"),
                 };
                 self.closing.get_or_insert(Closing {
@@ -883,7 +884,7 @@ async fn answer<T>(receiver: Option<&mut oneshot::Receiver<T>>) -> Option<T> {
     }
 }
 
-async fn next_batch(items: &mut Option<mpsc::Receiver<Batch>>) -> Option<Batch> {
+async fn next_chunk(items: &mut Option<mpsc::Receiver<Chunk>>) -> Option<Chunk> {
     match items {
         Some(items) => items.recv().await,
         None => std::future::pending().await,

@@ -1,63 +1,77 @@
-//! The ItemReader: a dataset as a stream of child inputs, a batch at a time, never all in memory.
+//! The ItemReader: a dataset as a stream of child inputs, some at a time, never all in memory
+//! (developer guide, "ItemReader", "ItemSelector", "ItemBatcher").
+//!
+//! Dataset → items → `MaxItems` → ItemSelector → ItemBatcher → child inputs. Each format has a file
+//! of its own and gives items as JSON text; this one makes child inputs of them. Reading starts
+//! over after a crash and leaves out the items that are known.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead, BufReader, Read};
 
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::Quotas;
 use crate::engine::definition::Format;
 use crate::engine::machine::{Failure, ItemSource, MAX_PAYLOAD, MapRunPlan, exceeds_depth};
-use crate::engine::objects::{Objects, ObjectsError};
+use crate::engine::objects::Objects;
 use crate::engine::path::{Source, Template};
 
+mod batches;
+mod csv;
+mod inventory;
+mod json;
+mod lines;
+mod listing;
+mod open;
+
+use batches::Batches;
+use open::Store;
+
 /// Child inputs handed over at once: at most so many, or so many bytes.
-const BATCH: usize = 1_000;
-const BATCH_BYTES: usize = 1 << 20;
+const CHUNK: usize = 1_000;
+const CHUNK_BYTES: usize = 1 << 20;
 /// Longest item that is read (developer guide, "Map state (distributed)": 8 MB).
 const MAX_ITEM: usize = 8 << 20;
 
 /// What the reader hands over. The channel closing without `End` means that it was not wanted.
 #[derive(Debug)]
-pub enum Batch {
-    /// JSON texts of child inputs.
-    Inputs(Vec<Vec<u8>>),
+pub enum Chunk {
+    Inputs(Vec<ChildInput>),
     End,
     Failed(Failure),
 }
 
-/// Reads the plan's items from number `skip` on into `batches`. Blocks on disk and channel.
+/// What one child is for.
+#[derive(Debug)]
+pub struct ChildInput {
+    /// Items inside.
+    pub items: u32,
+    /// JSON.
+    pub text: Vec<u8>,
+}
+
+/// Reads the plan's items from number `skip` on into `chunks`. Blocks on disk and channel.
 pub fn read(
     plan: &MapRunPlan,
     selector: Option<&Template>,
     objects: &Objects,
-    skip: usize,
-    batches: &mpsc::Sender<Batch>,
+    quotas: &Quotas,
+    skip: u64,
+    chunks: &mpsc::Sender<Chunk>,
 ) {
-    let mut sink = Sink::new(plan, selector, skip, batches);
-    let result = match &plan.items {
-        ItemSource::Values(values) => values
-            .iter()
-            .try_for_each(|value| sink.item(value.to_string().as_bytes())),
-        ItemSource::Object {
-            bucket,
-            key,
-            format,
-            ..
-        } => read_object(objects, bucket, key, *format, &mut sink),
-    };
+    let mut sink = Sink::new(plan, selector, quotas, skip, chunks);
+    let result = check(plan).and_then(|()| dataset(plan, objects, quotas, &mut sink));
     let result = match result {
-        Ok(()) | Err(Stop::Enough) => sink.flush(),
+        Ok(()) | Err(Stop::Enough) => sink.finish(),
         failed => failed,
     };
     let last = match result {
-        Ok(()) | Err(Stop::Enough) => Batch::End,
+        Ok(()) | Err(Stop::Enough) => Chunk::End,
         Err(Stop::Unwanted) => return,
-        Err(Stop::Failed(failure)) => Batch::Failed(failure),
+        Err(Stop::Failed(failure)) => Chunk::Failed(failure),
     };
     // The receiver is gone only when nobody wants the items any more.
-    let _ = batches.blocking_send(last);
+    let _ = chunks.blocking_send(last);
 }
 
 enum Stop {
@@ -74,201 +88,123 @@ impl Stop {
     }
 }
 
-fn read_object(
-    objects: &Objects,
-    bucket: &str,
-    key: &str,
-    format: Format,
-    sink: &mut Sink<'_>,
-) -> Result<(), Stop> {
-    let (_, body) = objects.read(bucket, key).map_err(|error| match error {
-        ObjectsError::NoSuchBucket(_) => {
-            Stop::reader("The specified bucket does not exist (Service: S3, Status Code: 404)")
+/// An item as its format gives it.
+#[derive(Clone, Copy)]
+struct Item<'i> {
+    /// JSON.
+    text: &'i [u8],
+    /// The member's name, where an object is iterated.
+    key: Option<&'i str>,
+    /// Where it is from, unless it is from where the whole dataset is.
+    source: Option<&'i str>,
+}
+
+impl<'i> Item<'i> {
+    fn plain(text: &'i [u8]) -> Self {
+        Self {
+            text,
+            key: None,
+            source: None,
         }
-        ObjectsError::NoSuchKey(_) => {
-            Stop::reader("The specified key does not exist. (Service: S3, Status Code: 404)")
-        }
-        other => Stop::reader(other.to_string()),
-    })?;
-    let mut body = BufReader::with_capacity(256 << 10, body);
-    let mut item = |bytes: &[u8]| sink.item(bytes);
-    match format {
-        Format::JsonLines => json_lines(&mut body, &mut item),
-        Format::Json => json_array(&mut body, &mut item),
     }
 }
 
-fn unreadable(error: io::Error) -> Stop {
-    Stop::reader(format!("the object cannot be read: {error}"))
-}
+/// Takes items in, one after the other.
+type Visit<'v> = dyn FnMut(Item<'_>) -> Result<(), Stop> + 'v;
 
-fn json_lines(
-    body: &mut impl BufRead,
-    item: &mut impl FnMut(&[u8]) -> Result<(), Stop>,
-) -> Result<(), Stop> {
-    let mut line = Vec::new();
-    for number in 1_u64.. {
-        line.clear();
-        let read = body
-            .take(MAX_ITEM as u64 + 1)
-            .read_until(b'\n', &mut line)
-            .map_err(unreadable)?;
-        if read == 0 {
-            break;
-        }
-        if read > MAX_ITEM {
-            return Err(Stop::reader(format!(
-                "line {number} is longer than {MAX_ITEM} bytes"
-            )));
-        }
-        let text = line.trim_ascii();
-        if text.is_empty() {
-            continue;
-        }
-        if serde_json::from_slice::<&RawValue>(text).is_err() {
-            return Err(Stop::reader(format!("line {number} is not valid JSON")));
-        }
-        item(text)?;
+fn check(plan: &MapRunPlan) -> Result<(), Stop> {
+    if plan.items.max_items().is_some_and(|most| most < 0) {
+        return Err(Stop::reader("field MaxItems must be positive"));
     }
     Ok(())
 }
 
-/// Splits a JSON array into its elements without building it: counts brackets outside strings.
-fn json_array(
-    body: &mut impl BufRead,
-    item: &mut impl FnMut(&[u8]) -> Result<(), Stop>,
+fn dataset(
+    plan: &MapRunPlan,
+    objects: &Objects,
+    quotas: &Quotas,
+    sink: &mut Sink<'_>,
 ) -> Result<(), Stop> {
-    let mut splitter = Splitter::default();
-    loop {
-        let chunk = body.fill_buf().map_err(unreadable)?;
-        if chunk.is_empty() {
-            return if splitter.part == Part::After {
-                Ok(())
-            } else {
-                Err(Stop::reader("the JSON array is not complete"))
-            };
+    let store = |owner| Store {
+        objects,
+        owner,
+        most: quotas.object_bytes,
+    };
+    let mut visit = |item: Item<'_>| sink.item(item);
+    match &plan.items {
+        ItemSource::Values(values) => values
+            .iter()
+            .try_for_each(|value| visit(Item::plain(value.to_string().as_bytes()))),
+        ItemSource::Members(members) => members.iter().try_for_each(|(key, value)| {
+            visit(Item {
+                key: Some(key),
+                ..Item::plain(value.to_string().as_bytes())
+            })
+        }),
+        ItemSource::Object {
+            bucket,
+            key,
+            format,
+            version,
+            owner,
+            ..
+        } => {
+            let store = store(owner.as_deref());
+            object(store, bucket, key, version.as_deref(), format, &mut visit)
         }
-        let length = chunk.len();
-        for byte in chunk {
-            splitter.push(*byte, item)?;
+        ItemSource::Listing {
+            bucket,
+            prefix,
+            format,
+            owner,
+            ..
+        } => {
+            let store = store(owner.as_deref());
+            listing::items(store, bucket, prefix, format.as_ref(), &mut visit)
         }
-        body.consume(length);
     }
 }
 
-/// Where the splitter is, seen from the array.
-#[derive(Default, PartialEq)]
-enum Part {
-    #[default]
-    Before,
-    Inside,
-    After,
-}
-
-#[derive(Default)]
-struct Splitter {
-    /// The element so far.
-    element: Vec<u8>,
-    depth: u32,
-    in_string: bool,
-    escaped: bool,
-    part: Part,
-    elements: u64,
-}
-
-impl Splitter {
-    fn push(
-        &mut self,
-        byte: u8,
-        item: &mut impl FnMut(&[u8]) -> Result<(), Stop>,
-    ) -> Result<(), Stop> {
-        if self.part == Part::Before {
-            match byte {
-                b'[' => self.part = Part::Inside,
-                byte if byte.is_ascii_whitespace() => {}
-                _ => return Err(Stop::reader("Attempting to map over non-iterable node.")),
-            }
-            return Ok(());
-        }
-        if self.part == Part::After {
-            let blank = byte.is_ascii_whitespace();
-            return if blank {
-                Ok(())
-            } else {
-                Err(Stop::reader("there is text after the JSON array"))
-            };
-        }
-        if self.in_string {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' => self.escaped = true,
-                b'"' => self.in_string = false,
-                _ => {}
-            }
-        } else {
-            match byte {
-                b'"' => self.in_string = true,
-                b'[' | b'{' => self.depth += 1,
-                b',' if self.depth == 0 => return self.end_element(item, false),
-                b']' if self.depth == 0 => {
-                    self.part = Part::After;
-                    return self.end_element(item, true);
-                }
-                b']' | b'}' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
-        }
-        if self.element.len() == MAX_ITEM {
-            return Err(Stop::reader(format!(
-                "element {} is longer than {MAX_ITEM} bytes",
-                self.elements
-            )));
-        }
-        self.element.push(byte);
-        Ok(())
-    }
-
-    fn end_element(
-        &mut self,
-        item: &mut impl FnMut(&[u8]) -> Result<(), Stop>,
-        last: bool,
-    ) -> Result<(), Stop> {
-        let text = self.element.trim_ascii();
-        if last && text.is_empty() && self.elements == 0 {
-            return Ok(());
-        }
-        if serde_json::from_slice::<&RawValue>(text).is_err() {
-            return Err(Stop::reader(format!(
-                "element {} is not valid JSON",
-                self.elements
-            )));
-        }
-        item(text)?;
-        self.elements += 1;
-        self.element.clear();
-        Ok(())
+/// The items in one object.
+fn object(
+    store: Store<'_>,
+    bucket: &str,
+    key: &str,
+    version: Option<&str>,
+    format: &Format,
+    visit: &mut Visit<'_>,
+) -> Result<(), Stop> {
+    let open = || store.open(bucket, key, version);
+    match format {
+        Format::Json => json::items(&mut *open()?, "", visit),
+        Format::JsonAt(pointer) => json::items(&mut *open()?, pointer, visit),
+        Format::JsonLines => lines::items(&mut *open()?, visit),
+        Format::Csv(csv) => csv::items(&mut *open()?, csv, visit),
+        Format::Inventory => inventory::items(store, bucket, key, version, visit),
     }
 }
 
-/// Turns items into child inputs and hands them over in batches.
+/// Turns items into child inputs and hands them over.
 struct Sink<'s> {
     plan: &'s MapRunPlan,
     selector: Option<&'s Template>,
     /// `$$`, in which only `Map.Item` changes from item to item.
     context: Value,
     source: String,
-    index: usize,
-    skip: usize,
-    most: usize,
-    batch: Vec<Vec<u8>>,
+    /// Of the next item.
+    index: u64,
+    skip: u64,
+    most: u64,
+    batches: Option<Batches>,
+    chunk: Vec<ChildInput>,
     bytes: usize,
-    batches: &'s mpsc::Sender<Batch>,
+    chunks: &'s mpsc::Sender<Chunk>,
 }
 
 struct View<'v> {
     input: &'v Value,
     context: &'v Value,
-    index: usize,
+    index: u64,
 }
 
 impl Source for View<'_> {
@@ -281,7 +217,7 @@ impl Source for View<'_> {
     }
 
     fn random(&self) -> u64 {
-        (self.index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        self.index.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 
@@ -289,35 +225,29 @@ impl<'s> Sink<'s> {
     fn new(
         plan: &'s MapRunPlan,
         selector: Option<&'s Template>,
-        skip: usize,
-        batches: &'s mpsc::Sender<Batch>,
+        quotas: &Quotas,
+        skip: u64,
+        chunks: &'s mpsc::Sender<Chunk>,
     ) -> Self {
-        let (source, max_items) = match &plan.items {
-            ItemSource::Values(_) => ("STATE_DATA".to_owned(), None),
-            ItemSource::Object {
-                bucket,
-                key,
-                max_items,
-                ..
-            } => (format!("S3://{bucket}/{key}"), *max_items),
-        };
+        // 0 is no limit of its own.
+        let max_items = plan.items.max_items().filter(|most| *most != 0);
+        let max_items = max_items.map_or(u64::MAX, i64::unsigned_abs);
         Self {
             plan,
             selector,
             context: plan.context.clone(),
-            source,
+            source: plan.items.source(),
             index: 0,
             skip,
-            most: max_items.map_or(usize::MAX, |most| {
-                usize::try_from(most).unwrap_or(usize::MAX)
-            }),
-            batch: Vec::new(),
+            most: max_items.min(quotas.items),
+            batches: plan.batching.as_ref().map(Batches::new),
+            chunk: Vec::new(),
             bytes: 0,
-            batches,
+            chunks,
         }
     }
 
-    fn item(&mut self, text: &[u8]) -> Result<(), Stop> {
+    fn item(&mut self, item: Item<'_>) -> Result<(), Stop> {
         if self.index == self.most {
             return Err(Stop::Enough);
         }
@@ -326,35 +256,53 @@ impl<'s> Sink<'s> {
         if index < self.skip {
             return Ok(());
         }
-        let input = self.child_input(index, text)?;
-        if input.len() > MAX_PAYLOAD {
-            return Err(Stop::reader(format!(
-                "the input of item {index} is {} bytes long: {MAX_PAYLOAD} are allowed",
-                input.len()
-            )));
+        let text = self.item_input(index, item)?;
+        match &mut self.batches {
+            None => {
+                check_length(index, &text)?;
+                self.bytes += text.len();
+                self.chunk.push(ChildInput { items: 1, text });
+            }
+            Some(batches) => {
+                let mut longest = 0;
+                batches.add(&text, |full| {
+                    longest = longest.max(full.text.len());
+                    self.bytes += full.text.len();
+                    self.chunk.push(full);
+                });
+                if longest > MAX_PAYLOAD {
+                    return Err(too_long(index, longest));
+                }
+            }
         }
-        self.bytes += input.len();
-        self.batch.push(input);
-        if self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES {
+        if self.chunk.len() >= CHUNK || self.bytes >= CHUNK_BYTES {
             self.flush()
         } else {
             Ok(())
         }
     }
 
-    fn child_input(&mut self, index: usize, text: &[u8]) -> Result<Vec<u8>, Stop> {
+    /// What a child gets of the item, alone or in its batch.
+    fn item_input(&mut self, index: u64, item: Item<'_>) -> Result<Vec<u8>, Stop> {
         // Also without a selector: what cannot be parsed here could not be started later.
-        let value: Value = serde_json::from_slice(text)
+        let value: Value = serde_json::from_slice(item.text)
             .map_err(|error| Stop::reader(format!("item {index}: {error}")))?;
         if exceeds_depth(&value) {
             return Err(Stop::reader(format!("item {index} is nested too deeply")));
         }
         let Some(selector) = self.selector else {
-            return Ok(text.to_vec());
+            return Ok(match item.key {
+                None => item.text.to_vec(),
+                Some(key) => pair(key, item.text),
+            });
         };
-        let item = json!({"Item": {"Index": index, "Value": value, "Source": self.source}});
+        let source = item.source.unwrap_or(&self.source);
+        let mut described = json!({"Index": index, "Value": value, "Source": source});
+        if let Some(key) = item.key {
+            described["Key"] = key.into();
+        }
         if let Some(context) = self.context.as_object_mut() {
-            context.insert("Map".to_owned(), item);
+            context.insert("Map".to_owned(), json!({"Item": described}));
         }
         let view = View {
             input: &self.plan.input,
@@ -367,79 +315,45 @@ impl<'s> Sink<'s> {
         Ok(input.to_string().into_bytes())
     }
 
+    fn finish(&mut self) -> Result<(), Stop> {
+        if let Some(batches) = &mut self.batches {
+            batches.close(|last| self.chunk.push(last));
+        }
+        if let Some(last) = self.chunk.last() {
+            check_length(self.index.saturating_sub(1), &last.text)?;
+        }
+        self.flush()
+    }
+
     fn flush(&mut self) -> Result<(), Stop> {
-        if self.batch.is_empty() {
+        if self.chunk.is_empty() {
             return Ok(());
         }
         self.bytes = 0;
-        let batch = Batch::Inputs(std::mem::take(&mut self.batch));
-        self.batches
-            .blocking_send(batch)
-            .map_err(|_| Stop::Unwanted)
+        let chunk = Chunk::Inputs(std::mem::take(&mut self.chunk));
+        self.chunks.blocking_send(chunk).map_err(|_| Stop::Unwanted)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+/// What an iteration over an object's members gets where no selector says otherwise.
+fn pair(key: &str, value: &[u8]) -> Vec<u8> {
+    let mut text = format!("{{\"Key\":{},\"Value\":", Value::from(key)).into_bytes();
+    text.extend_from_slice(value);
+    text.push(b'}');
+    text
+}
 
-    use super::*;
-
-    fn split(text: &[u8]) -> Result<Vec<String>, String> {
-        let mut found = Vec::new();
-        let mut item = |bytes: &[u8]| {
-            found.push(String::from_utf8_lossy(bytes).into_owned());
-            Ok(())
-        };
-        match json_array(&mut BufReader::with_capacity(3, text), &mut item) {
-            Ok(()) => Ok(found),
-            Err(Stop::Failed(failure)) => Err(failure.cause.unwrap_or_default()),
-            Err(_) => Err("stopped".into()),
-        }
+fn check_length(index: u64, text: &[u8]) -> Result<(), Stop> {
+    if text.len() > MAX_PAYLOAD {
+        return Err(too_long(index, text.len()));
     }
+    Ok(())
+}
 
-    #[test]
-    fn arrays_are_split_outside_strings_only() {
-        assert_eq!(
-            split(br#" [1, {"a":[2,"],"]} , "x\"]" ] "#).unwrap(),
-            ["1", r#"{"a":[2,"],"]}"#, r#""x\"]""#]
-        );
-        assert_eq!(split(b"[]").unwrap(), Vec::<String>::new());
-        assert_eq!(
-            split(b"{}").unwrap_err(),
-            "Attempting to map over non-iterable node."
-        );
-        assert_eq!(split(b"[1,").unwrap_err(), "the JSON array is not complete");
-        assert_eq!(split(b"[1,]").unwrap_err(), "element 1 is not valid JSON");
-    }
-
-    #[test]
-    fn a_line_that_is_not_json_is_named() {
-        let mut found = 0;
-        let result = json_lines(&mut &b"{\"a\":1}\r\n\n[2]\nnope\n"[..], &mut |_| {
-            found += 1;
-            Ok(())
-        });
-        let Err(Stop::Failed(failure)) = result else {
-            panic!("it must fail")
-        };
-        assert_eq!(
-            (found, failure.cause.as_deref()),
-            (2, Some("line 4 is not valid JSON"))
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn splitting_agrees_with_parsing(values in proptest::collection::vec("\\PC{0,8}", 0..6)) {
-            let array = json!(values);
-            let expected: Vec<String> = values.iter().map(|value| json!(value).to_string()).collect();
-            prop_assert_eq!(split(array.to_string().as_bytes()).unwrap(), expected);
-        }
-
-        #[test]
-        fn any_bytes_are_split_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = split(&bytes);
-        }
-    }
+/// An item may be longer than a child's input: then the selector must make it shorter.
+fn too_long(index: u64, length: usize) -> Stop {
+    let cause = format!(
+        "The input of the child workflow execution with item {index} has {length} bytes, exceeding the maximum number of bytes service limit of {MAX_PAYLOAD}."
+    );
+    Stop::Failed(Failure::new("States.DataLimitExceeded", cause))
 }

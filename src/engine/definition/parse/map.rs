@@ -1,9 +1,16 @@
 //! The Parallel and the Map state.
 
 use super::{
-    Arc, ChildKind, Distributed, Format, Kind, MAX_LABEL, Map, MapState, Object, Parser, Place,
-    Reader, Template, Value,
+    Arc, Batcher, ChildKind, Csv, Dataset, Distributed, Format, Kind, MAX_LABEL, Map, MapState,
+    Object, Parser, Place, Reader, Template, Value,
 };
+
+/// Fields of a `ReaderConfig` that go with CSV.
+const CSV_FIELDS: [&str; 3] = ["CSVDelimiter", "CSVHeaderLocation", "CSVHeaders"];
+/// Longest `ItemsPointer` (developer guide, "ItemReader").
+const MAX_POINTER: usize = 2_000;
+/// Longest input of a batch, in bytes (developer guide, "ItemBatcher").
+const MAX_BATCH_BYTES: u64 = 262_144;
 
 impl Parser {
     pub(super) fn parallel(&mut self, object: &Object, place: &str, inside: Place) -> Kind {
@@ -91,6 +98,7 @@ impl Parser {
         ];
         let distributed_only = [
             "ItemReader",
+            "ItemBatcher",
             "Label",
             "ToleratedFailureCount",
             "ToleratedFailureCountPath",
@@ -165,6 +173,7 @@ impl Parser {
             label,
             children,
             reader: self.reader(object, place),
+            batcher: self.batcher(object, place),
             tolerated_count: self.given(object, place, "ToleratedFailureCount", Value::as_u64),
             tolerated_percentage: self.given(
                 object,
@@ -183,45 +192,242 @@ impl Parser {
             return None;
         };
         self.known(reader, &place, &["Resource", "Parameters", "ReaderConfig"]);
-        let resource = self.text(reader, &place, "Resource").unwrap_or_default();
-        if resource != "arn:aws:states:::s3:getObject" {
-            self.problem(
-                &format!("{place}/Resource"),
-                format!("The reader resource '{resource}' is not supported by this engine yet"),
-            );
-        }
-        let empty = Map::new();
-        let config = reader
-            .get("ReaderConfig")
-            .and_then(Value::as_object)
-            .unwrap_or(&empty);
         let config_place = format!("{place}/ReaderConfig");
-        self.known(
-            config,
-            &config_place,
-            &["InputType", "MaxItems", "MaxItemsPath"],
-        );
-        let format = match config.get("InputType").and_then(Value::as_str) {
-            Some("JSON") => Format::Json,
-            Some("JSONL") => Format::JsonLines,
-            other => {
-                let text = format!(
-                    "The input type {} is not supported by this engine yet: JSON and JSONL are",
-                    other.unwrap_or("(none)")
-                );
-                self.problem(&format!("{config_place}/InputType"), text);
-                Format::Json
+        let empty = Map::new();
+        let config = match reader.get("ReaderConfig") {
+            None => &empty,
+            Some(Value::Object(config)) => config,
+            Some(_) => {
+                self.problem(&config_place, "Value must be an object");
+                &empty
             }
         };
-        let max_items = self.given(config, &config_place, "MaxItems", Value::as_u64);
-        let Some(parameters) = self.template(reader, &place, "Parameters") else {
-            self.problem(&place, "These fields are required: [Parameters]");
-            return None;
+        let fields = [
+            "InputType",
+            "MaxItems",
+            "MaxItemsPath",
+            "ItemsPointer",
+            "Transformation",
+            "ManifestType",
+        ];
+        self.known(config, &config_place, &[&fields[..], &CSV_FIELDS].concat());
+        let resource = self.text(reader, &place, "Resource").unwrap_or_default();
+        let (dataset, arguments): (_, &[&str]) = match resource.as_str() {
+            "arn:aws:states:::s3:getObject" => {
+                let format = self.object_format(config, &config_place);
+                let arguments = &["Bucket", "Key", "VersionId", "ExpectedBucketOwner"];
+                (Dataset::Object(format), arguments)
+            }
+            "arn:aws:states:::s3:listObjectsV2" => {
+                let format = self.listed_format(config, &config_place);
+                let arguments = &["Bucket", "Prefix", "ExpectedBucketOwner"];
+                (Dataset::Listing(format), arguments)
+            }
+            _ => {
+                self.problem(
+                    &format!("{place}/Resource"),
+                    format!("The reader resource '{resource}' is not supported"),
+                );
+                (Dataset::Listing(None), &[])
+            }
         };
+        let max_items = self.given(config, &config_place, "MaxItems", |value| {
+            value.as_i64().filter(|most| *most >= 0)
+        });
+        let parameters = self.arguments(reader, &place, arguments)?;
         Some(Reader {
-            format,
+            dataset,
             parameters,
             max_items,
+        })
+    }
+
+    /// The arguments of a reader or writer, which must be among `known`.
+    fn arguments(&mut self, object: &Object, place: &str, known: &[&str]) -> Option<Template> {
+        let Some(given) = object.get("Parameters") else {
+            self.problem(place, "These fields are required: [Parameters]");
+            return None;
+        };
+        let names = given.as_object().into_iter().flat_map(Map::keys);
+        for name in names {
+            if !known.contains(&name.strip_suffix(".$").unwrap_or(name)) {
+                self.problem(
+                    &format!("{place}/Parameters/{name}"),
+                    format!("Field '{name}' is not supported"),
+                );
+            }
+        }
+        self.template(object, place, "Parameters")
+    }
+
+    fn object_format(&mut self, config: &Object, place: &str) -> Format {
+        self.excluded(config, place, &["Transformation"], "s3:listObjectsV2");
+        let manifest = self.choice_of(config, place, "ManifestType", &["S3_INVENTORY"]);
+        if manifest.is_some() {
+            // The manifest itself says what its files are.
+            let fields = ["InputType", "ItemsPointer"];
+            self.excluded(config, place, &fields, "another ManifestType");
+            self.excluded(config, place, &CSV_FIELDS, "the InputType CSV");
+            return Format::Inventory;
+        }
+        if config.get("InputType").and_then(Value::as_str) == Some("MANIFEST") {
+            self.excluded(config, place, &["ItemsPointer"], "the InputType JSON");
+            self.excluded(config, place, &CSV_FIELDS, "the InputType CSV");
+            return Format::Inventory;
+        }
+        self.format(config, place)
+    }
+
+    fn listed_format(&mut self, config: &Object, place: &str) -> Option<Format> {
+        self.excluded(config, place, &["ManifestType"], "s3:getObject");
+        let known = ["NONE", "LOAD_AND_FLATTEN"];
+        let transformation = self.choice_of(config, place, "Transformation", &known);
+        if transformation == Some("LOAD_AND_FLATTEN") {
+            return Some(self.format(config, place));
+        }
+        let fields = ["InputType", "ItemsPointer"];
+        self.excluded(
+            config,
+            place,
+            &fields,
+            "the Transformation LOAD_AND_FLATTEN",
+        );
+        self.excluded(config, place, &CSV_FIELDS, "the InputType CSV");
+        None
+    }
+
+    /// `InputType` and the fields that go with it.
+    fn format(&mut self, config: &Object, place: &str) -> Format {
+        if !config.contains_key("InputType") {
+            self.problem(place, "These fields are required: [InputType]");
+            return Format::Json;
+        }
+        let input = self.choice_of(config, place, "InputType", &["CSV", "JSON", "JSONL"]);
+        if input != Some("JSON") {
+            self.excluded(config, place, &["ItemsPointer"], "the InputType JSON");
+        }
+        if input != Some("CSV") {
+            self.excluded(config, place, &CSV_FIELDS, "the InputType CSV");
+        }
+        match input {
+            Some("CSV") => Format::Csv(self.csv(config, place)),
+            Some("JSONL") => Format::JsonLines,
+            _ => self.pointer(config, place),
+        }
+    }
+
+    fn pointer(&mut self, config: &Object, place: &str) -> Format {
+        let Some(pointer) = self.text(config, place, "ItemsPointer") else {
+            return Format::Json;
+        };
+        let is_pointer = pointer.is_empty() || pointer.starts_with('/');
+        if !is_pointer || pointer.len() > MAX_POINTER {
+            self.problem(
+                &format!("{place}/ItemsPointer"),
+                format!("Value must be a JSON Pointer of at most {MAX_POINTER} characters"),
+            );
+        }
+        Format::JsonAt(pointer)
+    }
+
+    fn csv(&mut self, config: &Object, place: &str) -> Csv {
+        let delimiters = ["COMMA", "PIPE", "SEMICOLON", "SPACE", "TAB"];
+        let delimiter = match self.choice_of(config, place, "CSVDelimiter", &delimiters) {
+            Some("PIPE") => b'|',
+            Some("SEMICOLON") => b';',
+            Some("SPACE") => b' ',
+            Some("TAB") => b'\t',
+            _ => b',',
+        };
+        if !config.contains_key("CSVHeaderLocation") {
+            self.problem(place, "These fields are required: [CSVHeaderLocation]");
+        }
+        let locations = ["FIRST_ROW", "GIVEN"];
+        let is_given =
+            self.choice_of(config, place, "CSVHeaderLocation", &locations) == Some("GIVEN");
+        if !is_given {
+            let location = "the CSVHeaderLocation GIVEN";
+            self.excluded(config, place, &["CSVHeaders"], location);
+            return Csv {
+                delimiter,
+                headers: None,
+            };
+        }
+        let at = format!("{place}/CSVHeaders");
+        let headers = match config.get("CSVHeaders") {
+            None => {
+                self.problem(place, "These fields are required: [CSVHeaders]");
+                None
+            }
+            Some(Value::Array(headers)) if !headers.is_empty() => headers
+                .iter()
+                .map(|header| header.as_str().map(str::to_owned))
+                .collect::<Option<Vec<String>>>(),
+            Some(_) => None,
+        };
+        if headers.is_none() && config.contains_key("CSVHeaders") {
+            self.problem(&at, "Value must be an array of strings that is not empty");
+        }
+        Csv {
+            delimiter,
+            headers: Some(headers.unwrap_or_default()),
+        }
+    }
+
+    /// A string field with few values; another value is a problem that names them.
+    fn choice_of<'v>(
+        &mut self,
+        object: &Object,
+        place: &str,
+        field: &str,
+        values: &[&'v str],
+    ) -> Option<&'v str> {
+        let text = self.text(object, place, field)?;
+        let found = values.iter().find(|value| **value == text).copied();
+        if found.is_none() {
+            let shown = values.join(", ");
+            self.problem(
+                &format!("{place}/{field}"),
+                format!("The {field} '{text}' is not supported by this engine: [{shown}] are"),
+            );
+        }
+        found
+    }
+
+    /// Fields that only go with something else.
+    fn excluded(&mut self, object: &Object, place: &str, fields: &[&str], with: &str) {
+        for field in fields.iter().filter(|field| object.contains_key(**field)) {
+            self.problem(
+                &format!("{place}/{field}"),
+                format!("The field '{field}' is only allowed with {with}"),
+            );
+        }
+    }
+
+    fn batcher(&mut self, object: &Object, place: &str) -> Option<Batcher> {
+        let place = format!("{place}/ItemBatcher");
+        let Value::Object(batcher) = object.get("ItemBatcher")? else {
+            self.problem(&place, "Value must be an object");
+            return None;
+        };
+        let limits = [
+            "MaxItemsPerBatch",
+            "MaxItemsPerBatchPath",
+            "MaxInputBytesPerBatch",
+            "MaxInputBytesPerBatchPath",
+        ];
+        self.known(batcher, &place, &[&limits[..], &["BatchInput"]].concat());
+        if !limits.iter().any(|limit| batcher.contains_key(*limit)) {
+            let text =
+                "One of the fields 'MaxItemsPerBatch' and 'MaxInputBytesPerBatch' is required";
+            self.problem(&place, text);
+        }
+        let positive = |value: &Value| value.as_u64().filter(|limit| *limit > 0);
+        let bytes = |value: &Value| positive(value).filter(|limit| *limit <= MAX_BATCH_BYTES);
+        Some(Batcher {
+            max_items: self.given(batcher, &place, "MaxItemsPerBatch", positive),
+            max_bytes: self.given(batcher, &place, "MaxInputBytesPerBatch", bytes),
+            input: self.template(batcher, &place, "BatchInput"),
         })
     }
 

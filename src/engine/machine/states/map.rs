@@ -1,10 +1,12 @@
 //! Maps: how one begins.
 
 use super::{
-    ACCOUNT, Branch, Command, Destination, Distributed, Failure, Frame, INLINE_CONCURRENCY,
+    ACCOUNT, Branch, Command, Destination, Distributed, Failure, Frame, Given, INLINE_CONCURRENCY,
     ItemSource, MapRunPlan, MapState, Path, Phase, REGION, Result, State, Stepper, Value, context,
     json, label_of, located, member,
 };
+use crate::engine::definition::{Batcher, Dataset};
+use crate::engine::machine::Batching;
 
 impl Stepper<'_> {
     pub(super) fn begin_map_run(
@@ -27,30 +29,28 @@ impl Stepper<'_> {
         };
         let mut items = match &distributed.reader {
             Some(reader) => {
-                let address = self.evaluate(&reader.parameters, frame, input)?;
-                ItemSource::Object {
-                    bucket: member(&address, "Bucket")?,
-                    key: member(&address, "Key")?,
-                    format: reader.format,
-                    max_items: None,
-                }
+                let arguments = self.evaluate(&reader.parameters, frame, input)?;
+                dataset(&reader.dataset, &arguments)?
             }
-            None => ItemSource::Values(self.items(map.items_path.as_ref(), frame, input)?),
+            None => self.state_data(map.items_path.as_ref(), frame, input)?,
         };
-        let length = match &items {
-            ItemSource::Values(values) => values.len(),
-            ItemSource::Object { .. } => 0,
-        };
+        let length = items.known_length();
         let started_event = self.follow(frame, "MapStateStarted", || json!({"length": length}));
         let reader = distributed.reader.as_ref();
-        if let (Some(given), ItemSource::Object { max_items, .. }) = (
+        if let (
+            Some(given),
+            ItemSource::Object { max_items, .. } | ItemSource::Listing { max_items, .. },
+        ) = (
             reader.and_then(|reader| reader.max_items.as_ref()),
             &mut items,
         ) {
-            let read = Value::as_u64;
-            let most = self.given(given, "MaxItemsPath", "integer", frame, input, read)?;
-            *max_items = Some(most).filter(|most| *most > 0);
+            let read = Value::as_i64;
+            *max_items = Some(self.given(given, "MaxItemsPath", "integer", frame, input, read)?);
         }
+        let batching = match &distributed.batcher {
+            Some(batcher) => Some(self.batching(batcher, frame, input)?),
+            None => None,
+        };
         let tolerated_count = match &distributed.tolerated_count {
             Some(given) => self.given(
                 given,
@@ -87,11 +87,7 @@ impl Stepper<'_> {
                 let address = self.evaluate(template, frame, input)?;
                 Some(Destination {
                     bucket: member(&address, "Bucket")?,
-                    prefix: address
-                        .get("Prefix")
-                        .and_then(Value::as_str)
-                        .unwrap_or_default()
-                        .to_owned(),
+                    prefix: optional(&address, "Prefix")?.unwrap_or_default(),
                 })
             }
             None => None,
@@ -120,9 +116,49 @@ impl Stepper<'_> {
                 max_concurrency,
                 tolerated_count,
                 tolerated_percentage,
+                batching,
                 writer,
             })));
         Ok(Result::Waiting)
+    }
+
+    fn batching(
+        &mut self,
+        batcher: &Batcher,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<Batching, Failure> {
+        // A limit of 0 would never let a batch close.
+        let positive = |value: &Value| value.as_u64().filter(|limit| *limit > 0);
+        let mut limit = |given: &Option<Given<u64>>, field| match given {
+            Some(given) => self.given(given, field, "integer", frame, input, positive),
+            None => Ok(0),
+        };
+        Ok(Batching {
+            max_items: limit(&batcher.max_items, "MaxItemsPerBatchPath")?,
+            max_bytes: limit(&batcher.max_bytes, "MaxInputBytesPerBatchPath")?,
+            input: match &batcher.input {
+                Some(template) => Some(self.evaluate(template, frame, input)?),
+                None => None,
+            },
+        })
+    }
+
+    /// A Distributed Map's items without a reader: an array or an object.
+    fn state_data(
+        &mut self,
+        path: Option<&Path>,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<ItemSource, Failure> {
+        let value = match path {
+            Some(path) => self.find(path, frame, input)?,
+            None => input.clone(),
+        };
+        match value {
+            Value::Object(members) => Ok(ItemSource::Members(members)),
+            other => Ok(ItemSource::Values(array(other, path)?)),
+        }
     }
 
     pub(super) fn begin_map(
@@ -172,13 +208,52 @@ impl Stepper<'_> {
             Some(path) => self.find(path, frame, input)?,
             None => input.clone(),
         };
-        match value {
-            Value::Array(items) => Ok(items),
-            other => {
-                let shown = path.map_or("$", Path::text);
-                let cause = format!("Reference path \"{shown}\" must point to array: {other}");
-                Err(Failure::new("States.Runtime", cause))
-            }
+        array(value, path)
+    }
+}
+
+fn array(value: Value, path: Option<&Path>) -> std::result::Result<Vec<Value>, Failure> {
+    match value {
+        Value::Array(items) => Ok(items),
+        other => {
+            let shown = path.map_or("$", Path::text);
+            let cause = format!("Reference path \"{shown}\" must point to array: {other}");
+            Err(Failure::new("States.Runtime", cause))
         }
+    }
+}
+
+/// Where the items are, as a reader's arguments say.
+fn dataset(dataset: &Dataset, arguments: &Value) -> std::result::Result<ItemSource, Failure> {
+    let bucket = member(arguments, "Bucket")?;
+    let owner = optional(arguments, "ExpectedBucketOwner")?;
+    Ok(match dataset {
+        Dataset::Object(format) => ItemSource::Object {
+            bucket,
+            key: member(arguments, "Key")?,
+            format: format.clone(),
+            max_items: None,
+            version: optional(arguments, "VersionId")?,
+            owner,
+        },
+        Dataset::Listing(format) => ItemSource::Listing {
+            bucket,
+            prefix: optional(arguments, "Prefix")?.unwrap_or_default(),
+            format: format.clone(),
+            max_items: None,
+            owner,
+        },
+    })
+}
+
+/// A string that may be missing.
+fn optional(object: &Value, name: &str) -> std::result::Result<Option<String>, Failure> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(Failure::new(
+            "States.Runtime",
+            format!("The field '{name}' must be a string, not {other}"),
+        )),
     }
 }
