@@ -3,13 +3,14 @@
 //!
 //! In reading order: [`definition`] text → checked definition, [`path`] JSONPath and templates,
 //! [`machine`] one step of an execution (pure), [`map_run`] children of a Distributed Map,
-//! [`store`] what is few and durable, [`runner`] performs commands, [`functions`] what a Lambda
-//! ARN runs, [`objects`] S3's storage, [`logs`] CloudWatch Logs' storage, [`api`] the wire.
+//! [`disk`] how anything gets durable, [`store`] what is few and durable, [`runner`] performs
+//! commands, [`functions`] what a Lambda ARN runs, [`objects`] S3's storage, [`logs`] CloudWatch
+//! Logs' storage, [`api`] the wire.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub mod api;
 pub mod definition;
+pub mod disk;
 pub mod functions;
 pub mod logs;
 pub mod machine;
@@ -27,6 +29,7 @@ pub mod path;
 pub mod runner;
 pub mod store;
 
+use disk::Disk;
 pub use functions::{FunctionError, Functions};
 use logs::Logs;
 use objects::Objects;
@@ -68,6 +71,7 @@ impl From<store::StoreError> for Error {
 #[derive(Clone)]
 pub struct Engine {
     runner: Runner,
+    disk: Disk,
     credentials: Arc<Credentials>,
     folder: Arc<PathBuf>,
     /// Held as long as the engine lives; the system lets go of it when the process ends.
@@ -97,8 +101,12 @@ impl Engine {
     /// # Errors
     /// `InUse` when another process has the folder; `Store` for anything unreadable in it.
     pub async fn open(folder: &Path) -> Result<Self, Error> {
+        Self::open_on(Disk::default(), folder).await
+    }
+
+    async fn open_on(disk: Disk, folder: &Path) -> Result<Self, Error> {
         let folder = folder.to_owned();
-        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&folder));
+        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(disk, &folder));
         opening.await.unwrap_or_else(|error| {
             Err(Error::Store {
                 path: PathBuf::new(),
@@ -107,35 +115,39 @@ impl Engine {
         })
     }
 
-    fn open_blocking(folder: &Path) -> Result<Self, Error> {
-        let fail = |path: &Path, error: &dyn std::fmt::Display| Error::Store {
-            path: path.to_owned(),
-            problem: error.to_string(),
+    fn open_blocking(disk: Disk, folder: &Path) -> Result<Self, Error> {
+        let fail = |path: &Path, error: &dyn std::fmt::Display| {
+            Error::from(store::StoreError::of(path, error))
         };
         let map_runs = folder.join("map_runs");
-        let mut folders = DirBuilder::new();
-        folders.recursive(true).mode(0o700);
-        folders
-            .create(&map_runs)
+        disk.create_folder(&map_runs)
+            .and_then(|()| disk.sync_folder(folder))
             .map_err(|error| fail(folder, &error))?;
         let lock = lock(folder)?;
         let objects = folder.join("objects");
-        folders
-            .create(&objects)
-            .map_err(|error| fail(&objects, &error))?;
-        let objects = Objects::open(&objects).map_err(|error| fail(&objects, &error))?;
-        let store = Store::open(folder)?;
+        let objects = Objects::open_on(&disk, &objects).map_err(|error| fail(&objects, &error))?;
+        let store = Store::open(&disk, folder)?;
         let credentials =
-            credentials(folder).map_err(|error| fail(&folder.join(CREDENTIALS), &error))?;
+            credentials(&disk, folder).map_err(|error| fail(&folder.join(CREDENTIALS), &error))?;
         let clock = Arc::<Clock>::default();
         let logs = folder.join("logs");
         let logs = Logs::open(&logs, Arc::clone(&clock)).map_err(|error| fail(&logs, &error))?;
         let functions = Functions::default();
-        let runner = Runner::new(store, objects, functions, logs, clock, folder.to_owned());
+        let folder = folder.to_owned();
+        let runner = Runner::new(
+            store,
+            objects,
+            functions,
+            logs,
+            clock,
+            disk.clone(),
+            folder.clone(),
+        );
         Ok(Self {
             runner,
+            disk,
             credentials: Arc::new(credentials),
-            folder: Arc::new(folder.to_owned()),
+            folder: Arc::new(folder),
             _lock: Arc::new(lock),
         })
     }
@@ -181,7 +193,7 @@ impl Engine {
             pid: std::process::id(),
         };
         let text = serde_json::to_string_pretty(&endpoint).map_err(|error| fail(error.into()))?;
-        write_private(&path, &text).map_err(fail)?;
+        self.disk.replace(&path, text.as_bytes()).map_err(fail)?;
         // Nothing is answered before everything is where it was; callers wait meanwhile.
         self.runner.recover().await?;
         tokio::spawn(api::serve(self.clone(), listener, shutdown));
@@ -248,7 +260,7 @@ fn lock(folder: &Path) -> Result<File, Error> {
 }
 
 /// The folder's own key, made up once.
-fn credentials(folder: &Path) -> io::Result<Credentials> {
+fn credentials(disk: &Disk, folder: &Path) -> io::Result<Credentials> {
     let path = folder.join(CREDENTIALS);
     match fs::read_to_string(&path) {
         Ok(text) => Ok(serde_json::from_str(&text)?),
@@ -258,25 +270,11 @@ fn credentials(folder: &Path) -> io::Result<Credentials> {
                 access_key: format!("FANOUT{}", random()[..14].to_uppercase()),
                 secret_key: format!("{}{}", random(), random()),
             };
-            write_private(&path, &serde_json::to_string_pretty(&credentials)?)?;
+            disk.replace(&path, &serde_json::to_vec_pretty(&credentials)?)?;
             Ok(credentials)
         }
         Err(error) => Err(error),
     }
-}
-
-/// Writes a whole file or nothing, readable by its owner only.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }
 
 #[cfg(test)]

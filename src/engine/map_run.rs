@@ -295,6 +295,7 @@ impl Table {
                 }
             }
             Record::Limits(limits) => self.limits = *limits,
+            Record::Synced { .. } => {}
             Record::Written { succeeded } => {
                 self.written = true;
                 self.succeeded_files.clone_from(succeeded);

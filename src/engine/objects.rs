@@ -23,8 +23,9 @@ mod writing;
 pub use blobs::ObjectReader;
 pub use index::UploadId;
 pub use listing::{ListQuery, Listing, after_key, after_prefix};
-pub use writing::{Writing, WritingPart};
+pub use writing::{Writing, WritingPart, base64};
 
+use super::disk::{Disk, folder_of};
 use blobs::{Blobs, Segment};
 use index::{Index, UploadRow};
 use writing::multipart_etag;
@@ -171,12 +172,17 @@ impl Objects {
     /// Opens the storage in `folder`, or makes one. What unfinished writers left is removed.
     ///
     /// # Errors
-    /// `Storage` when another process has it, when it is damaged, or when the disk fails.
+    /// `Storage` when it is damaged, or when the disk fails.
     pub fn open(folder: &Path) -> Result<Self, ObjectsError> {
-        blobs::create_private_folder(folder)?;
-        let index = Index::open(&folder.join("objects.redb"))?;
-        let blobs = Blobs::open(folder.join("blobs"))?;
-        blobs::sync_folder(folder)?;
+        Self::open_on(&Disk::default(), folder)
+    }
+
+    /// The same on a disk of the caller's.
+    pub fn open_on(disk: &Disk, folder: &Path) -> Result<Self, ObjectsError> {
+        disk.create_folder(folder)?;
+        disk.sync_folder(folder_of(folder))?;
+        let index = Index::open(disk, &folder.join("objects.redb"))?;
+        let blobs = Blobs::open(disk, folder.join("blobs"))?;
         blobs.sweep(|blob| index.blob_in_use(blob))?;
         Ok(Self {
             index: Arc::new(index),

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::definition::Definition;
+use super::disk::Disk;
 use super::functions::Functions;
 use super::logs::Logs;
 use super::machine::{self, Command, Failure, Input, Integration, Machine, Outcome};
@@ -66,6 +67,7 @@ struct Inner {
     functions: Functions,
     logs: Logs,
     folder: PathBuf,
+    disk: Disk,
     clock: Arc<Clock>,
     quotas: Mutex<Quotas>,
     executions: Mutex<HashMap<String, mpsc::Sender<Message>>>,
@@ -99,6 +101,7 @@ impl Runner {
         functions: Functions,
         logs: Logs,
         clock: Arc<Clock>,
+        disk: Disk,
         folder: PathBuf,
     ) -> Self {
         let sequence = AtomicU64::new(u64::try_from(clock.now()).unwrap_or_default() << 20);
@@ -108,6 +111,7 @@ impl Runner {
             functions,
             logs,
             folder,
+            disk,
             clock,
             quotas: Mutex::default(),
             executions: Mutex::default(),
@@ -394,13 +398,14 @@ impl Runner {
             .ok_or_else(missing)?;
         let definition = self.definition(&parent.revision)?;
         let machine = parent.identity.machine_name;
-        let log = path.clone();
-        let opened =
-            tokio::task::spawn_blocking(move || Handle::open(row, definition, &machine, &log))
-                .await;
+        let (log, disk) = (path.clone(), self.0.disk.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            Handle::open(row, definition, &machine, &disk, &log)
+        })
+        .await;
         match opened {
             Ok(Ok(handle)) => Ok(Arc::new(handle)),
-            Ok(Err(error)) => Err(fail(error.to_string())),
+            Ok(Err(error)) => Err(StoreError::of(&path, &error)),
             Err(error) => Err(fail(error.to_string())),
         }
     }

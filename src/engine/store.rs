@@ -11,6 +11,8 @@
 //! | `history` | (execution ARN, event id) | event, JSON as served | each step |
 //! | `map_runs` | ARN | [`MapRunRow`] | the step that enters the Map state |
 //! | `map_runs_of` | (execution ARN, sequence) | Map Run ARN | the same |
+//! | `running` | execution ARN | nothing | each step: what a restart goes on with |
+//! | `open_map_runs` | Map Run ARN | nothing | the same |
 //!
 //! Values are JSON. All writers hand their batches to one thread, which commits whatever has come
 //! together in one transaction (one fsync) and then answers; readers use snapshots and block nobody.
@@ -18,13 +20,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use super::disk::{Database, Disk, explain};
 use super::machine::{Execution, Identity, MapRunPlan};
+
+mod layout;
+#[cfg(test)]
+mod tests;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const MACHINES: TableDefinition<&str, &[u8]> = TableDefinition::new("machines");
@@ -34,13 +41,11 @@ const BY_MACHINE: TableDefinition<(&str, i64, u64), &str> = TableDefinition::new
 const HISTORY: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("history");
 const MAP_RUNS: TableDefinition<&str, &[u8]> = TableDefinition::new("map_runs");
 const MAP_RUNS_OF: TableDefinition<(&str, u64), &str> = TableDefinition::new("map_runs_of");
+const RUNNING: TableDefinition<&str, ()> = TableDefinition::new("running");
+const OPEN_MAP_RUNS: TableDefinition<&str, ()> = TableDefinition::new("open_map_runs");
 
-/// Version of the layout above.
-const VERSION: u64 = 1;
 /// Batches that may wait for the committing thread before writers have to wait.
 const QUEUE: usize = 1_024;
-/// Pages that redb keeps in memory, bytes.
-const CACHE: usize = 32 << 20;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MachineRow {
@@ -117,6 +122,18 @@ pub struct StoreError {
     pub problem: String,
 }
 
+impl StoreError {
+    /// `error` may name the file itself.
+    pub fn of(path: &Path, error: &dyn std::fmt::Display) -> Self {
+        let text = error.to_string();
+        let problem = text.strip_prefix(&format!("{}: ", path.display()));
+        Self {
+            path: path.to_owned(),
+            problem: problem.unwrap_or(&text).to_owned(),
+        }
+    }
+}
+
 /// A place in the listing of a state machine's executions: start and sequence.
 pub type Position = (i64, u64);
 
@@ -142,6 +159,7 @@ enum Write {
     Execution {
         arn: String,
         row: Vec<u8>,
+        is_running: bool,
     },
     Event {
         arn: String,
@@ -181,6 +199,7 @@ impl Batch {
         self.writes.push(Write::Execution {
             arn,
             row: to_json(row),
+            is_running: row.status == ExecutionStatus::Running,
         });
     }
 
@@ -226,23 +245,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or creates `store.redb` in the folder.
-    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+    /// Opens or creates `store.redb` in the folder, and brings an older layout up to date.
+    ///
+    /// # Errors
+    /// Names the file, and says what to do when it is damaged or of a later version.
+    pub fn open(disk: &Disk, folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join("store.redb");
-        let fail = |problem: String| StoreError {
-            path: path.clone(),
-            problem,
-        };
-        let database = Database::builder()
-            .set_cache_size(CACHE)
-            .create(&path)
-            .map_err(|error| fail(format!("cannot be opened: {error}")))?;
-        let version = prepare(&database).map_err(|error| fail(error.to_string()))?;
-        if version != VERSION {
-            return Err(fail(format!(
-                "has layout version {version}, this program knows {VERSION}: use the fanout that wrote it, or another --data-dir"
-            )));
-        }
+        let fail = |problem: String| StoreError::of(&path, &problem);
+        let database = Database::open(disk, &path)
+            .map_err(|error| fail(format!("cannot be opened: {}", explain(&path, &error))))?;
+        layout::prepare(&database).map_err(fail)?;
         let database = Arc::new(database);
         let path = Arc::new(path);
         let (commits, waiting) = mpsc::channel(QUEUE);
@@ -267,10 +279,7 @@ impl Store {
     }
 
     fn error(&self, error: impl std::fmt::Display) -> StoreError {
-        StoreError {
-            path: self.path.as_ref().clone(),
-            problem: error.to_string(),
-        }
+        StoreError::of(&self.path, &error)
     }
 
     /// Returns once everything in the batch is on disk.
@@ -367,17 +376,7 @@ impl Store {
 
     /// Executions that were running when the store was last written.
     pub fn running(&self) -> Result<Vec<ExecutionRow>, StoreError> {
-        self.read(|transaction| {
-            let table = transaction.open_table(EXECUTIONS)?;
-            let mut rows = Vec::new();
-            for entry in table.iter()? {
-                let row: ExecutionRow = decode(entry?.1.value())?;
-                if row.status == ExecutionStatus::Running {
-                    rows.push(row);
-                }
-            }
-            Ok(rows)
-        })
+        self.listed(RUNNING, EXECUTIONS)
     }
 
     /// Map Runs of a state machine's map with this label, newest first.
@@ -405,16 +404,24 @@ impl Store {
 
     /// Map Runs that were open when the store was last written.
     pub fn open_map_runs(&self) -> Result<Vec<MapRunRow>, StoreError> {
+        self.listed(OPEN_MAP_RUNS, MAP_RUNS)
+    }
+
+    /// The rows whose keys are in another table.
+    fn listed<T: DeserializeOwned>(
+        &self,
+        keys: TableDefinition<&'static str, ()>,
+        rows: TableDefinition<&'static str, &'static [u8]>,
+    ) -> Result<Vec<T>, StoreError> {
         self.read(|transaction| {
-            let table = transaction.open_table(MAP_RUNS)?;
-            let mut rows = Vec::new();
-            for entry in table.iter()? {
-                let row: MapRunRow = decode(entry?.1.value())?;
-                if row.closed.is_none() {
-                    rows.push(row);
+            let rows = transaction.open_table(rows)?;
+            let mut found = Vec::new();
+            for entry in transaction.open_table(keys)?.iter()? {
+                if let Some(row) = rows.get(entry?.0.value())? {
+                    found.push(decode(row.value())?);
                 }
             }
-            Ok(rows)
+            Ok(found)
         })
     }
 
@@ -460,45 +467,29 @@ impl Store {
         let transaction = self
             .database
             .begin_read()
-            .map_err(|error| self.error(error))?;
-        read(&transaction).map_err(|error| self.error(error))
+            .map_err(|error| self.error(explain(&self.path, &error)))?;
+        read(&transaction).map_err(|error| match error {
+            ReadError::Row(error) => {
+                self.error(format!("is damaged: a row cannot be read: {error}"))
+            }
+            ReadError::Database(error) => self.error(explain(&self.path, &error)),
+        })
     }
 }
 
-#[derive(Debug, thiserror::Error)]
 enum ReadError {
-    #[error(transparent)]
-    Table(#[from] redb::TableError),
-    #[error(transparent)]
-    Storage(#[from] redb::StorageError),
-    #[error("a row cannot be read: {0}")]
-    Row(#[from] serde_json::Error),
+    Database(redb::Error),
+    Row(serde_json::Error),
+}
+
+impl<E: Into<redb::Error>> From<E> for ReadError {
+    fn from(error: E) -> Self {
+        Self::Database(error.into())
+    }
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ReadError> {
-    Ok(serde_json::from_slice(bytes)?)
-}
-
-/// Creates what is missing; returns the layout's version.
-fn prepare(database: &Database) -> Result<u64, redb::Error> {
-    let transaction = database.begin_write()?;
-    let version = {
-        let mut meta = transaction.open_table(META)?;
-        let known = meta.get("version")?.map(|version| version.value());
-        if known.is_none() {
-            meta.insert("version", VERSION)?;
-        }
-        known.unwrap_or(VERSION)
-    };
-    transaction.open_table(MACHINES)?;
-    transaction.open_table(DEFINITIONS)?;
-    transaction.open_table(EXECUTIONS)?;
-    transaction.open_table(BY_MACHINE)?;
-    transaction.open_table(HISTORY)?;
-    transaction.open_table(MAP_RUNS)?;
-    transaction.open_table(MAP_RUNS_OF)?;
-    transaction.commit()?;
-    Ok(version)
+    serde_json::from_slice(bytes).map_err(ReadError::Row)
 }
 
 struct Committer {
@@ -514,11 +505,8 @@ impl Committer {
                 group.push(next);
             }
             let result = self.commit(&group).map_err(|error| {
-                let problem = format!("cannot be written: {error}");
-                StoreError {
-                    path: self.path.as_ref().clone(),
-                    problem,
-                }
+                let problem = explain(&self.path, &error);
+                StoreError::of(&self.path, &format!("cannot be written: {problem}"))
             });
             for waiting in group {
                 // A writer that no longer waits was cancelled; its batch is committed all the same.
@@ -537,6 +525,8 @@ impl Committer {
             let mut history = transaction.open_table(HISTORY)?;
             let mut map_runs = transaction.open_table(MAP_RUNS)?;
             let mut map_runs_of = transaction.open_table(MAP_RUNS_OF)?;
+            let mut running = transaction.open_table(RUNNING)?;
+            let mut open_map_runs = transaction.open_table(OPEN_MAP_RUNS)?;
             for write in group.iter().flat_map(|waiting| &waiting.batch.writes) {
                 match write {
                     Write::Machine(row) => {
@@ -553,14 +543,20 @@ impl Committer {
                     } => {
                         by_machine.insert((machine.as_str(), *started, *sequence), arn.as_str())?;
                     }
-                    Write::Execution { arn, row } => {
+                    Write::Execution {
+                        arn,
+                        row,
+                        is_running,
+                    } => {
                         executions.insert(arn.as_str(), row.as_slice())?;
+                        mark(&mut running, arn, *is_running)?;
                     }
                     Write::Event { arn, id, event } => {
                         history.insert((arn.as_str(), *id), event.as_slice())?;
                     }
                     Write::MapRun { row, sequence } => {
                         map_runs.insert(row.plan.arn.as_str(), to_json(row).as_slice())?;
+                        mark(&mut open_map_runs, &row.plan.arn, row.closed.is_none())?;
                         if let Some(sequence) = sequence {
                             map_runs_of.insert(
                                 (row.execution.as_str(), *sequence),
@@ -574,4 +570,14 @@ impl Committer {
         transaction.commit()?;
         Ok(())
     }
+}
+
+/// Lists the key, or takes it off the list.
+fn mark(list: &mut redb::Table<&str, ()>, key: &str, is_listed: bool) -> Result<(), redb::Error> {
+    if is_listed {
+        list.insert(key, ())?;
+    } else {
+        list.remove(key)?;
+    }
+    Ok(())
 }

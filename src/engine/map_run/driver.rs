@@ -602,6 +602,10 @@ impl Driver {
 
     /// Encodes a record; returns where it will be.
     fn push(&mut self, record: &Record<'_>) -> u64 {
+        if self.buffer.is_empty() {
+            // It is written once everything before it is on disk.
+            Record::Synced { at: self.next }.encode(&mut self.buffer);
+        }
         let at = self.next + self.buffer.len() as u64;
         record.encode(&mut self.buffer);
         at

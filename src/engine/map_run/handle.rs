@@ -13,6 +13,7 @@ use super::driver::Driver;
 use super::log::{End, Log, Reader, Record, decode};
 use super::{Limits, Names, Table};
 use crate::engine::definition::{ChildKind, Definition, Scope};
+use crate::engine::disk::Disk;
 use crate::engine::machine::{self, Execution, Identity, Input, Machine};
 use crate::engine::path::Template;
 use crate::engine::runner::Runner;
@@ -88,6 +89,7 @@ impl Handle {
         row: MapRunRow,
         definition: Arc<Definition>,
         machine_name: &str,
+        disk: &Disk,
         path: &Path,
     ) -> io::Result<Self> {
         let label = &row.plan.label;
@@ -97,7 +99,15 @@ impl Handle {
         })?;
         let processor = Arc::clone(&map.processor);
         let mut table = Table::new(Limits::of(&row.plan));
-        let (log, end) = Log::open(path, |record, offset| table.apply(record, offset))?;
+        let is_closed = row.closed.is_some();
+        if is_closed && !path.exists() {
+            return Err(lost(path, "is missing"));
+        }
+        let (log, end) = Log::open(disk, path, |record, offset| table.apply(record, offset))?;
+        if is_closed && table.closed.is_none() {
+            return Err(lost(path, "is damaged: its end is missing"));
+        }
+        log.cut(end)?;
         Ok(Self {
             names: Names::new(
                 &row.plan.arn,
@@ -128,6 +138,11 @@ impl Handle {
 
     pub(super) fn set_end(&self, end: u64) {
         self.end.store(end, Ordering::Release);
+    }
+
+    /// Of the log.
+    pub(super) fn path(&self) -> &Path {
+        self.log.path()
     }
 
     pub fn reader(&self) -> Reader {
@@ -275,6 +290,14 @@ impl Handle {
             None => false,
         }
     }
+}
+
+pub(super) fn lost(path: &Path, problem: &str) -> io::Error {
+    let path = path.display();
+    let text = format!(
+        "{path}: {problem}: put back a copy of the whole folder, or start the execution anew"
+    );
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 pub(super) fn damaged(child: u32) -> io::Error {

@@ -1,18 +1,27 @@
 //! The append-only log of one Map Run: items as they are read, what children took in, how they
 //! ended. A record is `length u32 | crc32 u32 | kind u8 | fields`, little-endian; the length counts
-//! from the kind on. A torn end, as a kill leaves it, is cut off when the log is opened.
+//! from the kind on.
+//!
+//! Records are appended many at a time, and each time is synced before the next one begins. The
+//! first record of each time says so ([`Record::Synced`]). That tells a torn end from damage: what
+//! a power cut leaves unreadable is in the last time, and nothing behind it says that it was synced.
+//! A torn end is cut off; damage is an error, and the file stays as it is.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{ChildStatus, Closed, Limits, ResultFile};
+use crate::engine::disk::{Disk, DiskFile, folder_of};
 
 const HEADER: usize = 8;
 /// First bytes of a log: what it is, and the version of its layout.
-const MAGIC: &[u8; 8] = b"fanout1\n";
+const MAGIC: &[u8; 8] = b"fanout2\n";
+/// The layout before: the same without [`Record::Synced`].
+const FIRST_MAGIC: &[u8; 8] = b"fanout1\n";
 /// Read at once: little where records are picked here and there, more and more where they are read
 /// one after the other.
 const WINDOW: (usize, usize) = (4 << 10, 256 << 10);
@@ -51,6 +60,10 @@ pub enum Record<'r> {
         succeeded: Vec<ResultFile>,
     },
     Closed(Closed),
+    /// Everything before this record, which is at `at`, was on disk when it was written.
+    Synced {
+        at: u64,
+    },
 }
 
 /// A child's end.
@@ -77,6 +90,7 @@ const REDRIVE: u8 = 6;
 const LIMITS: u8 = 7;
 const WRITTEN: u8 = 8;
 const CLOSED: u8 = 9;
+const SYNCED: u8 = 255;
 
 impl Record<'_> {
     /// Appends the record to `buffer`.
@@ -138,6 +152,10 @@ impl Record<'_> {
             Self::Limits(limits) => encode_json(LIMITS, limits, buffer),
             Self::Written { succeeded } => encode_json(WRITTEN, succeeded, buffer),
             Self::Closed(closed) => encode_json(CLOSED, closed, buffer),
+            Self::Synced { at } => {
+                buffer.push(SYNCED);
+                buffer.extend_from_slice(&at.to_le_bytes());
+            }
         }
     }
 }
@@ -251,6 +269,7 @@ pub fn decode(payload: &[u8]) -> Option<Record<'_>> {
             succeeded: serde_json::from_slice(fields.0).ok()?,
         },
         CLOSED => Record::Closed(serde_json::from_slice(fields.0).ok()?),
+        SYNCED => Record::Synced { at: fields.u64()? },
         _ => return None,
     })
 }
@@ -258,84 +277,138 @@ pub fn decode(payload: &[u8]) -> Option<Record<'_>> {
 /// The file; clones share it.
 #[derive(Debug, Clone)]
 pub struct Log {
-    file: Arc<File>,
-    path: Arc<PathBuf>,
+    file: Arc<DiskFile>,
 }
 
 impl Log {
-    /// Opens or creates the log and gives every record with its offset to `visit`, in order. Cuts a
-    /// torn end off. Returns the log and where the next record goes.
+    /// Opens or creates the log and gives every record with its offset to `visit`, in order.
+    /// Returns the log and where the next record goes; what is behind that is a torn end, for
+    /// [`Log::cut`].
     ///
     /// # Errors
-    /// Names the file; `InvalidData` when it is not a log or of a later version.
-    pub fn open(path: &Path, mut visit: impl FnMut(&Record<'_>, u64)) -> io::Result<(Self, u64)> {
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(named)?;
+    /// Names the file; `InvalidData` with the place when it is damaged, is no log, or is of a later
+    /// version. The file is then as it was.
+    pub fn open(
+        disk: &Disk,
+        path: &Path,
+        mut visit: impl FnMut(&Record<'_>, u64),
+    ) -> io::Result<(Self, u64)> {
         let log = Self {
-            file: Arc::new(file),
-            path: Arc::new(path.to_owned()),
+            file: Arc::new(disk.open(path)?),
         };
-        let length = log.file.metadata().map_err(named)?.len();
-        if length < MAGIC.len() as u64 {
-            log.file.set_len(0).map_err(named)?;
-            log.file.write_all_at(MAGIC, 0).map_err(named)?;
-            log.file.sync_all().map_err(named)?;
-            sync_folder(path).map_err(named)?;
-            return Ok((log, MAGIC.len() as u64));
+        let length = log.file.size()?;
+        if length < Self::start() {
+            log.file.set_len(0)?;
+            log.file.write_all_at(MAGIC, 0)?;
+            log.file.sync()?;
+            disk.sync_folder(folder_of(path))?;
+            return Ok((log, Self::start()));
         }
-        let mut magic = [0; MAGIC.len()];
-        log.file.read_exact_at(&mut magic, 0).map_err(named)?;
-        if &magic != MAGIC {
-            let text = format!("{}: not a Map Run log of this version", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
+        let is_first = log.check_magic()?;
         let mut reader = log.reader();
-        let mut at = MAGIC.len() as u64;
-        while let Some(payload) = reader.read(at).map_err(named)? {
-            let Some(record) = decode(payload) else { break };
+        let mut at = Self::start();
+        loop {
+            let payload = match reader.find(at)? {
+                Found::Record(place) => &reader.window[place],
+                Found::End => break,
+                Found::Broken => match log.synced_behind(at)? {
+                    Some(synced) => return Err(log.damaged(at, synced)),
+                    None => break,
+                },
+            };
+            let Some(record) = decode(payload) else {
+                let text = format!("the record at byte {at} is of a later fanout: use that one");
+                return Err(log.invalid(&text));
+            };
             visit(&record, at);
-            at += (HEADER + payload.len()) as u64;
+            at = Reader::after(at, payload.len());
         }
-        if at < length {
-            log.file.set_len(at).map_err(named)?;
-            log.file.sync_all().map_err(named)?;
+        if is_first {
+            // One write within a sector: whole or not at all.
+            log.file.write_all_at(MAGIC, 0)?;
+            log.file.sync()?;
         }
         Ok((log, at))
+    }
+
+    /// Whether it is of the first version.
+    fn check_magic(&self) -> io::Result<bool> {
+        let mut magic = [0; MAGIC.len()];
+        self.file.read_exact_at(&mut magic, 0)?;
+        match &magic {
+            MAGIC => Ok(false),
+            FIRST_MAGIC => Ok(true),
+            other if other.starts_with(&MAGIC[..6]) && other.ends_with(b"\n") => {
+                Err(self.invalid("is of a later fanout: use that one"))
+            }
+            _ => Err(self.invalid("is not a Map Run log: its first bytes are damaged")),
+        }
+    }
+
+    /// Where, behind `at`, a record says that everything before it was synced.
+    fn synced_behind(&self, at: u64) -> io::Result<Option<u64>> {
+        let mut sample = Vec::new();
+        Record::Synced { at: 0 }.encode(&mut sample);
+        let finder = memchr::memmem::Finder::new(&sample[..4]);
+        let length = self.file.size()?;
+        let mut window = vec![0; WINDOW.1];
+        let mut from = at;
+        while from + (sample.len() as u64) <= length {
+            let size = window.len().min((length - from) as usize);
+            self.file.read_exact_at(&mut window[..size], from)?;
+            for found in finder.find_iter(&window[..size]) {
+                let mut here = Vec::new();
+                let place = from + found as u64;
+                Record::Synced { at: place }.encode(&mut here);
+                if window[found..size].starts_with(&here) {
+                    return Ok(Some(place));
+                }
+            }
+            // The next window takes the end of this one along, for records that are in both.
+            from += (size.saturating_sub(sample.len()) as u64).max(1);
+        }
+        Ok(None)
+    }
+
+    fn damaged(&self, at: u64, synced: u64) -> io::Error {
+        self.invalid(&format!(
+            "is damaged: no record can be read at byte {at}, and what follows was written after that was safe (byte {synced}). It is left as it is: put back a copy of the whole folder, or start the execution anew"
+        ))
+    }
+
+    fn invalid(&self, problem: &str) -> io::Error {
+        let text = format!("{}: {problem}", self.file.path().display());
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    }
+
+    /// Cuts off what is behind `end`.
+    pub fn cut(&self, end: u64) -> io::Result<()> {
+        if self.file.size()? > end {
+            self.file.set_len(end)?;
+            self.file.sync()?;
+        }
+        Ok(())
     }
 
     /// Writes encoded records at `at` and returns once they are on disk. After an error the same
     /// bytes can be written at the same place again.
     pub fn append(&self, at: u64, records: &[u8]) -> io::Result<()> {
-        let named = |error: io::Error| {
-            io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
-        };
-        self.file.write_all_at(records, at).map_err(named)?;
-        self.file.sync_data().map_err(named)
+        self.file.write_all_at(records, at)?;
+        self.file.sync()
+    }
+
+    pub fn path(&self) -> &Path {
+        self.file.path()
     }
 
     /// A reader with a window of its own.
     pub fn reader(&self) -> Reader {
-        Reader::of(Arc::clone(&self.file))
+        Reader::of(self.file.shared())
     }
 
     /// Where the first record is.
     pub fn start() -> u64 {
         MAGIC.len() as u64
-    }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
     }
 }
 
@@ -346,6 +419,15 @@ pub struct Reader {
     from: u64,
     /// Bytes to read at the next miss.
     ahead: usize,
+}
+
+enum Found {
+    /// Where its payload is in the window.
+    Record(Range<usize>),
+    /// The file ends here.
+    End,
+    /// Half a record, or a wrong checksum.
+    Broken,
 }
 
 impl Reader {
@@ -361,9 +443,20 @@ impl Reader {
 
     /// The payload of the record at `at`; `None` at the end, for a torn record and a wrong checksum.
     pub fn read(&mut self, at: u64) -> io::Result<Option<&[u8]>> {
-        let Some(header) = self.bytes(at, HEADER)? else {
-            return Ok(None);
+        match self.find(at)? {
+            Found::Record(place) => Ok(Some(&self.window[place])),
+            Found::End | Found::Broken => Ok(None),
+        }
+    }
+
+    fn find(&mut self, at: u64) -> io::Result<Found> {
+        let Some(place) = self.fetch(at, HEADER)? else {
+            return Ok(match self.file.metadata()?.len() <= at {
+                true => Found::End,
+                false => Found::Broken,
+            });
         };
+        let header = &self.window[place];
         let word = |from: usize| {
             u32::from_le_bytes([
                 header[from],
@@ -373,11 +466,13 @@ impl Reader {
             ])
         };
         let (length, checksum) = (word(0) as usize, word(4));
-        match self.bytes(at + HEADER as u64, length)? {
-            Some(payload) if length > 0 && crc32fast::hash(payload) == checksum => {
-                Ok(Some(payload))
+        match self.fetch(at + HEADER as u64, length)? {
+            Some(place)
+                if length > 0 && crc32fast::hash(&self.window[place.clone()]) == checksum =>
+            {
+                Ok(Found::Record(place))
             }
-            _ => Ok(None),
+            _ => Ok(Found::Broken),
         }
     }
 
@@ -386,7 +481,8 @@ impl Reader {
         at + (HEADER + payload) as u64
     }
 
-    fn bytes(&mut self, at: u64, length: usize) -> io::Result<Option<&[u8]>> {
+    /// Where in the window these bytes are; `None` when the file ends before them.
+    fn fetch(&mut self, at: u64, length: usize) -> io::Result<Option<Range<usize>>> {
         let end = at + length as u64;
         if at < self.from || end > self.from + self.window.len() as u64 {
             let available = self.file.metadata()?.len();
@@ -408,7 +504,7 @@ impl Reader {
             }
         }
         let start = (at - self.from) as usize;
-        Ok(Some(&self.window[start..start + length]))
+        Ok(Some(start..start + length))
     }
 }
 
@@ -470,7 +566,10 @@ mod tests {
 
     fn texts(path: &Path) -> (Vec<String>, u64) {
         let mut found = Vec::new();
-        let (_, end) = Log::open(path, |record, _| found.push(format!("{record:?}"))).unwrap();
+        let (_, end) = Log::open(&Disk::default(), path, |record, _| {
+            found.push(format!("{record:?}"))
+        })
+        .unwrap();
         (found, end)
     }
 
@@ -478,7 +577,7 @@ mod tests {
     fn records_come_back_as_they_were() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let (log, at) = Log::open(&path, |_, _| ()).unwrap();
+        let (log, at) = Log::open(&Disk::default(), &path, |_, _| ()).unwrap();
         let mut buffer = Vec::new();
         for record in samples() {
             record.encode(&mut buffer);
@@ -503,7 +602,7 @@ mod tests {
         fn a_torn_end_is_cut_off_and_what_was_before_it_stays(cut in 0_usize..400, rubbish in proptest::collection::vec(any::<u8>(), 0..40)) {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("log");
-            let (log, at) = Log::open(&path, |_, _| ()).unwrap();
+            let (log, at) = Log::open(&Disk::default(), &path, |_, _| ()).unwrap();
             let mut buffer = Vec::new();
             let mut ends = vec![0];
             for record in samples() {

@@ -163,7 +163,12 @@ fn each_success(
 ) -> Result<(), Error> {
     let mut scan = handle.reader();
     let mut at = from.max(super::log::Log::start());
-    while let Some(payload) = scan.read(at)? {
+    // Nothing is being appended now.
+    let end = handle.end();
+    while at < end {
+        let Some(payload) = scan.read(at)? else {
+            return Err(super::handle::lost(handle.path(), "is shorter than it was").into());
+        };
         let next = Reader::after(at, payload.len());
         if let Some(Record::End(end)) = decode(payload) {
             let row = handle.table().row(end.child).copied();

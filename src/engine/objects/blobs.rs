@@ -1,20 +1,28 @@
 //! The bytes of objects and parts: one file a blob, named by a random id, never by a key.
 //!
-//! A blob is written once and never changed. Files that the index does not name are leftovers of
-//! writers that did not finish; [`Blobs::sweep`] removes them when the storage is opened.
+//! A blob is written once and never changed. Its file is a row of blocks, each `crc32 u32` and
+//! bytes, so that a damaged one is told from what was written. Files that the index does not name
+//! are leftovers of writers that did not finish; [`Blobs::sweep`] removes them when the storage is
+//! opened.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// How much a writer collects before it writes to the disk, in bytes.
-const BUFFER: usize = 64 * 1024;
+use crate::engine::disk::{Disk, DiskFile, folder_of};
+
+/// Size of a block in its file, in bytes; the last one is shorter.
+const BLOCK: usize = 64 * 1024;
+/// Of a block: its checksum.
+const HEADER: usize = 4;
 
 /// Name of a blob: 32 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,7 +37,15 @@ impl BlobId {
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Which of the 256 folders it is in.
+    fn folder(&self) -> usize {
+        let digits = self.0.get(..2).unwrap_or_default();
+        usize::from_str_radix(digits, 16).unwrap_or_default() % FOLDERS
+    }
 }
+
+const FOLDERS: usize = 256;
 
 /// A run of an object's bytes: one whole blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,11 +53,23 @@ pub(super) struct Segment {
     pub(super) blob: BlobId,
     /// Bytes.
     pub(super) size: u64,
+    /// Its blocks have checksums; those of the first layout had none.
+    #[serde(default)]
+    pub(super) checked: bool,
+}
+
+impl Segment {
+    fn header(&self) -> usize {
+        if self.checked { HEADER } else { 0 }
+    }
 }
 
 /// The folder of blobs, in 256 subfolders by the first two digits of their ids.
 pub(super) struct Blobs {
+    disk: Disk,
     folder: PathBuf,
+    /// Which of the folders' names are known to be durable.
+    synced: [AtomicBool; FOLDERS],
     /// Blobs that readers hold. While a blob is here its file is not removed.
     pins: Mutex<HashMap<BlobId, Pin>>,
 }
@@ -54,10 +82,13 @@ struct Pin {
 }
 
 impl Blobs {
-    pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
-        create_private_folder(&folder)?;
+    pub(super) fn open(disk: &Disk, folder: PathBuf) -> io::Result<Self> {
+        disk.create_folder(&folder)?;
+        disk.sync_folder(folder_of(&folder))?;
         Ok(Self {
+            disk: disk.clone(),
             folder,
+            synced: std::array::from_fn(|_| AtomicBool::new(false)),
             pins: Mutex::default(),
         })
     }
@@ -66,18 +97,19 @@ impl Blobs {
     pub(super) fn create(self: &Arc<Self>) -> io::Result<NewBlob> {
         let id = BlobId::random();
         let path = self.path(&id);
-        let file = match create_private_file(&path) {
+        let file = match self.disk.create_new(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create_private_folder(parent(&path))?;
-                sync_folder(&self.folder)?;
-                create_private_file(&path)?
+                self.disk.create_folder(folder_of(&path))?;
+                self.disk.create_new(&path)?
             }
             created => created?,
         };
         Ok(NewBlob {
             blobs: Arc::clone(self),
             id,
-            file: BufWriter::with_capacity(BUFFER, file),
+            file,
+            block: Vec::new(),
+            written: 0,
             md5: Md5::new(),
             size: 0,
             keep: false,
@@ -133,7 +165,7 @@ impl Blobs {
                     None => false,
                 };
                 if !wanted {
-                    fs::remove_file(file.path())?;
+                    self.disk.remove(&file.path())?;
                 }
             }
         }
@@ -164,7 +196,7 @@ impl Blobs {
 
     /// A file that cannot be removed now is a leftover for the next sweep, not a failure.
     fn remove_file(&self, blob: &BlobId) {
-        if let Err(error) = fs::remove_file(self.path(blob)) {
+        if let Err(error) = self.disk.remove(&self.path(blob)) {
             tracing::warn!(blob = blob.as_str(), %error, "blob stays until the next start");
         }
     }
@@ -184,7 +216,11 @@ impl Blobs {
 pub(super) struct NewBlob {
     blobs: Arc<Blobs>,
     id: BlobId,
-    file: BufWriter<File>,
+    file: DiskFile,
+    /// The block being filled, with room for its checksum in front.
+    block: Vec<u8>,
+    /// Of the file.
+    written: u64,
     md5: Md5,
     size: u64,
     keep: bool,
@@ -193,13 +229,19 @@ pub(super) struct NewBlob {
 impl NewBlob {
     /// Makes the bytes durable; returns what the index needs to know, and the MD5 of the bytes.
     pub(super) fn seal(&mut self) -> io::Result<(Segment, [u8; 16])> {
-        self.file.flush()?;
-        // Its size is synced with the data, its times do not matter.
-        self.file.get_ref().sync_data()?;
-        sync_folder(parent(&self.blobs.path(&self.id)))?;
+        self.flush()?;
+        self.file.sync()?;
+        let blobs = &self.blobs;
+        blobs.disk.sync_folder(folder_of(self.file.path()))?;
+        let is_durable = &blobs.synced[self.id.folder()];
+        if !is_durable.load(Ordering::Acquire) {
+            blobs.disk.sync_folder(&blobs.folder)?;
+            is_durable.store(true, Ordering::Release);
+        }
         let segment = Segment {
             blob: self.id.clone(),
             size: self.size,
+            checked: true,
         };
         Ok((segment, self.md5.finalize_reset().into()))
     }
@@ -213,18 +255,42 @@ impl NewBlob {
     pub(super) fn keep(mut self) {
         self.keep = true;
     }
+
+    /// Writes the block as it is; a full one is done with.
+    fn write_block(&mut self) -> io::Result<()> {
+        let checksum = crc32fast::hash(&self.block[HEADER..]);
+        self.block[..HEADER].copy_from_slice(&checksum.to_le_bytes());
+        self.file.write_all_at(&self.block, self.written)?;
+        if self.block.len() == BLOCK {
+            self.written += BLOCK as u64;
+            self.block.clear();
+        }
+        Ok(())
+    }
 }
 
 impl Write for NewBlob {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.md5.update(&bytes[..written]);
-        self.size += written as u64;
-        Ok(written)
+        if self.block.is_empty() {
+            self.block.reserve_exact(BLOCK);
+            self.block.extend_from_slice(&[0; HEADER]);
+        }
+        let taken = &bytes[..bytes.len().min(BLOCK - self.block.len())];
+        self.block.extend_from_slice(taken);
+        self.md5.update(taken);
+        self.size += taken.len() as u64;
+        if self.block.len() == BLOCK {
+            self.write_block()?;
+        }
+        Ok(taken.len())
     }
 
+    /// Writes what there is of the last block too; more may follow.
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        if self.block.len() > HEADER {
+            self.write_block()?;
+        }
+        Ok(())
     }
 }
 
@@ -238,8 +304,7 @@ impl Drop for NewBlob {
 
 /// The bytes of one object as it was when the reader was made, whatever happens to its key since.
 ///
-/// Holds at most one file open. Reads go to the disk: wrap it in a [`std::io::BufReader`] for
-/// small ones.
+/// Holds at most one file open, and one block.
 pub struct ObjectReader {
     blobs: Arc<Blobs>,
     segments: Vec<Segment>,
@@ -247,13 +312,22 @@ pub struct ObjectReader {
     ends: Vec<u64>,
     position: u64,
     current: Option<OpenSegment>,
+    block: OpenBlock,
 }
 
 struct OpenSegment {
     index: usize,
     file: File,
-    /// Of the file, from its start.
-    position: u64,
+    path: PathBuf,
+}
+
+/// A block as it is in its file, checked.
+#[derive(Default)]
+struct OpenBlock {
+    segment: usize,
+    number: u64,
+    /// Empty when there is none.
+    bytes: Vec<u8>,
 }
 
 impl ObjectReader {
@@ -271,6 +345,7 @@ impl ObjectReader {
             ends,
             position: 0,
             current: None,
+            block: OpenBlock::default(),
         }
     }
 
@@ -279,23 +354,62 @@ impl ObjectReader {
         self.ends.last().copied().unwrap_or(0)
     }
 
-    /// The segment's file, positioned at `offset`.
-    fn segment(&mut self, index: usize, offset: u64) -> io::Result<&mut OpenSegment> {
-        let reopened = match self.current.take() {
-            Some(open) if open.index == index => open,
-            _ => OpenSegment {
-                index,
-                file: File::open(self.blobs.path(&self.segments[index].blob))?,
-                position: 0,
-            },
-        };
-        let open = self.current.insert(reopened);
-        if open.position != offset {
-            open.file.seek(SeekFrom::Start(offset))?;
-            open.position = offset;
+    /// The bytes of a segment from `offset` to the end of the block that it is in.
+    fn bytes_from(&mut self, index: usize, offset: u64) -> io::Result<&[u8]> {
+        let header = self.segments[index].header();
+        let data = (BLOCK - header) as u64;
+        let number = offset / data;
+        let is_here = !self.block.bytes.is_empty()
+            && (self.block.segment, self.block.number) == (index, number);
+        if !is_here {
+            self.read_block(index, number)?;
         }
-        Ok(open)
+        Ok(&self.block.bytes[header + (offset % data) as usize..])
     }
+
+    fn read_block(&mut self, index: usize, number: u64) -> io::Result<()> {
+        let segment = &self.segments[index];
+        let open = match self.current.take() {
+            Some(open) if open.index == index => open,
+            _ => {
+                let path = self.blobs.path(&segment.blob);
+                let file = File::open(&path).map_err(|error| damaged(&path, &error.to_string()))?;
+                OpenSegment { index, file, path }
+            }
+        };
+        let open = self.current.insert(open);
+        let header = segment.header();
+        let data = (BLOCK - header) as u64;
+        let left = segment.size - number * data;
+        // It counts as none until it has been read and checked.
+        let mut bytes = std::mem::take(&mut self.block.bytes);
+        bytes.resize(header + left.min(data) as usize, 0);
+        let read = open.file.read_exact_at(&mut bytes, number * BLOCK as u64);
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => damaged(&open.path, "it is too short"),
+            kind => io::Error::new(kind, format!("{}: {error}", open.path.display())),
+        })?;
+        if let (true, Some((checksum, data))) = (segment.checked, bytes.split_first_chunk())
+            && u32::from_le_bytes(*checksum) != crc32fast::hash(data)
+        {
+            let place = format!("the checksum of block {number} is wrong");
+            return Err(damaged(&open.path, &place));
+        }
+        self.block = OpenBlock {
+            segment: index,
+            number,
+            bytes,
+        };
+        Ok(())
+    }
+}
+
+fn damaged(path: &Path, problem: &str) -> io::Error {
+    let path = path.display();
+    let text = format!(
+        "{path} is damaged: {problem}: write the object anew, or put back a copy of the whole folder"
+    );
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 impl Read for ObjectReader {
@@ -306,15 +420,9 @@ impl Read for ObjectReader {
             return Ok(0);
         };
         let start = end - self.segments[index].size;
-        let left = usize::try_from(end - position).unwrap_or(usize::MAX);
-        let wanted = buffer.len().min(left);
-        let open = self.segment(index, position - start)?;
-        let read = open.file.read(&mut buffer[..wanted])?;
-        if read == 0 && wanted > 0 {
-            let problem = "a blob is shorter than the index says";
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
-        }
-        open.position += read as u64;
+        let bytes = self.bytes_from(index, position - start)?;
+        let read = buffer.len().min(bytes.len());
+        buffer[..read].copy_from_slice(&bytes[..read]);
         self.position += read as u64;
         Ok(read)
     }
@@ -338,38 +446,4 @@ impl Drop for ObjectReader {
         self.current = None;
         self.blobs.unpin(&self.segments);
     }
-}
-
-/// Creates the folder, for its owner only, unless it is there.
-pub(super) fn create_private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// Creates the file, for its owner only.
-///
-/// # Errors
-/// `AlreadyExists` when it is there.
-pub(super) fn create_private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Makes the names in a folder durable, where the system wants to be asked.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(path)?.sync_all()?;
-    }
-    Ok(())
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent()
-        .expect("a blob's path has the blob folder in it")
 }

@@ -14,18 +14,18 @@
 use std::ops::Bound;
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::blobs::{Segment, create_private_file};
+use super::blobs::Segment;
 use super::listing::{self, ListQuery, Listing, after_key};
 use super::{Attributes, Checksum, Condition, ObjectInfo, ObjectsError, PartInfo};
+use crate::engine::disk::{Database, Disk, explain};
 
-/// Version of the tables' layout; another one is refused.
-const LAYOUT: u64 = 1;
-/// Memory for the index's pages, in bytes.
-const CACHE: usize = 32 * 1024 * 1024;
+/// Version of the tables' layout; a later one is refused. In version 1 the blocks of blobs had no
+/// checksums: [`Segment`] tells for each blob whether it has.
+const LAYOUT: u64 = 2;
 
 pub(super) type ObjectKey = (&'static str, &'static str);
 type UploadKey = (&'static str, &'static str, &'static str);
@@ -78,35 +78,28 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn open(path: &Path) -> Result<Self, ObjectsError> {
-        match create_private_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error)?,
-            _ => {}
-        }
-        let database = Database::builder()
-            .set_cache_size(CACHE)
-            .set_check_integrity_on_open(true)
-            .create(path)
-            .map_err(|error| cannot_open(path, &error))?;
+    pub(super) fn open(disk: &Disk, path: &Path) -> Result<Self, ObjectsError> {
+        let named =
+            |problem: String| ObjectsError::Storage(format!("{} {problem}", path.display()));
+        let database = Database::open(disk, path).map_err(|error| named(explain(path, &error)))?;
         let index = Self { database };
-        index.create_tables(path)?;
+        index.create_tables(named)?;
         Ok(index)
     }
 
-    fn create_tables(&self, path: &Path) -> Result<(), ObjectsError> {
+    fn create_tables(&self, named: impl Fn(String) -> ObjectsError) -> Result<(), ObjectsError> {
         let write = self.database.begin_write()?;
         {
             let mut layout = write.open_table(LAYOUT_TABLE)?;
             let found = layout.get("version")?.map(|version| version.value());
             match found {
                 Some(LAYOUT) => return Ok(()),
-                Some(other) => {
-                    return Err(ObjectsError::Storage(format!(
-                        "{} has layout {other}, this program knows {LAYOUT}; use the program that made it",
-                        path.display()
+                Some(later) if later > LAYOUT => {
+                    return Err(named(format!(
+                        "has layout {later}, this program knows {LAYOUT}; use the program that made it"
                     )));
                 }
-                None => layout.insert("version", LAYOUT)?,
+                _ => layout.insert("version", LAYOUT)?,
             };
             write.open_table(BUCKETS)?;
             write.open_table(OBJECTS)?;
@@ -472,19 +465,6 @@ pub(super) fn decode<T: DeserializeOwned>(row: &[u8]) -> Result<T, ObjectsError>
         .map_err(|error| ObjectsError::Storage(format!("damaged index row: {error}")))
 }
 
-fn cannot_open(path: &Path, error: &redb::DatabaseError) -> ObjectsError {
-    let path = path.display();
-    ObjectsError::Storage(match error {
-        redb::DatabaseError::DatabaseAlreadyOpen | redb::DatabaseError::LockProtocolMismatch => {
-            format!("{path} is in use by another process; stop it first")
-        }
-        redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
-            format!("{path} is damaged ({what}); restore the folder or start with a new one")
-        }
-        other => format!("cannot open {path}: {other}"),
-    })
-}
-
 macro_rules! storage_errors {
     ($($error:ty),*) => {$(
         impl From<$error> for ObjectsError {
@@ -495,6 +475,7 @@ macro_rules! storage_errors {
     )*};
 }
 storage_errors!(
+    redb::Error,
     redb::TransactionError,
     redb::TableError,
     redb::StorageError,
