@@ -143,8 +143,7 @@ pub struct Distributed {
     pub batcher: Option<Batcher>,
     pub tolerated_count: Option<Given<u64>>,
     pub tolerated_percentage: Option<Given<f64>>,
-    /// Template giving `{Bucket, Prefix}`.
-    pub writer: Option<Template>,
+    pub writer: Option<Writer>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -188,6 +187,33 @@ pub struct Csv {
     pub delimiter: u8,
     /// `None`: they are the first row.
     pub headers: Option<Vec<String>>,
+}
+
+/// A ResultWriter.
+#[derive(Debug, PartialEq)]
+pub struct Writer {
+    /// Template giving `{Bucket, Prefix}`; `None`: into the state's output.
+    pub parameters: Option<Template>,
+    pub shape: Shape,
+}
+
+/// A `WriterConfig` (developer guide, "ResultWriter").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Shape {
+    pub transformation: Transformation,
+    /// JSON Lines instead of one array a file.
+    pub lines: bool,
+}
+
+/// What a child that succeeded contributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Transformation {
+    /// Everything known of it.
+    None,
+    /// Its output.
+    Compact,
+    /// Its output, or the elements of an output that is an array.
+    Flatten,
 }
 
 #[derive(Debug, PartialEq)]

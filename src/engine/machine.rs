@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::definition::{ChildKind, Format, Scope};
+use super::definition::{ChildKind, Format, Scope, Shape, Transformation};
 
 mod context;
 mod states;
@@ -256,6 +256,22 @@ pub struct MapRunPlan {
     #[serde(default)]
     pub batching: Option<Batching>,
     pub writer: Option<Destination>,
+    /// `None`: what AWS does without a `WriterConfig`.
+    #[serde(default)]
+    pub shape: Option<Shape>,
+}
+
+impl MapRunPlan {
+    pub fn shape(&self) -> Shape {
+        let transformation = match self.writer {
+            Some(_) => Transformation::None,
+            None => Transformation::Compact,
+        };
+        self.shape.unwrap_or(Shape {
+            transformation,
+            lines: false,
+        })
+    }
 }
 
 /// What the items are. `max_items` is as given: 0 sets no limit, less is an error.

@@ -9,6 +9,7 @@ use super::api::sfn;
 use super::*;
 
 mod readers;
+mod writers;
 
 struct House {
     engine: Engine,

@@ -13,7 +13,8 @@ mod task;
 use super::choice::{Comparable, Operand, Order, Rule, Test};
 use super::{
     Batcher, Catcher, ChildKind, Csv, Dataset, Definition, Distributed, Format, Given, Kind,
-    MapState, Problem, Reader, Resource, Retrier, Scope, Selection, State, Task, Text, Wait,
+    MapState, Problem, Reader, Resource, Retrier, Scope, Selection, Shape, State, Task, Text,
+    Transformation, Wait, Writer,
 };
 use crate::engine::path::{Path, Template};
 

@@ -707,10 +707,11 @@ impl Driver {
         let (sender, receiver) = oneshot::channel();
         let handle = Arc::clone(&self.handle);
         let objects = self.runner.objects().clone();
+        let quotas = self.runner.quotas();
         tokio::task::spawn_blocking(move || {
             let written = match &handle.row.plan.writer {
                 Some(destination) => {
-                    results::write(&handle, &objects, destination).map_err(Failure::from)
+                    results::write(&handle, &objects, destination, &quotas).map_err(Failure::from)
                 }
                 None => Ok(results::Written {
                     succeeded: Vec::new(),
@@ -773,38 +774,7 @@ impl Driver {
                 "ResultWriterDetails": {"Bucket": destination.bucket, "Key": manifest},
             }));
         }
-        let mut reader = self.handle.reader();
-        let mut outputs = Vec::new();
-        let mut bytes = 0;
-        let children = self.handle.table().size() as u32;
-        for child in 0..children {
-            let output = self.child_result(&mut reader, child);
-            let output =
-                output.map_err(|error| Failure::new("States.Runtime", error.to_string()))?;
-            bytes += output.to_string().len() + 1;
-            if bytes > MAX_PAYLOAD {
-                let cause = "The state/task returned a result with a size exceeding the maximum number of bytes service limit.";
-                return Err(Failure::new("States.DataLimitExceeded", cause));
-            }
-            outputs.push(output);
-        }
-        Ok(Value::Array(outputs))
-    }
-
-    fn child_result(&self, reader: &mut Reader, child: u32) -> io::Result<Value> {
-        let last = self.handle.table().row(child).map(|row| row.last);
-        let payload = last
-            .map(|at| reader.read(at))
-            .transpose()?
-            .flatten()
-            .map(<[u8]>::to_vec);
-        match payload.as_deref().and_then(decode) {
-            Some(Record::End(End {
-                output: Some(output),
-                ..
-            })) => Ok(serde_json::from_slice(output)?),
-            _ => results::record(&self.handle, reader, child).map_err(|_| damaged(child)),
-        }
+        results::collect(&self.handle)
     }
 
     fn is_finished(&self) -> bool {

@@ -1,26 +1,27 @@
-//! The ResultWriter: result files and manifest, written straight from the log in bounded memory.
+//! The ResultWriter: result files and manifest, or the state's output, made straight from the log
+//! in bounded memory.
 //!
 //! What is written follows from the log alone, so that writing again after a crash gives the same
 //! objects (developer guide, "ResultWriter"; layout and member order as recorded from AWS).
 
 use std::io::{self, BufWriter, Write};
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::handle::Handle;
+use super::handle::{Handle, damaged};
 use super::log::{End, Reader, Record, decode};
-use super::{ChildStatus, ResultFile, Row, iso};
-use crate::engine::definition::ChildKind;
-use crate::engine::machine::{Destination, Failure};
+use super::{ChildStatus, Quotas, ResultFile, Row, iso};
+use crate::engine::definition::{ChildKind, Transformation};
+use crate::engine::machine::{Destination, Failure, MAX_PAYLOAD};
 use crate::engine::objects::{Objects, ObjectsError, Writing};
-
-/// A result file is closed and the next one opened when it has reached this many bytes.
-const ROLL_OVER: u64 = 5_000_000_000;
 
 /// Why results could not be written.
 pub enum Error {
     Objects(ObjectsError),
     Io(io::Error),
+    /// Longer than a state's output may be.
+    TooLong,
 }
 
 impl From<ObjectsError> for Error {
@@ -35,11 +36,18 @@ impl From<io::Error> for Error {
     }
 }
 
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::new("States.Runtime", error.to_string())
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let text = match error {
             Error::Objects(error) => error.to_string(),
             Error::Io(error) => error.to_string(),
+            Error::TooLong => "they are longer than a state's output may be".to_owned(),
         };
         Self::new(
             "States.ResultWriterFailed",
@@ -94,6 +102,7 @@ pub fn write(
     handle: &Handle,
     objects: &Objects,
     destination: &Destination,
+    quotas: &Quotas,
 ) -> Result<Written, Error> {
     let (round, from, mut succeeded) = {
         let table = handle.table();
@@ -104,11 +113,23 @@ pub fn write(
         )
     };
     let folder = folder(destination, &handle.row.plan.arn, round);
-    let files = |category| Files::new(objects, destination, &folder, category);
+    let shape = handle.row.plan.shape();
+    let files = |category| Files {
+        objects,
+        destination,
+        folder: &folder,
+        category,
+        lines: shape.lines,
+        most: quotas.result_file_bytes,
+        open: None,
+        done: Vec::new(),
+    };
     let mut reader = handle.reader();
 
     let mut success = files("SUCCEEDED");
-    each_success(handle, &mut reader, from, |record| success.add(record))?;
+    each_success(handle, from, |row, end| {
+        contribution(handle, &mut reader, row, end, &mut |text| success.add(text))
+    })?;
     let written = success.finish(round > 0)?;
     // Written before and again now, after a crash in between: listed once.
     succeeded.retain(|file| !written.contains(file));
@@ -123,7 +144,8 @@ pub fn write(
     ] {
         let children: Vec<u32> = handle.table().in_status(status).collect();
         for child in children {
-            failed.add(&record(handle, &mut reader, child)?)?;
+            let record = record(handle, &mut reader, child)?;
+            failed.add(record.to_string().as_bytes())?;
         }
     }
     let failed = failed.finish(round > 0)?;
@@ -132,9 +154,9 @@ pub fn write(
     let mut next = handle.table().next_pending(0);
     while let Some(child) = next {
         let input = handle.input(&mut reader, child)?;
-        pending.add(
-            &json!({"Input": input, "InputDetails": {"Included": true}, "Status": "PENDING"}),
-        )?;
+        let record =
+            json!({"Input": input, "InputDetails": {"Included": true}, "Status": "PENDING"});
+        pending.add(record.to_string().as_bytes())?;
         next = handle.table().next_pending(child + 1);
     }
     let pending = pending.finish(false)?;
@@ -154,12 +176,11 @@ pub fn write(
     })
 }
 
-/// Records of the children that succeeded in this round, in the order of their ends.
+/// The children that succeeded in this round, in the order of their ends.
 fn each_success(
     handle: &Handle,
-    reader: &mut Reader,
     from: u64,
-    mut visit: impl FnMut(&Value) -> Result<(), Error>,
+    mut visit: impl FnMut(&Row, &End<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut scan = handle.reader();
     let mut at = from.max(super::log::Log::start());
@@ -174,13 +195,91 @@ fn each_success(
             let row = handle.table().row(end.child).copied();
             let is_newest = row.is_some_and(|row| row.last == at);
             if let (Some(row), true, ChildStatus::Succeeded) = (row, is_newest, end.status) {
-                let input = handle.input(reader, end.child)?;
-                visit(&ended(handle, end.child, &row, &end, &input))?;
+                visit(&row, &end)?;
             }
         }
         at = next;
     }
     Ok(())
+}
+
+/// Gives out what a child that succeeded contributes, as JSON texts.
+fn contribution(
+    handle: &Handle,
+    reader: &mut Reader,
+    row: &Row,
+    end: &End<'_>,
+    give: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let output = end.output.unwrap_or(b"null");
+    match handle.row.plan.shape().transformation {
+        Transformation::None => {
+            let input = handle.input(reader, end.child)?;
+            let record = ended(handle, end.child, row, end, &input);
+            give(record.to_string().as_bytes())
+        }
+        Transformation::Compact => give(output),
+        Transformation::Flatten => match serde_json::from_slice::<Vec<&RawValue>>(output) {
+            Ok(elements) => elements
+                .iter()
+                .try_for_each(|element| give(element.get().as_bytes())),
+            Err(_) => give(output),
+        },
+    }
+}
+
+/// The results as the state's output: one array, in the order of the items. A child that failed
+/// within the tolerance stands there with everything known of it.
+pub fn collect(handle: &Handle) -> Result<Value, Failure> {
+    let mut reader = handle.reader();
+    let mut inputs = handle.reader();
+    let mut text = Vec::from(*b"[");
+    let mut give = |result: &[u8]| {
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        text.extend_from_slice(result);
+        if text.len() < MAX_PAYLOAD {
+            Ok(())
+        } else {
+            Err(Error::TooLong)
+        }
+    };
+    let children = handle.table().size() as u32;
+    for child in 0..children {
+        let row = handle.table().row(child).copied();
+        let ended = match row {
+            Some(row) => reader
+                .read(row.last)?
+                .and_then(decode)
+                .map(|end| (row, end)),
+            None => None,
+        };
+        match ended {
+            Some((row, Record::End(end))) if end.status == ChildStatus::Succeeded => {
+                contribution(handle, &mut inputs, &row, &end, &mut give)
+            }
+            _ => record(handle, &mut inputs, child)
+                .and_then(|record| give(record.to_string().as_bytes())),
+        }
+        .map_err(|error| match error {
+            Error::TooLong => too_long(handle),
+            Error::Objects(_) | Error::Io(_) => {
+                Failure::new("States.Runtime", damaged(child).to_string())
+            }
+        })?;
+    }
+    text.push(b']');
+    serde_json::from_slice(&text).map_err(|error| Failure::new("States.Runtime", error.to_string()))
+}
+
+fn too_long(handle: &Handle) -> Failure {
+    let state = handle.row.plan.context.pointer("/State/Name");
+    let state = state.and_then(Value::as_str).unwrap_or_default();
+    let cause = format!(
+        "The state/task '{state}' returned a result with a size exceeding the maximum number of bytes service limit."
+    );
+    Failure::new("States.DataLimitExceeded", cause)
 }
 
 /// The record of an ended child, as result files have it.
@@ -238,12 +337,15 @@ fn ended(handle: &Handle, child: u32, row: &Row, end: &End<'_>, input: &str) -> 
     Value::Object(record)
 }
 
-/// The files of one category, each a JSON array.
+/// The files of one category, each a JSON array or JSON Lines.
 struct Files<'f> {
     objects: &'f Objects,
     destination: &'f Destination,
     folder: &'f str,
     category: &'static str,
+    lines: bool,
+    /// A file is closed and the next one opened when it has reached this many bytes.
+    most: u64,
     open: Option<Open>,
     done: Vec<ResultFile>,
 }
@@ -254,34 +356,23 @@ struct Open {
     bytes: u64,
 }
 
-impl<'f> Files<'f> {
-    fn new(
-        objects: &'f Objects,
-        destination: &'f Destination,
-        folder: &'f str,
-        category: &'static str,
-    ) -> Self {
-        Self {
-            objects,
-            destination,
-            folder,
-            category,
-            open: None,
-            done: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, record: &Value) -> Result<(), Error> {
-        let text = record.to_string();
+impl Files<'_> {
+    fn add(&mut self, record: &[u8]) -> Result<(), Error> {
+        let (lines, most) = (self.lines, self.most);
         let open = match &mut self.open {
             Some(open) => open,
             None => self.open_next()?,
         };
-        open.writing
-            .write_all(if open.bytes == 0 { b"[" } else { b"," })?;
-        open.writing.write_all(text.as_bytes())?;
-        open.bytes += text.len() as u64 + 1;
-        if open.bytes >= ROLL_OVER {
+        if !lines {
+            let before = if open.bytes == 0 { b"[" } else { b"," };
+            open.writing.write_all(before)?;
+        }
+        open.writing.write_all(record)?;
+        if lines {
+            open.writing.write_all(b"\n")?;
+        }
+        open.bytes += record.len() as u64 + 1;
+        if open.bytes >= most {
             self.close()
         } else {
             Ok(())
@@ -289,7 +380,13 @@ impl<'f> Files<'f> {
     }
 
     fn open_next(&mut self) -> Result<&mut Open, Error> {
-        let key = format!("{}/{}_{}.json", self.folder, self.category, self.done.len());
+        let extension = if self.lines { "jsonl" } else { "json" };
+        let key = format!(
+            "{}/{}_{}.{extension}",
+            self.folder,
+            self.category,
+            self.done.len()
+        );
         let writing = BufWriter::with_capacity(
             256 << 10,
             self.objects.write(&self.destination.bucket, &key)?,
@@ -305,8 +402,10 @@ impl<'f> Files<'f> {
         let Some(mut open) = self.open.take() else {
             return Ok(());
         };
-        open.writing
-            .write_all(if open.bytes == 0 { b"[]" } else { b"]" })?;
+        if !self.lines {
+            let end: &[u8] = if open.bytes == 0 { b"[]" } else { b"]" };
+            open.writing.write_all(end)?;
+        }
         let writing = open
             .writing
             .into_inner()
@@ -319,7 +418,7 @@ impl<'f> Files<'f> {
         Ok(())
     }
 
-    /// `even_empty`: a redrive writes a file of two bytes where there is nothing to tell.
+    /// `even_empty`: a redrive writes a file also where there is nothing to tell.
     fn finish(mut self, even_empty: bool) -> Result<Vec<ResultFile>, Error> {
         if even_empty && self.open.is_none() && self.done.is_empty() {
             self.open_next()?;

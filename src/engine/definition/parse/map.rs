@@ -2,7 +2,7 @@
 
 use super::{
     Arc, Batcher, ChildKind, Csv, Dataset, Distributed, Format, Kind, MAX_LABEL, Map, MapState,
-    Object, Parser, Place, Reader, Template, Value,
+    Object, Parser, Place, Reader, Shape, Template, Transformation, Value, Writer,
 };
 
 /// Fields of a `ReaderConfig` that go with CSV.
@@ -431,13 +431,24 @@ impl Parser {
         })
     }
 
-    pub(super) fn writer(&mut self, object: &Object, place: &str) -> Option<Template> {
+    pub(super) fn writer(&mut self, object: &Object, place: &str) -> Option<Writer> {
         let place = format!("{place}/ResultWriter");
         let Value::Object(writer) = object.get("ResultWriter")? else {
             self.problem(&place, "Value must be an object");
             return None;
         };
-        self.known(writer, &place, &["Resource", "Parameters"]);
+        self.known(writer, &place, &["Resource", "Parameters", "WriterConfig"]);
+        let shape = self.shape(writer, &place);
+        if shape.is_some()
+            && !["Resource", "Parameters"]
+                .map(|field| writer.contains_key(field))
+                .contains(&true)
+        {
+            return Some(Writer {
+                parameters: None,
+                shape: shape?,
+            });
+        }
         let resource = self.text(writer, &place, "Resource").unwrap_or_default();
         if resource != "arn:aws:states:::s3:putObject" {
             self.problem(
@@ -445,10 +456,35 @@ impl Parser {
                 format!("The writer resource '{resource}' is not supported"),
             );
         }
-        let template = self.template(writer, &place, "Parameters");
-        if template.is_none() {
-            self.problem(&place, "These fields are required: [Parameters]");
-        }
-        template
+        Some(Writer {
+            parameters: Some(self.arguments(writer, &place, &["Bucket", "Prefix"])?),
+            shape: shape.unwrap_or(Shape {
+                transformation: Transformation::None,
+                lines: false,
+            }),
+        })
+    }
+
+    /// `WriterConfig`. What it leaves out depends on whether the results go to S3.
+    fn shape(&mut self, writer: &Object, place: &str) -> Option<Shape> {
+        let place = format!("{place}/WriterConfig");
+        let Value::Object(config) = writer.get("WriterConfig")? else {
+            self.problem(&place, "Value must be an object");
+            return None;
+        };
+        self.known(config, &place, &["Transformation", "OutputType"]);
+        let known = ["NONE", "COMPACT", "FLATTEN"];
+        let transformation = match self.choice_of(config, &place, "Transformation", &known) {
+            Some("NONE") => Transformation::None,
+            Some("COMPACT") => Transformation::Compact,
+            Some("FLATTEN") => Transformation::Flatten,
+            _ if writer.contains_key("Resource") => Transformation::None,
+            _ => Transformation::Compact,
+        };
+        let output = self.choice_of(config, &place, "OutputType", &["JSON", "JSONL"]);
+        Some(Shape {
+            transformation,
+            lines: output == Some("JSONL"),
+        })
     }
 }

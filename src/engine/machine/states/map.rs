@@ -82,7 +82,8 @@ impl Stepper<'_> {
             let text = "ToleratedFailurePercentage must be between 0 and 100.";
             return Err(located(frame, text));
         }
-        let writer = match &distributed.writer {
+        let destination = distributed.writer.as_ref();
+        let writer = match destination.and_then(|writer| writer.parameters.as_ref()) {
             Some(template) => {
                 let address = self.evaluate(template, frame, input)?;
                 Some(Destination {
@@ -118,6 +119,7 @@ impl Stepper<'_> {
                 tolerated_percentage,
                 batching,
                 writer,
+                shape: distributed.writer.as_ref().map(|writer| writer.shape),
             })));
         Ok(Result::Waiting)
     }
