@@ -4,8 +4,8 @@
 //! In reading order: [`definition`] text → checked definition, [`path`] JSONPath and templates,
 //! [`machine`] one step of an execution (pure), [`map_run`] children of a Distributed Map,
 //! [`disk`] how anything gets durable, [`store`] what is few and durable, [`runner`] performs
-//! commands, [`functions`] what a Lambda ARN runs, [`objects`] S3's storage, [`logs`] CloudWatch
-//! Logs' storage, [`api`] the wire.
+//! commands, [`integrations`] what Tasks call, [`functions`] what a Lambda ARN runs, [`objects`]
+//! S3's storage, [`logs`] CloudWatch Logs' storage, [`api`] the wire.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -14,6 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,8 @@ pub mod api;
 pub mod definition;
 pub mod disk;
 pub mod functions;
+mod hex;
+pub mod integrations;
 pub mod logs;
 pub mod machine;
 pub mod map_run;
@@ -143,13 +146,42 @@ impl Engine {
             disk.clone(),
             folder.clone(),
         );
-        Ok(Self {
+        let engine = Self {
             runner,
             disk,
             credentials: Arc::new(credentials),
             folder: Arc::new(folder),
             _lock: Arc::new(lock),
-        })
+        };
+        engine.answer_tasks();
+        Ok(engine)
+    }
+
+    /// Lets Tasks call Step Functions' operations as the wire answers them. What the runner keeps
+    /// for that holds no runner, so that nothing keeps the folder after the last engine is gone.
+    fn answer_tasks(&self) {
+        let (disk, credentials) = (self.disk.clone(), Arc::clone(&self.credentials));
+        let (folder, lock) = (Arc::clone(&self.folder), Arc::clone(&self._lock));
+        self.runner
+            .answer_with(Box::new(move |runner, operation, request, origin| {
+                let engine = Self {
+                    runner,
+                    disk: disk.clone(),
+                    credentials: Arc::clone(&credentials),
+                    folder: Arc::clone(&folder),
+                    _lock: Arc::clone(&lock),
+                };
+                async move {
+                    let answer =
+                        api::sfn::call_from_task(&engine, &operation, &request, origin).await;
+                    answer.map_err(|error| runner::ServiceError {
+                        status: error.status,
+                        code: error.code,
+                        message: error.message,
+                    })
+                }
+                .boxed()
+            }));
     }
 
     pub fn functions(&self) -> &Functions {

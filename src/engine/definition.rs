@@ -11,8 +11,10 @@ use super::path::{Path, Template};
 
 mod choice;
 mod parse;
+mod resource;
 
 pub use choice::Rule;
+pub use resource::{Pattern, Resource, Service};
 
 /// A state machine, or the inside of a Parallel branch or a Map.
 #[derive(Debug, PartialEq)]
@@ -106,15 +108,10 @@ pub enum Given<T> {
 #[derive(Debug, PartialEq)]
 pub struct Task {
     pub resource: Resource,
+    /// Seconds.
     pub timeout: Option<Given<u64>>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Resource {
-    /// `arn:aws:states:::lambda:invoke`: the function is named by `Parameters.FunctionName`.
-    LambdaInvoke,
-    /// A function's own ARN.
-    Function(String),
+    /// Seconds.
+    pub heartbeat: Option<Given<u64>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -263,15 +260,16 @@ pub struct Catcher {
 
 /// Whether a retrier's or catcher's `ErrorEquals` covers `error`.
 ///
-/// `States.Runtime` is never covered; `States.TaskFailed` covers all but timeouts (developer
-/// guide, "Handling errors").
+/// `States.Runtime` is never covered; `States.TaskFailed` covers all but timeouts; a missed
+/// heartbeat is a timeout too (developer guide, "Handling errors").
 pub fn covers(errors: &[String], error: &str) -> bool {
     if error == "States.Runtime" {
         return false;
     }
     errors.iter().any(|name| match name.as_str() {
         "States.ALL" => true,
-        "States.TaskFailed" => error != "States.Timeout",
+        "States.TaskFailed" => !matches!(error, "States.Timeout" | "States.HeartbeatTimeout"),
+        "States.Timeout" => matches!(error, "States.Timeout" | "States.HeartbeatTimeout"),
         name => name == error,
     })
 }

@@ -14,7 +14,8 @@ pub struct FunctionError {
     pub message: String,
 }
 
-type Function =
+/// What runs a function.
+pub type Function =
     Arc<dyn Fn(Value) -> BoxFuture<'static, Result<Value, FunctionError>> + Send + Sync>;
 
 /// Functions by name, as used in `FunctionName` or at the end of a function ARN.

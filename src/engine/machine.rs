@@ -14,9 +14,13 @@ use super::definition::{ChildKind, Format, Scope, Shape, Transformation};
 
 mod context;
 mod states;
+mod token;
 mod tree;
 
 pub use context::iso as context_time;
+pub use states::{Attempt, Call};
+pub use token::TaskToken;
+pub use tree::awaits;
 
 /// Longest JSON text of an input, output or task result, in bytes (Step Functions quotas).
 pub const MAX_PAYLOAD: usize = 262_144;
@@ -24,7 +28,7 @@ pub const MAX_PAYLOAD: usize = 262_144;
 pub const MAX_EVENTS: u64 = 25_000;
 
 /// What never changes while an execution lives.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
     /// ARN.
     pub id: String,
@@ -35,6 +39,9 @@ pub struct Identity {
     pub machine_name: String,
     /// Milliseconds since 1970.
     pub started: i64,
+    /// Drawn at the start and shown to nobody: task tokens cannot be made up without it.
+    #[serde(default)]
+    pub nonce: String,
 }
 
 /// What a step works with besides the execution itself.
@@ -114,9 +121,7 @@ struct Item {
 enum Phase {
     #[default]
     Ready,
-    Task {
-        token: u64,
-    },
+    Task(Attempt),
     Wait {
         token: u64,
         until: i64,
@@ -161,9 +166,27 @@ enum Branch {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     Start,
+    /// The call has been answered, or somebody has ended the Task with its token.
     TaskEnded {
         token: u64,
         result: Result<Value, Failure>,
+    },
+    /// The job was started, or the token handed over; or that failed.
+    TaskSubmitted {
+        token: u64,
+        result: Result<Value, Failure>,
+    },
+    /// There is such an activity.
+    ActivityScheduled {
+        token: u64,
+    },
+    /// A worker has taken the activity.
+    ActivityStarted {
+        token: u64,
+        worker: Option<String>,
+    },
+    TaskHeartbeat {
+        token: u64,
     },
     TimerFired {
         token: u64,
@@ -178,6 +201,21 @@ pub enum Input {
         cause: Option<String>,
     },
     Redrive,
+}
+
+impl Input {
+    /// The attempt, wait or pause that it is for.
+    pub fn token(&self) -> Option<u64> {
+        match self {
+            Self::TaskEnded { token, .. }
+            | Self::TaskSubmitted { token, .. }
+            | Self::ActivityScheduled { token }
+            | Self::ActivityStarted { token, .. }
+            | Self::TaskHeartbeat { token }
+            | Self::TimerFired { token } => Some(*token),
+            Self::Start | Self::MapRunEnded { .. } | Self::Stop { .. } | Self::Redrive => None,
+        }
+    }
 }
 
 /// Why a state or an execution failed.
@@ -198,18 +236,29 @@ impl Failure {
     fn name(&self) -> &str {
         self.error.as_deref().unwrap_or_default()
     }
+
+    /// As events and outputs tell it: a missed heartbeat is a timeout there (recorded histories);
+    /// only `ErrorEquals` can tell them apart.
+    fn shown(self) -> Self {
+        match self.name() {
+            "States.HeartbeatTimeout" => Self {
+                error: Some("States.Timeout".to_owned()),
+                ..self
+            },
+            _ => self,
+        }
+    }
 }
 
 /// What must be done once the step is on disk.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Run a function and deliver [`Input::TaskEnded`].
-    Invoke {
-        token: u64,
-        function: String,
-        payload: Value,
-        integration: Integration,
-        timeout_ms: Option<u64>,
+    /// Make a call and deliver what comes of it: [`Input::TaskSubmitted`] where the pattern waits
+    /// for more, [`Input::TaskEnded`] where the call itself ends the Task.
+    Call(Box<Call>),
+    /// Nobody waits for this attempt's call any more: let go of it, and stop what it has started.
+    Abandon {
+        attempt: u64,
     },
     /// Deliver [`Input::TimerFired`] at `at`, milliseconds since 1970.
     Timer {
@@ -226,15 +275,6 @@ pub enum Command {
     StopMapRun {
         arn: String,
     },
-}
-
-/// How a function's result is wrapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Integration {
-    /// `lambda:invoke`: payload and metadata.
-    Invoke,
-    /// A function ARN: the payload itself.
-    Direct,
 }
 
 /// A Distributed Map with everything evaluated that depends on the parent.
@@ -417,6 +457,7 @@ pub fn step(machine: &Machine<'_>, execution: &mut Execution, input: Input, now:
         now,
         step: Step::default(),
         draws: 0,
+        seed: None,
     };
     let mut root = std::mem::take(&mut stepper.execution.root);
     stepper.take(&mut root, input);
@@ -434,6 +475,7 @@ pub fn owed(machine: &Machine<'_>, execution: &Execution) -> Vec<Command> {
         now: 0,
         step: Step::default(),
         draws: 0,
+        seed: None,
     };
     if let Some(deadline) = stepper.execution.deadline {
         stepper.step.commands.push(Command::Timer {
@@ -489,6 +531,8 @@ struct Stepper<'s> {
     step: Step,
     /// Random numbers drawn in this step.
     draws: u64,
+    /// The attempt being evaluated: its numbers must be the same when it is evaluated again.
+    seed: Option<u64>,
 }
 
 impl Stepper<'_> {
@@ -636,12 +680,11 @@ impl Stepper<'_> {
         self.draws += 1;
         // A name can be used again after 90 days: the start tells the executions apart.
         let started = self.machine.identity.started.unsigned_abs();
-        context::mix(
-            started,
-            &self.machine.identity.id,
-            self.execution.last_event,
-            self.draws,
-        )
+        let id = &self.machine.identity.id;
+        match self.seed {
+            Some(attempt) => context::mix(started, id, u64::MAX, attempt),
+            None => context::mix(started, id, self.execution.last_event, self.draws),
+        }
     }
 }
 

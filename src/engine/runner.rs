@@ -5,12 +5,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt;
-use serde_json::{Value, json};
-use tokio::sync::{OnceCell, mpsc, oneshot};
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::{Notify, OnceCell, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,8 +18,10 @@ use tokio_util::task::TaskTracker;
 use super::definition::Definition;
 use super::disk::Disk;
 use super::functions::Functions;
+use super::integrations::activities::Activities;
+use super::integrations::{self, Reply, UnderWay};
 use super::logs::Logs;
-use super::machine::{self, Command, Failure, Input, Integration, Machine, Outcome};
+use super::machine::{self, Command, Failure, Input, Machine, Outcome};
 use super::map_run::Quotas;
 use super::map_run::handle::Handle;
 use super::objects::Objects;
@@ -39,6 +41,7 @@ const SHARDS: usize = 64;
 pub struct Clock {
     /// Milliseconds added to the system's.
     offset: AtomicI64,
+    moved: Notify,
 }
 
 impl Clock {
@@ -51,8 +54,44 @@ impl Clock {
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.offset.fetch_add(by, Ordering::Relaxed);
+        self.moved.notify_waiters();
+    }
+
+    /// Resolves at `at`, milliseconds since 1970, also when the clock is moved there.
+    pub async fn until(&self, at: i64) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            // From here on no move is missed.
+            moved.as_mut().enable();
+            let Ok(left @ 1..) = u64::try_from(at - self.now()) else {
+                return;
+            };
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(left)) => {}
+                () = moved => {}
+            }
+        }
     }
 }
+
+/// Who starts an execution from inside another one: its ARN, and the attempt of the Task.
+pub type Origin = (String, u64);
+
+/// A Step Functions operation's error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceError {
+    pub status: u16,
+    pub code: String,
+    pub message: String,
+}
+
+/// Answers a Step Functions operation as the wire does: name, JSON, and the Task that asks.
+pub type StepFunctions = Box<
+    dyn Fn(Runner, String, Value, Option<Origin>) -> BoxFuture<'static, Result<Value, ServiceError>>
+        + Send
+        + Sync,
+>;
 
 /// Keeps everybody else away from an execution while it is held.
 pub type Exclusive = tokio::sync::OwnedMutexGuard<()>;
@@ -75,12 +114,20 @@ struct Inner {
     definitions: Mutex<HashMap<String, Arc<Definition>>>,
     shards: Vec<Arc<tokio::sync::Mutex<()>>>,
     sequence: AtomicU64,
+    activities: Activities,
+    step_functions: OnceLock<StepFunctions>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-enum Message {
+/// What a running execution takes in.
+pub enum Message {
     Input(Input),
+    /// For the Task that waits for it; answered once it is on disk, dropped when nobody waits.
+    Deliver {
+        input: Input,
+        done: oneshot::Sender<()>,
+    },
     Stop {
         error: Option<String>,
         cause: Option<String>,
@@ -119,6 +166,8 @@ impl Runner {
             definitions: Mutex::default(),
             shards: (0..SHARDS).map(|_| Arc::default()).collect(),
             sequence,
+            activities: Activities::default(),
+            step_functions: OnceLock::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }))
@@ -138,6 +187,33 @@ impl Runner {
 
     pub fn logs(&self) -> &Logs {
         &self.0.logs
+    }
+
+    pub fn activities(&self) -> &Activities {
+        &self.0.activities
+    }
+
+    /// Says who answers Step Functions' operations; the first call counts.
+    pub fn answer_with(&self, step_functions: StepFunctions) {
+        // Set once, when the engine opens.
+        let _ = self.0.step_functions.set(step_functions);
+    }
+
+    /// A Step Functions operation as a Task calls it.
+    pub async fn step_functions(
+        &self,
+        operation: &str,
+        request: Value,
+        origin: Option<Origin>,
+    ) -> Result<Value, ServiceError> {
+        let Some(answer) = self.0.step_functions.get() else {
+            return Err(ServiceError {
+                status: 500,
+                code: "InternalServerException".to_owned(),
+                message: "nobody answers operations in this engine".to_owned(),
+            });
+        };
+        answer(self.clone(), operation.to_owned(), request, origin).await
     }
 
     pub fn clock(&self) -> &Clock {
@@ -209,10 +285,15 @@ impl Runner {
 
     /// Goes on with everything that was under way when the store was last written.
     pub async fn recover(&self) -> Result<(), StoreError> {
+        // All of them can be found before the first one acts: it may wait for another one.
+        let mut actors = Vec::new();
         for row in self.0.store.running()? {
             let definition = self.definition(&row.revision)?;
             let owed = machine::owed(&machine_of(&row, &definition), &row.execution);
-            Actor::spawn(self, row, definition, owed);
+            actors.push((Actor::register(self, row, definition), owed));
+        }
+        for (actor, owed) in actors {
+            self.track(actor.run(owed));
         }
         for row in self.0.store.open_map_runs()? {
             let parent = self.0.store.execution(&row.execution)?;
@@ -294,7 +375,8 @@ impl Runner {
         self.0.store.commit(batch).await?;
         // A step that begins and ends may still have something to stop.
         if row.status == ExecutionStatus::Running || !step.commands.is_empty() {
-            Actor::spawn(self, row, definition, step.commands);
+            let actor = Actor::register(self, row, definition);
+            self.track(actor.run(step.commands));
         }
         Ok(())
     }
@@ -352,6 +434,23 @@ impl Runner {
         }
     }
 
+    /// Resolves once nobody works on the execution any more: it has ended.
+    pub async fn closed(&self, arn: &str) {
+        // Whoever begins it holds this until it is worked on.
+        let only = self.exclusive(arn).await;
+        let inbox = locked(&self.0.executions).get(arn).cloned();
+        drop(only);
+        if let Some(inbox) = inbox {
+            inbox.closed().await;
+        }
+    }
+
+    /// Ways to the running execution.
+    pub fn reply_to(&self, arn: &str) -> Option<Reply> {
+        let inbox = locked(&self.0.executions).get(arn).cloned();
+        inbox.map(Reply::Execution)
+    }
+
     /// Gives an input to a running execution; nobody wants those of a closed one.
     pub async fn deliver(&self, arn: &str, input: Input) {
         let inbox = locked(&self.0.executions).get(arn).cloned();
@@ -397,12 +496,11 @@ impl Runner {
             .execution(&row.execution)?
             .ok_or_else(missing)?;
         let definition = self.definition(&parent.revision)?;
-        let machine = parent.identity.machine_name;
+        let parent = parent.identity;
         let (log, disk) = (path.clone(), self.0.disk.clone());
-        let opened = tokio::task::spawn_blocking(move || {
-            Handle::open(row, definition, &machine, &disk, &log)
-        })
-        .await;
+        let opened =
+            tokio::task::spawn_blocking(move || Handle::open(row, definition, parent, &disk, &log))
+                .await;
         match opened {
             Ok(Ok(handle)) => Ok(Arc::new(handle)),
             Ok(Err(error)) => Err(StoreError::of(&path, &error)),
@@ -420,53 +518,6 @@ impl Runner {
         if let Err(error) = self.0.store.commit(batch).await {
             // Harmless: the log has it, and the next start notes it again.
             tracing::error!(%error, "a Map Run's end could not be noted");
-        }
-    }
-
-    /// Runs a function as the Lambda integration does.
-    pub async fn invoke(
-        &self,
-        function: &str,
-        payload: Value,
-        integration: Integration,
-        timeout_ms: Option<u64>,
-    ) -> Result<Value, Failure> {
-        let Some(code) = self.0.functions.get(function) else {
-            let cause = format!(
-                "Function not found: {function} (Service: AWSLambda; Status Code: 404; Error Code: ResourceNotFoundException; Request ID: {}; Proxy: null)",
-                uuid::Uuid::new_v4()
-            );
-            return Err(Failure::new("Lambda.ResourceNotFoundException", cause));
-        };
-        let request = uuid::Uuid::new_v4().to_string();
-        let call = std::panic::AssertUnwindSafe(code(payload)).catch_unwind();
-        let answer = match timeout_ms {
-            Some(timeout) => tokio::time::timeout(Duration::from_millis(timeout), call).await,
-            None => Ok(call.await),
-        };
-        match answer {
-            Err(_) => Err(Failure {
-                error: Some("States.Timeout".to_owned()),
-                cause: None,
-            }),
-            Ok(Err(_)) => {
-                let cause = json!({"errorMessage": format!("RequestId: {request} Error: the function panicked"), "errorType": "Runtime.ExitError"});
-                Err(Failure::new("Lambda.Unknown", cause.to_string()))
-            }
-            Ok(Ok(Err(error))) => {
-                let cause = json!({"errorMessage": error.message, "errorType": error.error_type, "requestId": request, "stackTrace": []});
-                Err(Failure::new(error.error_type, cause.to_string()))
-            }
-            Ok(Ok(Ok(payload))) => Ok(match integration {
-                Integration::Direct => payload,
-                Integration::Invoke => json!({
-                    "ExecutedVersion": "$LATEST",
-                    "Payload": payload,
-                    "SdkHttpMetadata": {"AllHttpHeaders": {}, "HttpHeaders": {}, "HttpStatusCode": 200},
-                    "SdkResponseMetadata": {"RequestId": request},
-                    "StatusCode": 200,
-                }),
-            }),
         }
     }
 }
@@ -520,28 +571,26 @@ struct Actor {
     definition: Arc<Definition>,
     inbox: mpsc::Receiver<Message>,
     sender: mpsc::Sender<Message>,
-    /// Timers and function calls; they end with the execution.
+    /// Timers; they end with the execution.
     tasks: JoinSet<()>,
+    /// Calls under way, by attempt.
+    calls: HashMap<u64, UnderWay>,
 }
 
 impl Actor {
-    fn spawn(
-        runner: &Runner,
-        row: ExecutionRow,
-        definition: Arc<Definition>,
-        commands: Vec<Command>,
-    ) {
+    /// From here on the execution can be found; [`Actor::run`] works on it.
+    fn register(runner: &Runner, row: ExecutionRow, definition: Arc<Definition>) -> Self {
         let (sender, inbox) = mpsc::channel(INBOX);
         locked(&runner.0.executions).insert(row.identity.id.clone(), sender.clone());
-        let actor = Self {
+        Self {
             runner: runner.clone(),
             row,
             definition,
             inbox,
             sender,
             tasks: JoinSet::new(),
-        };
-        runner.track(actor.run(commands));
+            calls: HashMap::new(),
+        }
     }
 
     async fn run(mut self, commands: Vec<Command>) {
@@ -556,6 +605,13 @@ impl Actor {
             let Some(message) = message else { return };
             let (input, done) = match message {
                 Message::Input(input) => (input, None),
+                Message::Deliver { input, done } => {
+                    let attempt = input.token().unwrap_or_default();
+                    if !machine::awaits(&self.row.execution, attempt) {
+                        continue;
+                    }
+                    (input, Some(done))
+                }
                 Message::Stop { error, cause, done } => (Input::Stop { error, cause }, Some(done)),
             };
             if !self.take(input).await {
@@ -576,6 +632,9 @@ impl Actor {
     /// Step, commit, act. `false`: the engine stops and the step was not kept.
     async fn take(&mut self, input: Input) -> bool {
         let now = self.runner.now();
+        if let Input::TaskEnded { token, .. } = &input {
+            self.calls.remove(token);
+        }
         let mut execution = std::mem::take(&mut self.row.execution);
         let step = machine::step(
             &machine_of(&self.row, &self.definition),
@@ -604,30 +663,22 @@ impl Actor {
     async fn perform(&mut self, commands: Vec<Command>) {
         for command in commands {
             match command {
-                Command::Invoke {
-                    token,
-                    function,
-                    payload,
-                    integration,
-                    timeout_ms,
-                } => {
+                Command::Call(call) => {
+                    let attempt = call.attempt;
+                    let reply = Reply::Execution(self.sender.clone());
+                    let under_way = integrations::begin(&self.runner, *call, reply);
+                    self.calls.insert(attempt, under_way);
+                }
+                Command::Abandon { attempt } => {
+                    if let Some(call) = self.calls.remove(&attempt) {
+                        call.abandon();
+                    }
+                }
+                Command::Timer { token, at } => {
                     let runner = self.runner.clone();
                     let sender = self.sender.clone();
                     self.tasks.spawn(async move {
-                        let result = runner
-                            .invoke(&function, payload, integration, timeout_ms)
-                            .await;
-                        // The execution may have ended meanwhile.
-                        let _ = sender
-                            .send(Message::Input(Input::TaskEnded { token, result }))
-                            .await;
-                    });
-                }
-                Command::Timer { token, at } => {
-                    let wait = u64::try_from(at - self.runner.now()).unwrap_or_default();
-                    let sender = self.sender.clone();
-                    self.tasks.spawn(async move {
-                        tokio::time::sleep(Duration::from_millis(wait)).await;
+                        runner.clock().until(at).await;
                         // The execution may have ended meanwhile.
                         let _ = sender
                             .send(Message::Input(Input::TimerFired { token }))

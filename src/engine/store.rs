@@ -9,6 +9,7 @@
 //! | `executions` | ARN | [`ExecutionRow`] | each step of the execution |
 //! | `by_machine` | (machine ARN, start, sequence) | execution ARN | StartExecution |
 //! | `history` | (execution ARN, event id) | event, JSON as served | each step |
+//! | `activities` | ARN | [`ActivityRow`] | Create/DeleteActivity |
 //! | `map_runs` | ARN | [`MapRunRow`] | the step that enters the Map state |
 //! | `map_runs_of` | (execution ARN, sequence) | Map Run ARN | the same |
 //! | `running` | execution ARN | nothing | each step: what a restart goes on with |
@@ -41,6 +42,7 @@ const BY_MACHINE: TableDefinition<(&str, i64, u64), &str> = TableDefinition::new
 const HISTORY: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("history");
 const MAP_RUNS: TableDefinition<&str, &[u8]> = TableDefinition::new("map_runs");
 const MAP_RUNS_OF: TableDefinition<(&str, u64), &str> = TableDefinition::new("map_runs_of");
+const ACTIVITIES: TableDefinition<&str, &[u8]> = TableDefinition::new("activities");
 const RUNNING: TableDefinition<&str, ()> = TableDefinition::new("running");
 const OPEN_MAP_RUNS: TableDefinition<&str, ()> = TableDefinition::new("open_map_runs");
 
@@ -60,6 +62,14 @@ pub struct MachineRow {
     /// Key into `definitions`; the first revision has none that is shown.
     pub revision: String,
     pub updates: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActivityRow {
+    pub arn: String,
+    pub name: String,
+    /// Milliseconds since 1970.
+    pub created: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +111,9 @@ pub struct ExecutionRow {
     pub redriven: Option<i64>,
     /// The last client tokens of RedriveExecution with what was answered.
     pub redrive_tokens: Vec<(String, i64)>,
+    /// The Task that started it: ARN of its execution, and the attempt.
+    #[serde(default)]
+    pub nested_in: Option<(String, u64)>,
     pub execution: Execution,
 }
 
@@ -146,6 +159,8 @@ pub struct Batch {
 #[derive(Debug)]
 enum Write {
     Machine(Box<MachineRow>),
+    Activity(ActivityRow),
+    NoActivity(String),
     Definition {
         revision: String,
         text: String,
@@ -175,6 +190,14 @@ enum Write {
 impl Batch {
     pub fn machine(&mut self, row: MachineRow) {
         self.writes.push(Write::Machine(Box::new(row)));
+    }
+
+    pub fn activity(&mut self, row: ActivityRow) {
+        self.writes.push(Write::Activity(row));
+    }
+
+    pub fn no_activity(&mut self, arn: &str) {
+        self.writes.push(Write::NoActivity(arn.to_owned()));
     }
 
     pub fn definition(&mut self, revision: &str, text: &str) {
@@ -301,6 +324,22 @@ impl Store {
     pub fn machines(&self) -> Result<Vec<MachineRow>, StoreError> {
         self.read(|transaction| {
             let table = transaction.open_table(MACHINES)?;
+            let mut rows = Vec::new();
+            for entry in table.iter()? {
+                rows.push(decode(entry?.1.value())?);
+            }
+            Ok(rows)
+        })
+    }
+
+    pub fn activity(&self, arn: &str) -> Result<Option<ActivityRow>, StoreError> {
+        self.row(ACTIVITIES, arn)
+    }
+
+    /// All activities, in the order of their ARNs.
+    pub fn activities(&self) -> Result<Vec<ActivityRow>, StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(ACTIVITIES)?;
             let mut rows = Vec::new();
             for entry in table.iter()? {
                 rows.push(decode(entry?.1.value())?);
@@ -519,6 +558,7 @@ impl Committer {
         let transaction = self.database.begin_write()?;
         {
             let mut machines = transaction.open_table(MACHINES)?;
+            let mut activities = transaction.open_table(ACTIVITIES)?;
             let mut definitions = transaction.open_table(DEFINITIONS)?;
             let mut executions = transaction.open_table(EXECUTIONS)?;
             let mut by_machine = transaction.open_table(BY_MACHINE)?;
@@ -531,6 +571,12 @@ impl Committer {
                 match write {
                     Write::Machine(row) => {
                         machines.insert(row.arn.as_str(), to_json(row).as_slice())?;
+                    }
+                    Write::Activity(row) => {
+                        activities.insert(row.arn.as_str(), to_json(row).as_slice())?;
+                    }
+                    Write::NoActivity(arn) => {
+                        activities.remove(arn.as_str())?;
                     }
                     Write::Definition { revision, text } => {
                         definitions.insert(revision.as_str(), text.as_str())?;

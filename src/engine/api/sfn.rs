@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 
 use super::ApiError;
 use crate::engine::Engine;
+use crate::engine::runner::Origin;
 
 mod arguments;
 mod executions;
 mod machines;
 mod map_runs;
 mod shapes;
+mod tasks;
 
 use arguments::Arguments;
 
@@ -36,23 +38,55 @@ pub async fn call_traced(
     if let Some(trace) = trace {
         arguments.put("traceHeader", trace);
     }
+    answer(engine, operation, &arguments).await
+}
+
+/// Answers an operation that a Task calls; `origin` tells which, so that one who asks again after
+/// a restart finds what it has started before.
+///
+/// # Errors
+/// As [`call`].
+pub async fn call_from_task(
+    engine: &Engine,
+    operation: &str,
+    request: &Value,
+    origin: Option<Origin>,
+) -> Result<Value, ApiError> {
+    let mut arguments = Arguments::parse(operation, request.to_string().as_bytes())?;
+    arguments.comes_from(origin);
+    answer(engine, operation, &arguments).await
+}
+
+async fn answer(
+    engine: &Engine,
+    operation: &str,
+    arguments: &Arguments,
+) -> Result<Value, ApiError> {
     match operation {
-        "CreateStateMachine" => machines::create(engine, &arguments).await,
-        "UpdateStateMachine" => machines::update(engine, &arguments).await,
-        "DescribeStateMachine" => machines::describe(engine, &arguments),
+        "CreateStateMachine" => machines::create(engine, arguments).await,
+        "UpdateStateMachine" => machines::update(engine, arguments).await,
+        "DescribeStateMachine" => machines::describe(engine, arguments),
         "DescribeStateMachineForExecution" => {
-            machines::describe_for_execution(engine, &arguments).await
+            machines::describe_for_execution(engine, arguments).await
         }
-        "ListStateMachines" => machines::list(engine, &arguments),
-        "StartExecution" => executions::start(engine, &arguments).await,
-        "StopExecution" => executions::stop(engine, &arguments).await,
-        "DescribeExecution" => executions::describe(engine, &arguments).await,
-        "ListExecutions" => executions::list(engine, &arguments).await,
-        "GetExecutionHistory" => executions::history(engine, &arguments).await,
-        "RedriveExecution" => executions::redrive(engine, &arguments).await,
-        "DescribeMapRun" => map_runs::describe(engine, &arguments),
-        "ListMapRuns" => map_runs::list(engine, &arguments),
-        "UpdateMapRun" => map_runs::update(engine, &arguments).await,
+        "ListStateMachines" => machines::list(engine, arguments),
+        "StartExecution" => executions::start(engine, arguments).await,
+        "StopExecution" => executions::stop(engine, arguments).await,
+        "DescribeExecution" => executions::describe(engine, arguments).await,
+        "ListExecutions" => executions::list(engine, arguments).await,
+        "GetExecutionHistory" => executions::history(engine, arguments).await,
+        "RedriveExecution" => executions::redrive(engine, arguments).await,
+        "DescribeMapRun" => map_runs::describe(engine, arguments),
+        "ListMapRuns" => map_runs::list(engine, arguments),
+        "UpdateMapRun" => map_runs::update(engine, arguments).await,
+        "SendTaskSuccess" => tasks::succeed(engine, arguments).await,
+        "SendTaskFailure" => tasks::fail(engine, arguments).await,
+        "SendTaskHeartbeat" => tasks::heartbeat(engine, arguments).await,
+        "CreateActivity" => tasks::create_activity(engine, arguments).await,
+        "DescribeActivity" => tasks::describe_activity(engine, arguments),
+        "DeleteActivity" => tasks::delete_activity(engine, arguments).await,
+        "ListActivities" => tasks::list_activities(engine, arguments),
+        "GetActivityTask" => tasks::get_activity_task(engine, arguments).await,
         other => Err(ApiError::new(
             "UnknownOperationException",
             format!("The operation {other} is not supported by this engine"),

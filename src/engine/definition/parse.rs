@@ -229,6 +229,8 @@ impl Parser {
                     "ResultSelector",
                     "TimeoutSeconds",
                     "TimeoutSecondsPath",
+                    "HeartbeatSeconds",
+                    "HeartbeatSecondsPath",
                 ];
                 self.fields(object, place, &[&paths, &flow, &results, &errors, &own]);
                 self.task(object, place)?

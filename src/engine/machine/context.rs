@@ -75,6 +75,9 @@ pub(super) fn context(
             "RetryCount": frame.retries.iter().sum::<u64>(),
         }),
     );
+    if let Some(token) = frame.task_token(machine.identity) {
+        context.insert("Task".to_owned(), json!({"Token": token.text()}));
+    }
     if let Some((index, value)) = item {
         let item = json!({"Item": {"Index": index, "Value": value, "Source": "STATE_DATA"}});
         context.insert("Map".to_owned(), item);

@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 mod map;
 mod task;
 
+pub use task::{Attempt, Call};
+
 use super::context::{View, context};
 use super::{
-    Branch, Command, Destination, Execution, Failure, Flow, Frame, Integration, ItemSource,
-    MAX_EVENTS, MAX_PAYLOAD, MapRunPlan, Phase, Stepper, exceeds, exceeds_depth, failure_details,
+    Branch, Command, Destination, Execution, Failure, Flow, Frame, ItemSource, MAX_EVENTS,
+    MAX_PAYLOAD, MapRunPlan, Phase, Stepper, exceeds, exceeds_depth, failure_details,
 };
 use crate::engine::definition::{
     Catcher, Distributed, Given, Kind, MapState, Resource, Retrier, Scope, Selection, State, Task,
@@ -343,8 +345,9 @@ impl Stepper<'_> {
     fn catch(&mut self, state: &State, frame: &mut Frame, failure: Failure) -> After {
         let covering = |catcher: &&Catcher| covers(&catcher.errors, failure.name());
         let Some(catcher) = state.catch.iter().find(covering) else {
-            return After::Failed(failure);
+            return After::Failed(failure.shown());
         };
+        let failure = failure.shown();
         let caught = json!({
             "Error": failure.error.unwrap_or_default(),
             "Cause": failure.cause.unwrap_or_default(),
@@ -486,11 +489,4 @@ fn member(object: &Value, name: &str) -> std::result::Result<String, Failure> {
             format!("The field '{name}' must be a string that is not empty"),
         )
     })
-}
-
-fn with_timeout(mut details: Value, timeout: Option<u64>) -> Value {
-    if let (Some(timeout), Some(object)) = (timeout, details.as_object_mut()) {
-        object.insert("timeoutInSeconds".to_owned(), timeout.into());
-    }
-    details
 }

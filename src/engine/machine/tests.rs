@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::engine::definition::Definition;
+use crate::engine::definition::{Definition, Resource};
 
 /// Drives an execution by hand: functions answer from a table, timers fire at once.
 struct Driver {
@@ -28,6 +28,7 @@ impl Driver {
             machine_id: "arn:aws:states:us-east-1:000000000000:stateMachine:M".into(),
             machine_name: "M".into(),
             started: 0,
+            nonce: "n".into(),
         };
         Self {
             definition: Definition::parse(&definition.to_string()).unwrap(),
@@ -64,9 +65,12 @@ impl Driver {
             }
             for command in step.commands.into_iter().rev() {
                 match command {
-                    Command::Invoke {
-                        token, function, ..
-                    } => {
+                    Command::Call(call) => {
+                        let function = match &call.resource {
+                            Resource::Function(arn) => arn.to_string(),
+                            _ => call.parameters["FunctionName"].as_str().unwrap().to_owned(),
+                        };
+                        let token = call.attempt;
                         let answers = self.answers.get_mut(&function).unwrap();
                         let result = if answers.len() > 1 {
                             answers.remove(0)
@@ -79,6 +83,7 @@ impl Driver {
                         self.now = self.now.max(at);
                         inputs.push(Input::TimerFired { token });
                     }
+                    Command::Abandon { .. } => {}
                     map_run => self.map_runs.push(map_run),
                 }
             }

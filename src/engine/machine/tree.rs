@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::states::Result;
-use super::{Branch, Command, Failure, Flow, Frame, Input, Item, Phase, Stepper, failure_details};
+use super::{
+    Branch, Command, Execution, Failure, Flow, Frame, Input, Item, Phase, Stepper, failure_details,
+};
 use crate::engine::definition::{Kind, MapState, Scope, State};
 
 impl Stepper<'_> {
@@ -22,13 +24,9 @@ impl Stepper<'_> {
         }
         let state = scope.states.get(&frame.state)?;
         let result = match (&frame.phase, delivery) {
-            (
-                Phase::Task { token },
-                Input::TaskEnded {
-                    token: ended,
-                    result,
-                },
-            ) if token == ended => self.task_ended(state, frame, result.clone()),
+            (Phase::Task(attempt), _) if delivery.token() == Some(attempt.number) => {
+                self.attempt_delivered(state, frame, delivery)?
+            }
             (Phase::Wait { token, .. }, Input::TimerFired { token: fired }) if token == fired => {
                 self.effective_input(state, frame)
                     .map_or_else(Result::Failed, Result::Done)
@@ -325,7 +323,8 @@ impl Stepper<'_> {
             return;
         };
         match &frame.phase {
-            Phase::Task { .. } => {
+            Phase::Task(_) => {
+                self.give_up(frame);
                 self.follow(frame, "TaskStateAborted", || Value::Null);
             }
             Phase::Wait { .. } => {
@@ -416,16 +415,9 @@ impl Stepper<'_> {
         }
         match &frame.phase {
             Phase::Ready => {}
-            Phase::Task { token } => {
-                let Kind::Task(task) = &state.kind else {
-                    return;
-                };
-                let invocation = self
-                    .effective_input(state, frame)
-                    .and_then(|input| self.invocation(*token, task, state, frame, &input));
-                // It was evaluated before it was scheduled, from the same values.
-                if let Ok(command) = invocation {
-                    self.step.commands.push(command);
+            Phase::Task(_) => {
+                if let Kind::Task(task) = &state.kind {
+                    self.owe_attempt(task, state, frame);
                 }
             }
             Phase::Wait { token, until } | Phase::Retry { token, until } => {
@@ -451,6 +443,26 @@ impl Stepper<'_> {
             }
         }
     }
+}
+
+/// Whether a Task's attempt is under way and waits for its end.
+pub fn awaits(execution: &Execution, attempt: u64) -> bool {
+    fn waits(frame: &Frame, attempt: u64) -> bool {
+        if frame.halted {
+            return false;
+        }
+        match &frame.phase {
+            Phase::Task(under_way) => under_way.number == attempt,
+            Phase::Parallel { branches } | Phase::Map { branches, .. } => {
+                branches.iter().any(|branch| match branch {
+                    Branch::Running(inner) => waits(inner, attempt),
+                    _ => false,
+                })
+            }
+            _ => false,
+        }
+    }
+    waits(&execution.root, attempt)
 }
 
 fn branches_of(phase: &mut Phase) -> &mut [Branch] {

@@ -19,6 +19,7 @@ use super::reader::{self, Chunk};
 use super::results;
 use super::{ChildStatus, Closed, ClosedStatus, Row};
 use crate::engine::definition::ChildKind;
+use crate::engine::integrations::{self, Reply, UnderWay};
 use crate::engine::machine::{
     self, Command, Execution, Failure, Input, MAX_PAYLOAD, Machine, Outcome,
 };
@@ -62,6 +63,8 @@ pub(super) struct Driver {
     /// Log for children's inputs.
     reader: Reader,
     running: HashMap<u32, Running>,
+    /// Calls under way, by child and attempt.
+    calls: HashMap<(u32, u64), UnderWay>,
     /// Due times, milliseconds since 1970.
     timers: BinaryHeap<Reverse<(i64, u32, u64)>>,
     /// Records not yet handed to the disk; they will be at `next`.
@@ -109,6 +112,7 @@ impl Driver {
             sender,
             items: None,
             running: HashMap::new(),
+            calls: HashMap::new(),
             timers: BinaryHeap::new(),
             buffer: Vec::new(),
             held: Held::default(),
@@ -155,10 +159,7 @@ impl Driver {
     async fn wake(&mut self, messages: &mut Vec<Message>) -> Wake {
         let may_begin = self.buffer.len() < BUFFER;
         let more = may_begin && self.can_start();
-        let now = self.runner.now();
-        let due = self.timers.peek().map(|Reverse((at, ..))| {
-            Duration::from_millis(u64::try_from(at - now).unwrap_or_default())
-        });
+        let due = self.timers.peek().map(|Reverse((at, ..))| *at);
         tokio::select! {
             biased;
             () = self.runner.stopping() => Wake::Shutdown,
@@ -170,7 +171,7 @@ impl Driver {
                 Some(result) => Wake::Written(result),
                 None => Wake::Shutdown,
             },
-            () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Wake::Timer,
+            () = self.runner.clock().until(due.unwrap_or_default()), if due.is_some() => Wake::Timer,
             chunk = next_chunk(&mut self.items), if may_begin => Wake::Items(chunk),
             received = self.inbox.recv_many(messages, 256) => {
                 debug_assert!(received > 0, "the driver holds a sender itself");
@@ -426,6 +427,9 @@ impl Driver {
         }
         if let Some(outcome) = step.outcome {
             self.end_child(child, &running, outcome, now);
+            if !step.commands.is_empty() {
+                self.held.commands.push((child, step.commands));
+            }
             return;
         }
         self.running.insert(child, running);
@@ -498,23 +502,17 @@ impl Driver {
     fn perform(&mut self, child: u32, commands: Vec<Command>) {
         for command in commands {
             match command {
-                Command::Invoke {
-                    token,
-                    function,
-                    payload,
-                    integration,
-                    timeout_ms,
-                } => {
-                    let runner = self.runner.clone();
-                    let sender = self.sender.clone();
-                    tokio::spawn(async move {
-                        let result = runner
-                            .invoke(&function, payload, integration, timeout_ms)
-                            .await;
-                        let input = Input::TaskEnded { token, result };
-                        // The run may have closed meanwhile: then nobody waits for the result.
-                        let _ = sender.send(Message::Child { child, input }).await;
-                    });
+                Command::Call(call) => {
+                    let attempt = call.attempt;
+                    let driver = self.sender.clone();
+                    let reply = Reply::Child { driver, child };
+                    let under_way = integrations::begin(&self.runner, *call, reply);
+                    self.calls.insert((child, attempt), under_way);
+                }
+                Command::Abandon { attempt } => {
+                    if let Some(call) = self.calls.remove(&(child, attempt)) {
+                        call.abandon();
+                    }
                 }
                 Command::Timer { token, at } => self.timers.push(Reverse((at, child, token))),
                 // A Distributed Map inside a child is refused when the state machine is created.
@@ -547,7 +545,20 @@ impl Driver {
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Child { child, input } => self.step_child(child, input),
+            Message::Child { child, input } => {
+                if let Input::TaskEnded { token, .. } = &input {
+                    self.calls.remove(&(child, *token));
+                }
+                self.step_child(child, input);
+            }
+            Message::Deliver { child, input, done } => {
+                let attempt = input.token().unwrap_or_default();
+                let running = self.running.get(&child);
+                if running.is_some_and(|it| machine::awaits(&it.execution, attempt)) {
+                    self.step_child(child, input);
+                    self.held.replies.push(done);
+                }
+            }
             Message::Update { change, done } => {
                 let limits = change.apply(self.handle.table().limits);
                 self.push(&Record::Limits(limits));
@@ -657,11 +668,12 @@ impl Driver {
             // Whoever asked may have gone.
             let _ = done.send(());
         }
-        for (child, commands) in commit.held.commands {
-            // Stopped meanwhile: then nothing is done for it any more.
-            if self.running.contains_key(&child) {
-                self.perform(child, commands);
+        for (child, mut commands) in commit.held.commands {
+            if !self.running.contains_key(&child) {
+                // It has ended: nothing is begun for it any more, only ended.
+                commands.retain(|command| matches!(command, Command::Abandon { .. }));
             }
+            self.perform(child, commands);
         }
         self.prune_timers();
     }

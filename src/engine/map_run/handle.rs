@@ -31,7 +31,8 @@ pub struct Handle {
     definition: Arc<Definition>,
     /// What a child runs: looked up once, for every step of a million children needs it.
     pub(super) processor: Arc<Scope>,
-    machine_name: String,
+    /// Of the parent: machine name, role and nonce are its children's too.
+    parent: Identity,
     table: Mutex<Table>,
     pub(super) log: Log,
     /// Where the next record goes.
@@ -44,6 +45,12 @@ pub enum Message {
     Child {
         child: u32,
         input: Input,
+    },
+    /// For the Task that waits for it; answered once it is on disk, dropped when nobody waits.
+    Deliver {
+        child: u32,
+        input: Input,
+        done: oneshot::Sender<()>,
     },
     Update {
         change: LimitsChange,
@@ -88,15 +95,17 @@ impl Handle {
     pub fn open(
         row: MapRunRow,
         definition: Arc<Definition>,
-        machine_name: &str,
+        parent: Identity,
         disk: &Disk,
         path: &Path,
     ) -> io::Result<Self> {
         let label = &row.plan.label;
-        let (_, _, map) = definition.labelled(label, machine_name).ok_or_else(|| {
-            let text = format!("the definition has no Distributed Map {label}");
-            io::Error::new(io::ErrorKind::InvalidData, text)
-        })?;
+        let (_, _, map) = definition
+            .labelled(label, &parent.machine_name)
+            .ok_or_else(|| {
+                let text = format!("the definition has no Distributed Map {label}");
+                io::Error::new(io::ErrorKind::InvalidData, text)
+            })?;
         let processor = Arc::clone(&map.processor);
         let mut table = Table::new(Limits::of(&row.plan));
         let is_closed = row.closed.is_some();
@@ -111,11 +120,11 @@ impl Handle {
         Ok(Self {
             names: Names::new(
                 &row.plan.arn,
-                machine_name,
+                &parent.machine_name,
                 &row.plan.label,
                 row.plan.children,
             ),
-            machine_name: machine_name.to_owned(),
+            parent,
             processor,
             definition,
             row,
@@ -152,7 +161,7 @@ impl Handle {
     pub(super) fn selector(&self) -> Option<&Template> {
         let (_, _, map) = self
             .definition
-            .labelled(&self.row.plan.label, &self.machine_name)?;
+            .labelled(&self.row.plan.label, &self.parent.machine_name)?;
         map.selector.as_ref()
     }
 
@@ -171,15 +180,21 @@ impl Handle {
         }
     }
 
+    /// What makes the children's task tokens ours.
+    pub fn nonce(&self) -> &str {
+        &self.parent.nonce
+    }
+
     pub(super) fn identity(&self, child: u32, started: i64) -> Identity {
         let name = self.names.name(child);
         Identity {
             id: self.names.arn_of(&name),
             name,
-            role: String::new(),
+            role: self.parent.role.clone(),
             machine_id: self.names.state_machine_arn().to_owned(),
-            machine_name: self.machine_name.clone(),
+            machine_name: self.parent.machine_name.clone(),
             started,
+            nonce: self.parent.nonce.clone(),
         }
     }
 

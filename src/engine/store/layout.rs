@@ -4,8 +4,8 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use super::{
-    BY_MACHINE, DEFINITIONS, EXECUTIONS, ExecutionRow, ExecutionStatus, HISTORY, MACHINES,
-    MAP_RUNS, MAP_RUNS_OF, META, MapRunRow, OPEN_MAP_RUNS, RUNNING, ReadError, decode,
+    ACTIVITIES, BY_MACHINE, DEFINITIONS, EXECUTIONS, ExecutionRow, ExecutionStatus, HISTORY,
+    MACHINES, MAP_RUNS, MAP_RUNS_OF, META, MapRunRow, OPEN_MAP_RUNS, RUNNING, ReadError, decode,
 };
 use crate::engine::disk::Database;
 
@@ -44,6 +44,7 @@ fn version(transaction: &WriteTransaction) -> Result<Option<u64>, ReadError> {
 
 fn migrate(transaction: &WriteTransaction, from: u64) -> Result<(), ReadError> {
     transaction.open_table(MACHINES)?;
+    transaction.open_table(ACTIVITIES)?;
     transaction.open_table(DEFINITIONS)?;
     transaction.open_table(EXECUTIONS)?;
     transaction.open_table(BY_MACHINE)?;

@@ -5,7 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::shapes;
 use crate::engine::api::ApiError;
-use crate::engine::{ACCOUNT, REGION};
+use crate::engine::runner::Origin;
+use crate::engine::{ACCOUNT, REGION, hex};
 
 /// How long a page token lives (API reference, "nextToken").
 const TOKEN_LIFE_MS: i64 = 24 * 3_600_000;
@@ -14,6 +15,8 @@ const DEFAULT_PAGE: u64 = 100;
 
 pub struct Arguments {
     members: Map<String, Value>,
+    /// The Task that makes the call, when it came from inside.
+    origin: Option<Origin>,
 }
 
 pub fn invalid(message: impl Into<String>) -> ApiError {
@@ -41,12 +44,24 @@ impl Arguments {
             Err(error) => return Err(not_json(error.to_string())),
         };
         shapes::check(members, &given)?;
-        Ok(Self { members: given })
+        Ok(Self {
+            members: given,
+            origin: None,
+        })
     }
 
     /// Sets a member that came beside the body.
     pub fn put(&mut self, name: &str, value: &str) {
         self.members.insert(name.to_owned(), value.into());
+    }
+
+    /// The Task that makes the call, when it came from inside.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    pub fn comes_from(&mut self, origin: Option<Origin>) {
+        self.origin = origin;
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -117,7 +132,7 @@ impl Arguments {
             return Ok(None);
         };
         let bad = || ApiError::new("InvalidToken", "Invalid Token: 'Invalid token'");
-        let bytes = unhex(token).ok_or_else(bad)?;
+        let bytes = hex::decode(token).ok_or_else(bad)?;
         let (digest, made, position): (String, i64, T) =
             serde_json::from_slice(&bytes).map_err(|_| bad())?;
         let is_fresh = (0..TOKEN_LIFE_MS).contains(&(now - made));
@@ -129,7 +144,7 @@ impl Arguments {
     }
 
     pub fn token<T: serde::Serialize>(&self, position: T, now: i64) -> String {
-        hex(json!([self.digest(), now, position]).to_string().as_bytes())
+        hex::encode(json!([self.digest(), now, position]).to_string().as_bytes())
     }
 
     /// Of every argument besides the token: a token only continues the same question.
@@ -137,7 +152,7 @@ impl Arguments {
         let mut members = self.members.clone();
         members.remove("nextToken");
         members.sort_keys();
-        hex(&Sha256::digest(Value::Object(members).to_string())[..8])
+        hex::encode(&Sha256::digest(Value::Object(members).to_string())[..8])
     }
 }
 
@@ -147,29 +162,6 @@ fn not_json(problem: impl Into<String>) -> ApiError {
 
 pub fn bad_arn(text: String) -> ApiError {
     ApiError::new("InvalidArn", format!("Invalid Arn: '{text}'"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if digits.len() % 2 == 1 {
-        return None;
-    }
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }
 
 /// Names of state machines and executions (API reference, StartExecution, "name").

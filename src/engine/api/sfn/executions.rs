@@ -67,8 +67,13 @@ pub fn machine_arn(execution: &str) -> String {
 
 /// Finds the execution or child of `executionArn`.
 pub async fn locate(engine: &Engine, arguments: &Arguments) -> Result<Located, ApiError> {
-    let (_, rest) = arguments.arn("executionArn", &["execution", "express"])?;
-    let arn = arguments.required("executionArn")?;
+    arguments.arn("executionArn", &["execution", "express"])?;
+    find(engine, arguments.required("executionArn")?).await
+}
+
+/// The execution or child with this ARN.
+pub async fn find(engine: &Engine, arn: &str) -> Result<Located, ApiError> {
+    let rest = arn.splitn(7, ':').nth(6).unwrap_or_default();
     let (machine, name) = rest.split_once(':').ok_or_else(|| unknown(arn))?;
     let runner = engine.runner();
     let Some((machine_name, label)) = machine.split_once('/') else {
@@ -137,7 +142,10 @@ pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiE
     let now = runner.now();
     if let Some(row) = runner.store().execution(&arn)? {
         let is_running = row.status == ExecutionStatus::Running;
-        if is_running && row.input == input {
+        // A Task that asks again after a restart has started it before, whatever became of it.
+        let is_asked_again =
+            row.nested_in.is_some() && row.nested_in.as_ref() == arguments.origin();
+        if is_asked_again || is_running && row.input == input {
             return Ok(json!({"executionArn": arn, "startDate": seconds(row.identity.started)}));
         }
         let is_free = row.stopped.is_some_and(|at| now - at > NAME_LIFE_MS);
@@ -156,6 +164,7 @@ pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiE
             machine_id: machine.arn,
             machine_name: machine.name,
             started: now,
+            nonce: uuid::Uuid::new_v4().to_string(),
         },
         revision: machine.revision,
         sequence: runner.sequence(),
@@ -167,6 +176,7 @@ pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiE
         cause: None,
         redriven: None,
         redrive_tokens: Vec::new(),
+        nested_in: arguments.origin().cloned(),
         execution: Execution::default(),
     };
     runner.start(row, only).await?;

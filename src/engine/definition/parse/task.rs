@@ -1,46 +1,65 @@
 //! The Task state.
 
-use super::{Kind, Object, Parser, Resource, Task, Value};
+use super::{Given, Kind, Object, Parser, Resource, Task, Value};
+
+/// The most that `TimeoutSeconds` and `HeartbeatSeconds` may say (developer guide, "Task workflow
+/// state").
+const MAX_SECONDS: u64 = 99_999_999;
 
 impl Parser {
     pub(super) fn task(&mut self, object: &Object, place: &str) -> Option<Kind> {
-        let at = format!("{place}/Resource");
         let Some(resource) = self.text(object, place, "Resource") else {
             self.problem(place, "These fields are required: [Resource]");
             return None;
         };
-        let parts: Vec<&str> = resource.split(':').collect();
-        let resource = match parts.as_slice() {
-            ["arn", "aws", "states", "", "", "lambda", "invoke"] => Resource::LambdaInvoke,
-            ["arn", _, "lambda", _, _, "function", ..] => Resource::Function(resource),
-            ["arn", _, "states", _, _, ..] => {
-                let text = format!("The resource {resource} is not supported by this engine yet");
-                self.problem(&at, text);
-                return None;
-            }
-            _ => {
-                let text = format!(
-                    "The resource provided {resource} is not recognized. The value is not a valid resource ARN, or the resource is not available in this region."
-                );
-                self.problem(&at, text);
+        let resource = match Resource::parse(&resource) {
+            Ok(resource) => resource,
+            Err(text) => {
+                self.problem(&format!("{place}/Resource"), text);
                 return None;
             }
         };
-        let names_function = object
-            .get("Parameters")
-            .and_then(Value::as_object)
-            .is_some_and(|parameters| {
-                parameters.contains_key("FunctionName") || parameters.contains_key("FunctionName.$")
-            });
-        if resource == Resource::LambdaInvoke && !names_function {
+        self.required_parameters(&resource, object, place);
+        let seconds = |value: &Value| value.as_u64().filter(|n| (1..=MAX_SECONDS).contains(n));
+        let timeout = self.given(object, place, "TimeoutSeconds", seconds);
+        let heartbeat = self.given(object, place, "HeartbeatSeconds", seconds);
+        if let (Some(Given::Value(timeout)), Some(Given::Value(heartbeat))) = (&timeout, &heartbeat)
+            && heartbeat >= timeout
+        {
             self.problem(
-                &format!("{place}/Parameters"),
-                "The field 'FunctionName' is required but was missing",
+                &format!("{place}/HeartbeatSeconds"),
+                "The value of 'HeartbeatSeconds' must be smaller than 'TimeoutSeconds'",
             );
         }
-        let timeout = self.given(object, place, "TimeoutSeconds", |value| {
-            value.as_u64().filter(|n| *n > 0)
-        });
-        Some(Kind::Task(Task { resource, timeout }))
+        Some(Kind::Task(Task {
+            resource,
+            timeout,
+            heartbeat,
+        }))
+    }
+
+    /// What an integration cannot do without must at least be named.
+    fn required_parameters(&mut self, resource: &Resource, object: &Object, place: &str) {
+        let Resource::Service(service) = resource else {
+            return;
+        };
+        let required: &[&str] = match (service.name, service.action) {
+            ("lambda" | "aws-sdk:lambda", _) => &["FunctionName"],
+            ("states", _) => &["StateMachineArn"],
+            ("http", _) => &["ApiEndpoint", "Method"],
+            _ => &[],
+        };
+        let parameters = object.get("Parameters").and_then(Value::as_object);
+        for name in required {
+            let is_named = parameters.is_some_and(|parameters| {
+                parameters.contains_key(*name) || parameters.contains_key(&format!("{name}.$"))
+            });
+            if !is_named {
+                self.problem(
+                    &format!("{place}/Parameters"),
+                    format!("The field '{name}' is required but was missing"),
+                );
+            }
+        }
     }
 }
