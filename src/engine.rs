@@ -1,7 +1,8 @@
 //! AWS Step Functions on this machine: Amazon States Language with Distributed Map, durable,
 //! behind the AWS wire protocols on the loopback. Shares no Rust type with `client`.
 //!
-//! In reading order: [`definition`] text → checked definition, [`path`] JSONPath and templates,
+//! In reading order: [`definition`] text → checked definition, [`query`] what a field may hold
+//! and how it is evaluated ([`path`] JSONPath, [`jsonata`]),
 //! [`machine`] one step of an execution (pure), [`map_run`] children of a Distributed Map,
 //! [`disk`] how anything gets durable, [`store`] what is few and durable, [`runner`] performs
 //! commands, [`integrations`] what Tasks call, [`functions`] what a Lambda ARN runs, [`objects`]
@@ -20,15 +21,18 @@ use tokio_util::sync::CancellationToken;
 
 pub mod api;
 pub mod definition;
+mod digest;
 pub mod disk;
 pub mod functions;
 mod hex;
 pub mod integrations;
+pub mod jsonata;
 pub mod logs;
 pub mod machine;
 pub mod map_run;
 pub mod objects;
 pub mod path;
+pub mod query;
 pub mod runner;
 pub mod store;
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::path::{Path, Template};
+use super::path::Path;
+use super::query::{Language, Template};
 
 mod choice;
 mod parse;
 mod resource;
 
+pub use super::query::Given;
 pub use choice::Rule;
 pub use resource::{Pattern, Resource, Service};
 
@@ -32,14 +34,20 @@ pub struct Definition {
 
 #[derive(Debug, PartialEq)]
 pub struct State {
+    pub language: Language,
     pub kind: Kind,
     /// `None`: the whole input.
     pub input_path: Selection,
     pub output_path: Selection,
     /// `None`: `$`, the result replaces the input.
     pub result_path: Selection,
+    /// `Parameters`; in JSONata `Arguments`.
     pub parameters: Option<Template>,
     pub result_selector: Option<Template>,
+    /// JSONata only.
+    pub output: Option<Template>,
+    /// Variables, by name.
+    pub assign: Option<Template>,
     pub retry: Vec<Retrier>,
     pub catch: Vec<Catcher>,
     /// `None`: this state ends its scope.
@@ -61,14 +69,15 @@ pub enum Kind {
     },
     Task(Task),
     Choice {
-        rules: Vec<(Rule, String)>,
+        rules: Vec<ChoiceRule>,
+        /// What holds when no rule matches is the state's own `Assign` and `Output`.
         default: Option<String>,
     },
     Wait(Wait),
     Succeed,
     Fail {
-        error: Option<Text>,
-        cause: Option<Text>,
+        error: Option<Given<String>>,
+        cause: Option<Given<String>>,
     },
     Parallel {
         branches: Vec<Arc<Scope>>,
@@ -92,17 +101,13 @@ impl Kind {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub enum Text {
-    Literal(String),
-    Path(Path),
-}
-
-/// A value given in the definition or found at a path when the state is entered.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Given<T> {
-    Value(T),
-    Path(Path),
+/// A way out of a Choice state.
+#[derive(Debug, PartialEq)]
+pub struct ChoiceRule {
+    pub rule: Rule,
+    pub next: String,
+    pub output: Option<Template>,
+    pub assign: Option<Template>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -125,6 +130,8 @@ pub enum Wait {
 pub struct MapState {
     pub processor: Arc<Scope>,
     pub items_path: Option<Path>,
+    /// JSONata's `Items`.
+    pub items: Option<Template>,
     /// `ItemSelector` or the legacy `Parameters`.
     pub selector: Option<Template>,
     pub max_concurrency: Option<Given<u64>>,
@@ -256,6 +263,8 @@ pub struct Catcher {
     pub errors: Vec<String>,
     pub next: String,
     pub result_path: Selection,
+    pub output: Option<Template>,
+    pub assign: Option<Template>,
 }
 
 /// Whether a retrier's or catcher's `ErrorEquals` covers `error`.
@@ -292,22 +301,88 @@ pub fn timestamp(text: &str) -> Option<jiff::Timestamp> {
         .flatten()
 }
 
-/// One thing wrong with a definition.
+/// One thing wrong with a definition, or worth a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    pub severity: Severity,
     pub code: &'static str,
     pub message: String,
-    /// JSON pointer.
+    /// As `/States/A/Choices[0]/Next`; empty when AWS names no place.
     pub place: String,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+impl Severity {
+    /// As in `ValidateStateMachineDefinition`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "ERROR",
+            Self::Warning => "WARNING",
+        }
+    }
+}
+
+impl Problem {
+    /// An error that breaks a rule of the language's shape.
+    pub fn schema(place: &str, message: impl Into<String>) -> Self {
+        Self::coded(parse::SCHEMA, place, message)
+    }
+
+    /// An error with a code of its own.
+    pub fn coded(code: &'static str, place: &str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            place: place.to_owned(),
+        }
+    }
+}
+
+/// As AWS joins them in the message of `InvalidDefinition`.
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)?;
+        if !self.place.is_empty() {
+            write!(f, " at {}", self.place)?;
+        }
+        Ok(())
+    }
+}
+
+/// A definition that was looked at whole.
+#[derive(Debug)]
+pub struct Checked {
+    /// `None` when there are errors.
+    pub definition: Option<Definition>,
+    /// Errors and warnings, in the order in which they were found.
+    pub problems: Vec<Problem>,
+}
+
 impl Definition {
-    /// Checks and reads a definition.
+    /// Checks a definition for a state machine of type `kind` and reads it.
+    pub fn check(text: &str, kind: ChildKind) -> Checked {
+        parse::definition(text, kind)
+    }
+
+    /// Reads a definition that was checked when it was taken in.
     ///
     /// # Errors
-    /// Every problem found; nothing is created from a definition with problems.
+    /// Every error found; nothing is created from a definition with errors.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
-        parse::definition(text)
+        let Checked {
+            definition,
+            mut problems,
+        } = Self::check(text, ChildKind::Standard);
+        definition.ok_or_else(|| {
+            problems.retain(|problem| problem.severity == Severity::Error);
+            problems
+        })
     }
 
     /// The Distributed Map with this label, wherever it is.

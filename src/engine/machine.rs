@@ -6,6 +6,7 @@
 //! follows from the frames ([`owed`]); no second table can disagree with them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,11 +14,12 @@ use serde_json::{Value, json};
 use super::definition::{ChildKind, Format, Scope, Shape, Transformation};
 
 mod context;
+mod evaluation;
 mod states;
 mod token;
 mod tree;
 
-pub use context::iso as context_time;
+pub use context::{iso as context_time, mix, random_uuid};
 pub use states::{Attempt, Call};
 pub use token::TaskToken;
 pub use tree::awaits;
@@ -91,6 +93,9 @@ struct Deadline {
     at: i64,
 }
 
+/// Variables by name (developer guide, "Passing data between states with variables").
+pub type Variables = BTreeMap<String, Value>;
+
 /// A scope under way: which state it is in and what that state waits for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Frame {
@@ -109,6 +114,12 @@ struct Frame {
     halted: bool,
     /// The inline Map item this frame works on, for `$$.Map.Item`.
     item: Option<Item>,
+    /// Assigned in this scope; those of the scopes around it are readable, too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    variables: Variables,
+    /// What the Entered event follows.
+    #[serde(default)]
+    before: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -289,6 +300,12 @@ pub struct MapRunPlan {
     pub input: Value,
     /// `$$` of the `ItemSelector`, without `Map.Item`.
     pub context: Value,
+    /// The parent's variables that the `ItemSelector` speaks of.
+    #[serde(default)]
+    pub variables: Variables,
+    /// When the Map Run was started, milliseconds since 1970.
+    #[serde(default)]
+    pub at: i64,
     /// 0: the service's maximum.
     pub max_concurrency: u64,
     pub tolerated_count: u64,
@@ -458,6 +475,8 @@ pub fn step(machine: &Machine<'_>, execution: &mut Execution, input: Input, now:
         step: Step::default(),
         draws: 0,
         seed: None,
+        outer: Vec::new(),
+        evaluation: None,
     };
     let mut root = std::mem::take(&mut stepper.execution.root);
     stepper.take(&mut root, input);
@@ -476,6 +495,8 @@ pub fn owed(machine: &Machine<'_>, execution: &Execution) -> Vec<Command> {
         step: Step::default(),
         draws: 0,
         seed: None,
+        outer: Vec::new(),
+        evaluation: None,
     };
     if let Some(deadline) = stepper.execution.deadline {
         stepper.step.commands.push(Command::Timer {
@@ -533,6 +554,10 @@ struct Stepper<'s> {
     draws: u64,
     /// The attempt being evaluated: its numbers must be the same when it is evaluated again.
     seed: Option<u64>,
+    /// Variables of the frames around the one that is worked on, outermost first.
+    outer: Vec<Variables>,
+    /// Of the JSONata evaluation that has just failed: its location, for the event that tells so.
+    evaluation: Option<Option<String>>,
 }
 
 impl Stepper<'_> {

@@ -23,7 +23,7 @@ mod writing;
 pub use blobs::ObjectReader;
 pub use index::UploadId;
 pub use listing::{ListQuery, Listing, after_key, after_prefix};
-pub use writing::{Writing, WritingPart, base64};
+pub use writing::{Writing, WritingPart};
 
 use super::disk::{Disk, folder_of};
 use blobs::{Blobs, Segment};

@@ -1,4 +1,4 @@
-//! JSONPath as Amazon States Language uses it, payload templates and intrinsic functions.
+//! JSONPath as Amazon States Language uses it, and intrinsic functions.
 //!
 //! Our own because AWS accepts what RFC 9535 crates refuse (`$.my-key`) and tells definite paths
 //! (one value) from indefinite ones (a list).
@@ -7,44 +7,26 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::query::{EvaluationError, Source};
+
 mod intrinsics;
 mod parse;
 
 pub use parse::PathError;
 
-/// Where values come from while a state is evaluated.
-pub trait Source {
-    /// What `$` stands for.
-    fn input(&self) -> &Value;
-    /// What `$$` stands for. Built on demand: most states never ask.
-    fn context(&self) -> Cow<'_, Value>;
-    /// A random number that is the same whenever this evaluation is repeated.
-    fn random(&self) -> u64;
-}
-
-/// A value with no context object, for tests and for paths that may not use it.
-pub struct Plain<'a>(pub &'a Value);
-
-impl Source for Plain<'_> {
-    fn input(&self) -> &Value {
-        self.0
-    }
-
-    fn context(&self) -> Cow<'_, Value> {
-        Cow::Owned(Value::Object(Map::new()))
-    }
-
-    fn random(&self) -> u64 {
-        0
-    }
-}
-
-/// A parsed path: `$…` over the input or `$$…` over the context object.
+/// A parsed path: `$…` over the input, `$$…` over the context object, `$name…` over a variable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Path {
     text: String,
-    context: bool,
+    root: Root,
     segments: Vec<Segment>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Root {
+    Input,
+    Context,
+    Variable(String),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -85,29 +67,6 @@ enum Comparison {
     GreaterOrEqual,
 }
 
-/// Why an evaluation failed: the States error name and AWS's text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EvaluationError {
-    pub error: &'static str,
-    pub cause: String,
-}
-
-impl EvaluationError {
-    pub fn runtime(cause: impl Into<String>) -> Self {
-        Self {
-            error: "States.Runtime",
-            cause: cause.into(),
-        }
-    }
-
-    fn intrinsic(cause: impl Into<String>) -> Self {
-        Self {
-            error: "States.IntrinsicFailure",
-            cause: cause.into(),
-        }
-    }
-}
-
 impl Path {
     /// Parses `$`, `$.a['b'][0]`, `$$.Execution.Id`, ….
     pub fn parse(text: &str) -> Result<Self, PathError> {
@@ -127,15 +86,30 @@ impl Path {
 
     /// A reference path (ASL specification, "Reference Paths"): definite, over the input.
     pub fn is_reference(&self) -> bool {
-        self.is_definite() && !self.context
+        self.is_definite() && self.root == Root::Input
+    }
+
+    /// The variable that the path starts at.
+    pub fn variable(&self) -> Option<&str> {
+        match &self.root {
+            Root::Variable(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// What the path starts at.
+    fn start<'s>(&self, source: &'s dyn Source) -> Option<Cow<'s, Value>> {
+        match &self.root {
+            Root::Input => Some(Cow::Borrowed(source.input())),
+            Root::Context => Some(source.context()),
+            Root::Variable(name) => source.variable(name).map(Cow::Borrowed),
+        }
     }
 
     /// The value at a definite path (`None` when there is none); a list for an indefinite one.
     pub fn find(&self, source: &dyn Source) -> Option<Value> {
-        if self.context {
-            return select_one_or_all(&source.context(), &self.segments, self.is_definite());
-        }
-        select_one_or_all(source.input(), &self.segments, self.is_definite())
+        let start = self.start(source)?;
+        select_one_or_all(start.as_ref(), &self.segments, self.is_definite())
     }
 
     /// As [`Path::find`], with AWS's error when there is nothing.
@@ -143,15 +117,22 @@ impl Path {
         self.find(source).ok_or_else(|| self.nothing(source))
     }
 
+    /// As [`Path::get`], for a field that AWS names when there is nothing.
+    pub fn get_for(&self, field: &str, source: &dyn Source) -> Result<Value, EvaluationError> {
+        self.find(source).ok_or_else(|| {
+            let searched = self.start(source).unwrap_or_default();
+            EvaluationError::runtime(format!(
+                "The JSONPath '{}' specified for the field '{field}' could not be found in the input '{searched}'",
+                self.text
+            ))
+        })
+    }
+
     /// AWS's words for a path that leads nowhere: how far it led.
     fn nothing(&self, source: &dyn Source) -> EvaluationError {
-        let context = if self.context {
-            source.context()
-        } else {
-            Cow::Borrowed(source.input())
-        };
+        let start = self.start(source).unwrap_or_default();
         let leads =
-            |length: &usize| select_one_or_all(&context, &self.segments[..*length], true).is_some();
+            |length: &usize| select_one_or_all(&start, &self.segments[..*length], true).is_some();
         let reached = (0..self.segments.len()).rev().find(leads).unwrap_or(0);
         let missing: String = self
             .segments
@@ -194,6 +175,7 @@ impl Path {
         EvaluationError {
             error: "States.ResultPathMatchFailure",
             cause: format!("Unable to apply ReferencePath {} to input", self.text),
+            location: None,
         }
     }
 }
@@ -344,16 +326,6 @@ fn compare(left: &Value, comparison: Comparison, right: &Value) -> bool {
     }
 }
 
-/// A payload template: `Parameters`, `ItemSelector`, `ResultSelector`, `BatchInput`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Template {
-    Literal(Value),
-    /// From a key that ends in `.$`.
-    Expression(Expression),
-    Object(Vec<(String, Template)>),
-    Array(Vec<Template>),
-}
-
 /// What a `.$` key holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expression {
@@ -366,101 +338,29 @@ pub enum Expression {
     Constant(Value),
 }
 
-impl Template {
-    /// Parses a template; problems are reported with their place below `place` (a JSON pointer).
-    pub fn parse(value: &Value, place: &str, problems: &mut Vec<(String, String)>) -> Self {
-        match value {
-            Value::Object(object) => Self::Object(
-                object
-                    .iter()
-                    .map(|(key, value)| Self::member(key, value, place, problems))
-                    .collect(),
-            ),
-            Value::Array(array) => Self::Array(
-                array
-                    .iter()
-                    .enumerate()
-                    .map(|(index, value)| Self::parse(value, &format!("{place}/{index}"), problems))
-                    .collect(),
-            ),
-            literal => Self::Literal(literal.clone()),
-        }
-    }
-
-    fn member(
-        key: &str,
-        value: &Value,
-        place: &str,
-        problems: &mut Vec<(String, String)>,
-    ) -> (String, Self) {
-        let place = format!("{place}/{key}");
-        let Some(name) = key.strip_suffix(".$") else {
-            return (key.to_owned(), Self::parse(value, &place, problems));
-        };
-        let expression = match value.as_str().map(Expression::parse) {
-            Some(Ok(expression)) => expression,
-            Some(Err(PathError::UnknownFunction(name))) => {
-                problems.push((
-                    place,
-                    format!("The intrinsic function '{name}' is not supported"),
-                ));
-                Expression::Constant(Value::Null)
-            }
-            Some(Err(_)) | None => {
-                let text = format!(
-                    "The value for the field '{key}' must be a valid JSONPath or a valid intrinsic function call"
-                );
-                problems.push((place, text));
-                Expression::Constant(Value::Null)
-            }
-        };
-        (name.to_owned(), Self::Expression(expression))
-    }
-
-    pub fn evaluate(&self, source: &dyn Source) -> Result<Value, EvaluationError> {
-        match self {
-            Self::Literal(value) => Ok(value.clone()),
-            Self::Expression(expression) => expression.evaluate(source),
-            Self::Array(templates) => templates
-                .iter()
-                .map(|template| template.evaluate(source))
-                .collect(),
-            Self::Object(members) => {
-                let mut object = Map::with_capacity(members.len());
-                for (name, template) in members {
-                    let value = template.evaluate(source).map_err(|error| match template {
-                        Self::Expression(Expression::Path(path)) => missing(path, name, source),
-                        _ => error,
-                    })?;
-                    object.insert(name.clone(), value);
-                }
-                Ok(Value::Object(object))
-            }
-        }
-    }
-}
-
-fn missing(path: &Path, name: &str, source: &dyn Source) -> EvaluationError {
-    let searched = if path.context {
-        source.context()
-    } else {
-        Cow::Borrowed(source.input())
-    };
-    EvaluationError {
-        error: "States.Runtime",
-        cause: format!(
-            "The JSONPath '{}' specified for the field '{name}.$' could not be found in the input '{searched}'",
-            path.text
-        ),
-    }
-}
-
 impl Expression {
     pub fn parse(text: &str) -> Result<Self, PathError> {
         if text.starts_with('$') {
             Path::parse(text).map(Self::Path)
         } else {
             parse::call(text)
+        }
+    }
+
+    /// Calls `each` with every variable that the expression may read.
+    pub fn variables(&self, each: &mut dyn FnMut(&str)) {
+        match self {
+            Self::Path(path) => path.variable().into_iter().for_each(each),
+            Self::Call { arguments, .. } => arguments.iter().for_each(|it| it.variables(each)),
+            Self::Constant(_) => {}
+        }
+    }
+
+    /// As in the definition.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Path(Path { text, .. }) | Self::Call { text, .. } => text.clone(),
+            Self::Constant(value) => value.to_string(),
         }
     }
 
@@ -473,12 +373,24 @@ impl Expression {
                 arguments,
                 text,
             } => {
-                let values = arguments
-                    .iter()
-                    .map(|argument| argument.evaluate(source))
-                    .collect::<Result<Vec<_>, _>>()?;
+                let had = |cause: String| {
+                    format!("The function '{text}' had the following error: {cause}")
+                };
+                let value = |argument: &Self| {
+                    match argument {
+                    Self::Path(path) => path.find(source).ok_or_else(|| {
+                        let searched = path.start(source).unwrap_or_default();
+                        let path = &path.text;
+                        EvaluationError::runtime(had(format!(
+                            "The JsonPath argument for the field '{path}' could not be found in the input '{searched}'"
+                        )))
+                    }),
+                    argument => argument.evaluate(source),
+                }
+                };
+                let values = arguments.iter().map(value).collect::<Result<Vec<_>, _>>()?;
                 intrinsics::call(name, values, source)
-                    .map_err(|cause| EvaluationError::intrinsic(format!("{cause} in '{text}'")))
+                    .map_err(|cause| EvaluationError::intrinsic(had(cause)))
             }
         }
     }
@@ -490,6 +402,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::engine::query::Plain;
 
     fn find(path: &str, value: &Value) -> Option<Value> {
         Path::parse(path).unwrap().find(&Plain(value))
@@ -525,42 +438,6 @@ mod tests {
             .put(&mut target, json!(2))
             .unwrap_err();
         assert_eq!(error.error, "States.ResultPathMatchFailure");
-    }
-
-    #[test]
-    fn templates_evaluate_paths_and_intrinsics() {
-        let mut problems = Vec::new();
-        let template = Template::parse(
-            &json!({"x.$": "$.a", "s.$": "States.Format('{}-{}', $.a, 'it\\'s')", "k": {"y.$": "States.MathAdd($.a, 2)"}}),
-            "",
-            &mut problems,
-        );
-        assert_eq!(problems, []);
-        let value = template.evaluate(&Plain(&json!({"a": 7}))).unwrap();
-        assert_eq!(value, json!({"x": 7, "s": "7-it's", "k": {"y": 9}}));
-    }
-
-    #[test]
-    fn a_missing_parameter_is_named_as_aws_names_it() {
-        let template = Template::parse(&json!({"value.$": "$.x"}), "", &mut Vec::new());
-        let error = template.evaluate(&Plain(&json!({"y": 1}))).unwrap_err();
-        assert_eq!(
-            error.cause,
-            "The JSONPath '$.x' specified for the field 'value.$' could not be found in the input '{\"y\":1}'"
-        );
-    }
-
-    #[test]
-    fn an_unknown_intrinsic_is_refused_by_name() {
-        let mut problems = Vec::new();
-        Template::parse(&json!({"x.$": "States.Nope()"}), "/P", &mut problems);
-        assert_eq!(
-            problems,
-            [(
-                "/P/x.$".to_owned(),
-                "The intrinsic function 'States.Nope' is not supported".to_owned()
-            )]
-        );
     }
 
     proptest! {

@@ -2,14 +2,20 @@
 
 use serde_json::Value;
 
-use crate::engine::path::{EvaluationError, Path, Source};
+use crate::engine::path::Path;
+use crate::engine::query::{EvaluationError, Given, Source, Wanted};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rule {
     And(Vec<Rule>),
     Or(Vec<Rule>),
     Not(Box<Rule>),
-    Test { variable: Path, test: Test },
+    Test {
+        variable: Path,
+        test: Test,
+    },
+    /// JSONata's `Condition`.
+    Condition(Given<bool>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +72,9 @@ impl Rule {
                 variable,
                 test: Test::IsPresent(wanted),
             } => Ok(variable.find(source).is_some() == *wanted),
+            Self::Condition(condition) => {
+                condition.get("Condition", Wanted::BOOLEAN, source, Value::as_bool)
+            }
             Self::Test { variable, test } => test.holds(&variable.get(source)?, source),
         }
     }

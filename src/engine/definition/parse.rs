@@ -8,80 +8,88 @@ use serde_json::{Map, Value};
 mod choice;
 mod map;
 mod retry;
+mod scope;
+mod simple;
 mod task;
 
 use super::choice::{Comparable, Operand, Order, Rule, Test};
 use super::{
-    Batcher, Catcher, ChildKind, Csv, Dataset, Definition, Distributed, Format, Given, Kind,
-    MapState, Problem, Reader, Resource, Retrier, Scope, Selection, Shape, State, Task, Text,
-    Transformation, Wait, Writer,
+    Batcher, Catcher, Checked, ChildKind, ChoiceRule, Csv, Dataset, Definition, Distributed,
+    Format, Given, Kind, MapState, Problem, Reader, Resource, Retrier, Scope, Selection, Shape,
+    State, Task, Transformation, Wait, Writer,
 };
-use crate::engine::path::{Path, Template};
+use crate::engine::jsonata;
+use crate::engine::path::{Expression, Path};
+use crate::engine::query::{Language, Reading, Sees, Template};
 
-const SCHEMA: &str = "SCHEMA_VALIDATION_FAILED";
+pub(super) const SCHEMA: &str = "SCHEMA_VALIDATION_FAILED";
 const TRANSITION: &str = "MISSING_TRANSITION_TARGET";
-const COMMON: [&str; 2] = ["Type", "Comment"];
+const COMMON: [&str; 3] = ["Type", "Comment", "QueryLanguage"];
+/// Fields of JSONPath states only, besides those whose names end in `Path`.
+const JSONPATH_ONLY: [&str; 3] = ["Parameters", "Result", "ResultSelector"];
+/// Fields of JSONata states only.
+const JSONATA_ONLY: [&str; 3] = ["Arguments", "Output", "Items"];
 /// The longest state name and label (API reference; developer guide, "Map state (distributed)").
 const MAX_NAME: usize = 80;
 const MAX_LABEL: usize = 40;
 
 type Object = Map<String, Value>;
 
-pub(super) fn definition(text: &str) -> Result<Definition, Vec<Problem>> {
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        vec![Problem {
-            code: "INVALID_JSON_DESCRIPTION",
-            message: error.to_string(),
-            place: String::new(),
-        }]
-    })?;
+pub(super) fn definition(text: &str, kind: ChildKind) -> Checked {
     let mut parser = Parser {
         problems: Vec::new(),
         names: HashSet::new(),
         labels: HashSet::new(),
+        machine: Language::JsonPath,
+        language: Language::JsonPath,
+        state: String::new(),
     };
-    let Value::Object(object) = &value else {
-        parser.problem("", "Definition must be a valid JSON object");
-        return Err(parser.problems);
+    let value: Value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(error) => {
+            let code = "INVALID_JSON_DESCRIPTION";
+            return Checked {
+                definition: None,
+                problems: vec![Problem::coded(code, "", error.to_string())],
+            };
+        }
     };
-    parser.known(
-        object,
-        "",
-        &[
-            "Comment",
-            "StartAt",
-            "States",
-            "TimeoutSeconds",
-            "Version",
-            "QueryLanguage",
-        ],
-    );
-    if let Some(language) = object.get("QueryLanguage") {
-        parser.query_language(language, "");
-    }
-    let timeout_seconds = parser.integer(object, "", "TimeoutSeconds");
-    let scope = parser.scope(object, "", Place::Top);
-    if parser.problems.is_empty() {
-        Ok(Definition {
-            scope: Arc::new(scope),
-            timeout_seconds,
-        })
-    } else {
-        Err(parser.problems)
+    let definition = match &value {
+        Value::Object(object) => Some(parser.machine(object, kind)),
+        _ => {
+            parser.problem("", "Definition must be a valid JSON object");
+            None
+        }
+    };
+    let is_sound = parser
+        .problems
+        .iter()
+        .all(|problem| problem.severity == super::Severity::Warning);
+    Checked {
+        definition: definition.filter(|_| is_sound),
+        problems: parser.problems,
     }
 }
 
-/// Where a scope is: a Distributed Map may not be inside another one yet.
-#[derive(Clone, Copy, PartialEq)]
-enum Place {
-    Top,
-    InsideDistributed,
+/// Where a scope is.
+#[derive(Clone, Copy)]
+struct Place {
+    /// What its executions are: of the state machine's type, or children of a Distributed Map.
+    workflow: ChildKind,
+    is_top: bool,
+    inside_distributed: bool,
 }
 
 struct Parser {
     problems: Vec<Problem>,
     names: HashSet<String>,
     labels: HashSet<String>,
+    /// Of the whole state machine.
+    machine: Language,
+    /// Of the state that is being read.
+    language: Language,
+    /// Where the state that is being read is.
+    state: String,
 }
 
 impl Parser {
@@ -90,110 +98,81 @@ impl Parser {
     }
 
     fn coded(&mut self, code: &'static str, place: &str, message: impl Into<String>) {
-        let place = if place.is_empty() {
-            "/".to_owned()
-        } else {
-            place.to_owned()
+        let place = if place.is_empty() { "/" } else { place };
+        self.problems.push(Problem::coded(code, place, message));
+    }
+
+    fn machine(&mut self, object: &Object, kind: ChildKind) -> Definition {
+        let fields = [
+            "Comment",
+            "StartAt",
+            "States",
+            "TimeoutSeconds",
+            "Version",
+            "QueryLanguage",
+        ];
+        self.known(object, "", &fields);
+        self.machine = self.query_language(object, "").unwrap_or_default();
+        self.language = self.machine;
+        let timeout_seconds = self.integer(object, "", "TimeoutSeconds");
+        let place = Place {
+            workflow: kind,
+            is_top: true,
+            inside_distributed: false,
         };
-        self.problems.push(Problem {
-            code,
-            message: message.into(),
-            place,
-        });
+        let scope = self.scope(object, "", place);
+        Definition {
+            scope: Arc::new(scope),
+            timeout_seconds,
+        }
     }
 
+    /// Refuses fields that are not in `fields`, and those that belong to the other language.
     fn known(&mut self, object: &Object, place: &str, fields: &[&str]) {
-        for key in object.keys().filter(|key| !fields.contains(&key.as_str())) {
-            self.problem(
-                &format!("{place}/{key}"),
-                format!("Field '{key}' is not supported"),
-            );
-        }
-    }
-
-    fn query_language(&mut self, language: &Value, place: &str) {
-        if language != "JSONPath" {
-            let text = format!("The query language {language} is not supported by this engine yet");
-            self.problem(&format!("{place}/QueryLanguage"), text);
-        }
-    }
-
-    fn scope(&mut self, object: &Object, place: &str, inside: Place) -> Scope {
-        let missing: Vec<&str> = ["States", "StartAt"]
-            .into_iter()
-            .filter(|key| !object.contains_key(*key))
-            .collect();
-        if !missing.is_empty() {
-            self.problem(
-                place,
-                format!("These fields are required: [{}]", missing.join(", ")),
-            );
-        }
-        let start_at = self.text(object, place, "StartAt").unwrap_or_default();
-        let mut states = HashMap::new();
-        match object.get("States") {
-            Some(Value::Object(members)) => {
-                if members.is_empty() {
-                    self.problem(&format!("{place}/States"), "Value cannot be empty");
-                }
-                for (name, value) in members {
-                    let place = format!("{place}/States/{name}");
-                    if let Some(state) = self.state(name, value, &place, inside) {
-                        states.insert(name.clone(), state);
-                    }
-                }
-                self.transitions(&start_at, &states, members, place);
-            }
-            Some(_) => self.problem(&format!("{place}/States"), "Value must be an object"),
-            None => {}
-        }
-        Scope { start_at, states }
-    }
-
-    /// Every target exists, every state can be reached, and the scope can end.
-    fn transitions(
-        &mut self,
-        start: &str,
-        states: &HashMap<String, State>,
-        all: &Object,
-        place: &str,
-    ) {
-        if !start.is_empty() && !all.contains_key(start) {
-            self.coded(
-                TRANSITION,
-                &format!("{place}/StartAt"),
-                format!("Missing 'StartAt' target: {start}"),
-            );
-        }
-        let mut reached: HashSet<&str> = HashSet::from([start]);
-        for (name, state) in states {
-            for (field, target) in targets(state) {
-                if !all.contains_key(target) {
-                    let at = format!("{place}/States/{name}/{field}");
-                    self.coded(
-                        TRANSITION,
-                        &at,
-                        format!("Missing '{field}' target: {target}"),
-                    );
-                }
-                if target != name {
-                    reached.insert(target);
-                }
+        for key in object.keys() {
+            if !fields.contains(&key.as_str()) {
+                self.problem(place, format!("Field '{key}' is not supported"));
+            } else if let Some(other) = self.other_language(key) {
+                let text = format!(
+                    "The QueryLanguage is set to '{}', but field '{key}' is only supported for the '{}' QueryLanguage",
+                    self.language.name(),
+                    other.name()
+                );
+                self.problem(place, text);
             }
         }
-        for name in all.keys().filter(|name| !reached.contains(name.as_str())) {
-            let at = format!("{place}/States/{name}");
-            self.coded(
-                TRANSITION,
+    }
+
+    /// The language that has this field, when it is not the state's.
+    fn other_language(&self, field: &str) -> Option<Language> {
+        match self.language {
+            Language::Jsonata if JSONPATH_ONLY.contains(&field) || field.ends_with("Path") => {
+                Some(Language::JsonPath)
+            }
+            Language::JsonPath if JSONATA_ONLY.contains(&field) => Some(Language::Jsonata),
+            _ => None,
+        }
+    }
+
+    /// What `QueryLanguage` says; anything but `JSONPath` counts as JSONata.
+    fn query_language(&mut self, object: &Object, place: &str) -> Option<Language> {
+        let value = object.get("QueryLanguage")?;
+        let at = format!("{place}/QueryLanguage");
+        match value.as_str() {
+            Some("JSONPath") => return Some(Language::JsonPath),
+            Some("JSONata") => {}
+            Some(_) => self.problem(
                 &at,
-                format!("State \"{name}\" is not reachable."),
-            );
+                "Value should be one of the following: [JSONPath, JSONata]",
+            ),
+            None => self.problem(&at, "Expected value of type [STRING]"),
         }
+        Some(Language::Jsonata)
     }
 
     fn state(&mut self, name: &str, value: &Value, place: &str, inside: Place) -> Option<State> {
         let Value::Object(object) = value else {
-            self.problem(place, "Value must be an object");
+            self.problem(place, "Expected value of type [OBJECT]");
             return None;
         };
         if name.chars().count() > MAX_NAME {
@@ -203,19 +182,31 @@ impl Parser {
             );
         }
         if !self.names.insert(name.to_owned()) {
-            self.coded(
-                "DUPLICATE_STATE_NAME",
-                place,
-                format!("Duplicate state name: {name}"),
-            );
+            let text = format!("Duplicate state name: {name}");
+            self.coded("DUPLICATE_STATE_NAME", place, text);
         }
-        if let Some(language) = object.get("QueryLanguage") {
-            self.query_language(language, place);
+        let mut language = self.query_language(object, place).unwrap_or(self.machine);
+        if (language, self.machine) == (Language::JsonPath, Language::Jsonata) {
+            let text =
+                "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine";
+            self.problem(place, text);
+            language = Language::Jsonata;
         }
-        let paths = ["InputPath", "OutputPath"];
-        let flow = ["Next", "End"];
+        let outer = (
+            std::mem::replace(&mut self.language, language),
+            std::mem::replace(&mut self.state, place.to_owned()),
+        );
+        let state = self.typed(object, place, inside);
+        (self.language, self.state) = outer;
+        state
+    }
+
+    fn typed(&mut self, object: &Object, place: &str, inside: Place) -> Option<State> {
+        let paths = ["InputPath", "OutputPath", "Output"];
+        let flow = ["Next", "End", "Assign"];
         let errors = ["Retry", "Catch"];
         let results = ["Parameters", "ResultPath"];
+        let calls = ["Arguments", "ResultSelector"];
         let kind = match object.get("Type").and_then(Value::as_str) {
             Some("Pass") => {
                 self.fields(object, place, &[&paths, &flow, &results, &["Result"]]);
@@ -226,17 +217,20 @@ impl Parser {
             Some("Task") => {
                 let own = [
                     "Resource",
-                    "ResultSelector",
                     "TimeoutSeconds",
                     "TimeoutSecondsPath",
                     "HeartbeatSeconds",
                     "HeartbeatSecondsPath",
                 ];
-                self.fields(object, place, &[&paths, &flow, &results, &errors, &own]);
+                self.fields(
+                    object,
+                    place,
+                    &[&paths, &flow, &results, &calls, &errors, &own],
+                );
                 self.task(object, place)?
             }
             Some("Choice") => {
-                self.fields(object, place, &[&paths, &["Choices", "Default"]]);
+                self.fields(object, place, &[&paths, &["Choices", "Default", "Assign"]]);
                 self.choice(object, place)
             }
             Some("Wait") => {
@@ -249,28 +243,24 @@ impl Parser {
                 Kind::Succeed
             }
             Some("Fail") => {
+                let own = ["Error", "ErrorPath", "Cause", "CausePath"];
+                self.fields(object, place, &[&own]);
+                self.fail(object, place)
+            }
+            Some("Parallel") => {
                 self.fields(
                     object,
                     place,
-                    &[&["Error", "ErrorPath", "Cause", "CausePath"]],
+                    &[&paths, &flow, &results, &calls, &errors, &["Branches"]],
                 );
-                Kind::Fail {
-                    error: self.text_or_path(object, place, "Error"),
-                    cause: self.text_or_path(object, place, "Cause"),
-                }
-            }
-            Some("Parallel") => {
-                let own = ["Branches", "ResultSelector"];
-                self.fields(object, place, &[&paths, &flow, &results, &errors, &own]);
                 self.parallel(object, place, inside)
             }
             Some("Map") => self.map(object, place, inside)?,
             other => {
                 let text = "The field 'Type' should have one of these values: [Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map]";
-                let at = if other.is_some() {
-                    format!("{place}/Type")
-                } else {
-                    place.to_owned()
+                let at = match other {
+                    Some(_) => format!("{place}/Type"),
+                    None => place.to_owned(),
                 };
                 self.problem(&at, text);
                 return None;
@@ -280,17 +270,22 @@ impl Parser {
             kind,
             Kind::Choice { .. } | Kind::Succeed | Kind::Fail { .. }
         );
-        let is_map = matches!(kind, Kind::Map(_));
+        let sees = match kind {
+            Kind::Task(_) | Kind::Parallel { .. } | Kind::Map(_) => Sees::Result,
+            _ => Sees::Input,
+        };
+        let has_arguments = !matches!(kind, Kind::Map(_));
         Some(State {
+            language: self.language,
             input_path: self.selection(object, place, "InputPath"),
             output_path: self.selection(object, place, "OutputPath"),
             result_path: self.selection(object, place, "ResultPath"),
-            parameters: if is_map {
-                None
-            } else {
-                self.template(object, place, "Parameters")
-            },
+            parameters: has_arguments
+                .then(|| self.parameters(object, place))
+                .flatten(),
             result_selector: self.template(object, place, "ResultSelector"),
+            output: self.outcome(object, place, "Output", sees),
+            assign: self.assign(object, place, sees),
             retry: self.retry(object, place),
             catch: self.catch(object, place),
             next: if terminal {
@@ -304,7 +299,6 @@ impl Parser {
 
     fn fields(&mut self, object: &Object, place: &str, groups: &[&[&str]]) {
         let mut all: Vec<&str> = COMMON.to_vec();
-        all.push("QueryLanguage");
         for group in groups {
             all.extend_from_slice(group);
         }
@@ -326,7 +320,10 @@ impl Parser {
     fn text(&mut self, object: &Object, place: &str, field: &str) -> Option<String> {
         let text = object.get(field)?.as_str().map(str::to_owned);
         if text.is_none() {
-            self.problem(&format!("{place}/{field}"), "Value must be a string");
+            self.problem(
+                &format!("{place}/{field}"),
+                "Expected value of type [STRING]",
+            );
         }
         text
     }
@@ -354,6 +351,9 @@ impl Parser {
     }
 
     fn selection(&mut self, object: &Object, place: &str, field: &str) -> Selection {
+        if self.language == Language::Jsonata {
+            return Selection::Whole;
+        }
         match object.get(field) {
             None => Selection::Whole,
             Some(Value::Null) => Selection::Nothing,
@@ -372,17 +372,70 @@ impl Parser {
         }
     }
 
+    /// A field that may hold expressions of the state's language.
     fn template(&mut self, object: &Object, place: &str, field: &str) -> Option<Template> {
-        let value = object.get(field)?;
-        let mut found = Vec::new();
-        let template = Template::parse(value, &format!("{place}/{field}"), &mut found);
-        for (place, message) in found {
-            self.problem(&place, message);
-        }
-        Some(template)
+        self.outcome(object, place, field, Sees::Input)
     }
 
-    /// `field`, or `fieldPath`; both together are refused.
+    /// `Parameters`, or JSONata's `Arguments`.
+    fn parameters(&mut self, object: &Object, place: &str) -> Option<Template> {
+        self.template(object, place, self.parameters_field())
+    }
+
+    fn parameters_field(&self) -> &'static str {
+        match self.language {
+            Language::JsonPath => "Parameters",
+            Language::Jsonata => "Arguments",
+        }
+    }
+
+    /// A template that may speak of more than the input.
+    fn outcome(
+        &mut self,
+        object: &Object,
+        place: &str,
+        field: &str,
+        sees: Sees,
+    ) -> Option<Template> {
+        let value = object.get(field)?;
+        self.other_language(field).is_none().then(|| {
+            self.reading(sees, |reading| {
+                Template::read(value, &format!("{place}/{field}"), reading)
+            })
+        })
+    }
+
+    fn reading<T>(&mut self, sees: Sees, read: impl FnOnce(&mut Reading<'_>) -> T) -> T {
+        read(&mut Reading {
+            language: self.language,
+            sees,
+            state: &self.state,
+            problems: &mut self.problems,
+        })
+    }
+
+    /// Variables to assign (developer guide, "Passing data between states with variables").
+    fn assign(&mut self, object: &Object, place: &str, sees: Sees) -> Option<Template> {
+        let at = format!("{place}/Assign");
+        let Value::Object(members) = object.get("Assign")? else {
+            self.problem(&at, "Expected value of type [OBJECT]");
+            return None;
+        };
+        for key in members.keys() {
+            let name = match self.language {
+                Language::JsonPath => key.strip_suffix(".$").unwrap_or(key),
+                Language::Jsonata => key,
+            };
+            if !is_variable_name(name) {
+                let text = format!("'{name}' is not a valid variable name");
+                self.problem(&format!("{at}/{key}"), text);
+            }
+        }
+        self.outcome(object, place, "Assign", sees)
+    }
+
+    /// `field`, in JSONPath also `fieldPath` (both together are refused), in JSONata also an
+    /// expression.
     fn given<T>(
         &mut self,
         object: &Object,
@@ -390,89 +443,52 @@ impl Parser {
         field: &str,
         read: impl Fn(&Value) -> Option<T>,
     ) -> Option<Given<T>> {
+        let at = format!("{place}/{field}");
         let path_field = format!("{field}Path");
-        if object.contains_key(field) && object.contains_key(&path_field) {
-            self.problem(
-                place,
-                format!("Only one of the fields '{field}' and '{path_field}' is allowed"),
-            );
-        }
-        if object.contains_key(&path_field) {
-            return self.path(object, place, &path_field).map(Given::Path);
+        if self.language == Language::JsonPath && object.contains_key(&path_field) {
+            if object.contains_key(field) {
+                let text =
+                    format!("Only one of the fields '{field}' and '{path_field}' is allowed");
+                self.problem(&at, text);
+            }
+            let path = self.path(object, place, &path_field)?;
+            if !path.is_definite() {
+                let text = "Value is not a valid reference path";
+                self.problem(&format!("{place}/{path_field}"), text);
+            }
+            return Some(Given::Path(Expression::Path(path)));
         }
         let value = object.get(field)?;
+        if let (Language::Jsonata, Some(text)) = (self.language, value.as_str()) {
+            let before = self.problems.len();
+            let expression = self.reading(Sees::Input, |reading| {
+                jsonata::Expression::read(text, &at, reading)
+            });
+            if expression.is_some() || self.problems.len() > before {
+                return expression.map(Given::Jsonata);
+            }
+        }
         let read = read(value);
         if read.is_none() {
             self.problem(
-                &format!("{place}/{field}"),
+                &at,
                 format!("Value {value} is not valid for the field '{field}'"),
             );
         }
         read.map(Given::Value)
     }
-
-    fn text_or_path(&mut self, object: &Object, place: &str, field: &str) -> Option<Text> {
-        let path_field = format!("{field}Path");
-        if object.contains_key(field) && object.contains_key(&path_field) {
-            self.problem(
-                place,
-                format!("Only one of the fields '{field}' and '{path_field}' is allowed"),
-            );
-        }
-        if object.contains_key(&path_field) {
-            return self.path(object, place, &path_field).map(Text::Path);
-        }
-        self.text(object, place, field).map(Text::Literal)
-    }
-
-    fn wait(&mut self, object: &Object, place: &str) -> Option<Kind> {
-        let fields = ["Seconds", "SecondsPath", "Timestamp", "TimestampPath"];
-        if fields
-            .into_iter()
-            .filter(|field| object.contains_key(*field))
-            .count()
-            != 1
-        {
-            self.problem(
-                place,
-                format!(
-                    "Exactly one of the fields [{}] is required",
-                    fields.join(", ")
-                ),
-            );
-            return None;
-        }
-        if let Some(seconds) = self.given(object, place, "Seconds", Value::as_u64) {
-            return Some(Kind::Wait(Wait::Seconds(seconds)));
-        }
-        let at = format!("{place}/Timestamp");
-        if object
-            .get("Timestamp")
-            .is_some_and(|value| timestamp(value).is_none())
-        {
-            self.problem(&at, "String does not match RFC3339 timestamp");
-            return None;
-        }
-        self.given(object, place, "Timestamp", timestamp)
-            .map(|at| Kind::Wait(Wait::Timestamp(at)))
-    }
 }
 
-/// Where a state may go, with the field that says so.
-fn targets(state: &State) -> Vec<(&'static str, &str)> {
-    let mut targets: Vec<(&'static str, &str)> = Vec::new();
-    targets.extend(state.next.iter().map(|next| ("Next", next.as_str())));
-    targets.extend(
-        state
-            .catch
-            .iter()
-            .map(|catcher| ("Catch", catcher.next.as_str())),
-    );
-    if let Kind::Choice { rules, default } = &state.kind {
-        targets.extend(rules.iter().map(|(_, next)| ("Next", next.as_str())));
-        targets.extend(default.iter().map(|next| ("Default", next.as_str())));
-    }
-    targets
+/// Unicode identifiers of at most 80 characters; `states` is taken.
+fn is_variable_name(name: &str) -> bool {
+    let mut characters = name.chars();
+    let starts = characters
+        .next()
+        .is_some_and(|c| c.is_alphabetic() || c == '_');
+    starts
+        && characters.all(|c| c.is_alphanumeric() || c == '_')
+        && name.chars().count() <= MAX_NAME
+        && name != "states"
 }
 
 fn timestamp(value: &Value) -> Option<jiff::Timestamp> {

@@ -22,7 +22,12 @@ fn all_problems_are_told_at_once_with_their_places() {
     let places: Vec<&str> = found.iter().map(|(place, _)| place.as_str()).collect();
     assert_eq!(
         places,
-        ["/States/A/Resource", "/States/B/Bogus", "/States/B"]
+        [
+            "/States/A/Resource",
+            "/States/B",
+            "/States/A/Next",
+            "/States/B"
+        ]
     );
 }
 
@@ -57,7 +62,7 @@ fn inline_maps_refuse_the_fields_of_distributed_ones() {
     assert_eq!(
         found,
         [(
-            "/States/M/ToleratedFailureCount".to_owned(),
+            "/States/M".to_owned(),
             "Field 'ToleratedFailureCount' is not supported".to_owned()
         )]
     );

@@ -1,26 +1,50 @@
 //! The context object (`$$`) and the values that templates see.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use serde_json::{Map, Value, json};
 
-use super::{Execution, Frame, Machine};
-use crate::engine::path::Source;
+use super::{Execution, Frame, Machine, Variables};
+use crate::engine::query::Source;
+
+/// What an evaluation may speak of besides the execution and its frame.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'v> {
+    /// `$`, `$states.input`
+    pub input: &'v Value,
+    pub result: Option<&'v Value>,
+    pub error: Option<&'v Value>,
+    pub item: Option<(usize, &'v Value)>,
+}
+
+impl<'v> From<&'v Value> for Scene<'v> {
+    fn from(input: &'v Value) -> Self {
+        Self {
+            input,
+            result: None,
+            error: None,
+            item: None,
+        }
+    }
+}
 
 /// What a state's paths and templates are evaluated over.
 pub(super) struct View<'v> {
     pub machine: &'v Machine<'v>,
     pub execution: &'v Execution,
     pub frame: &'v Frame,
-    /// `$`
-    pub input: &'v Value,
-    pub item: Option<(usize, &'v Value)>,
-    pub random: u64,
+    pub scene: Scene<'v>,
+    /// Variables of the frames around this one, outermost first.
+    pub outer: &'v [Variables],
+    pub now: i64,
+    pub seed: u64,
+    pub draws: Cell<u64>,
 }
 
 impl Source for View<'_> {
     fn input(&self) -> &Value {
-        self.input
+        self.scene.input
     }
 
     fn context(&self) -> Cow<'_, Value> {
@@ -33,12 +57,33 @@ impl Source for View<'_> {
             self.machine,
             self.execution,
             self.frame,
-            self.item.or(item),
+            self.scene.item.or(item),
         ))
     }
 
+    fn result(&self) -> Option<&Value> {
+        self.scene.result
+    }
+
+    fn error_output(&self) -> Option<&Value> {
+        self.scene.error
+    }
+
+    fn variable(&self, name: &str) -> Option<&Value> {
+        let around = self.outer.iter().rev();
+        std::iter::once(&self.frame.variables)
+            .chain(around)
+            .find_map(|variables| variables.get(name))
+    }
+
+    fn now(&self) -> i64 {
+        self.now
+    }
+
     fn random(&self) -> u64 {
-        self.random
+        let draw = self.draws.get();
+        self.draws.set(draw + 1);
+        mix(self.seed, "", 0, draw)
     }
 }
 
@@ -91,8 +136,16 @@ pub fn iso(milliseconds: i64) -> String {
         .map_or_else(|_| milliseconds.to_string(), |at| format!("{at:.3}"))
 }
 
+/// A version 4 UUID from two random numbers.
+pub fn random_uuid(high: u64, low: u64) -> String {
+    let bits = (u128::from(high) << 64) | u128::from(low);
+    uuid::Builder::from_random_bytes(bits.to_be_bytes())
+        .into_uuid()
+        .to_string()
+}
+
 /// A well-mixed number from an execution's id and two counters (SplitMix64 over an FNV-1a hash).
-pub(super) fn mix(started: u64, id: &str, event: u64, draw: u64) -> u64 {
+pub fn mix(started: u64, id: &str, event: u64, draw: u64) -> u64 {
     let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

@@ -7,16 +7,19 @@ mod task;
 
 pub use task::{Attempt, Call};
 
-use super::context::{View, context};
+use super::context::{Scene, context};
+use super::evaluation::{after, located};
 use super::{
-    Branch, Command, Destination, Execution, Failure, Flow, Frame, ItemSource, MAX_EVENTS,
-    MAX_PAYLOAD, MapRunPlan, Phase, Stepper, exceeds, exceeds_depth, failure_details,
+    Branch, Command, Destination, Failure, Flow, Frame, ItemSource, MAX_EVENTS, MAX_PAYLOAD,
+    MapRunPlan, Phase, Stepper, Variables, exceeds, exceeds_depth, failure_details,
 };
 use crate::engine::definition::{
-    Catcher, Distributed, Given, Kind, MapState, Resource, Retrier, Scope, Selection, State, Task,
-    Text, Wait, covers, label_of, timestamp,
+    Catcher, ChoiceRule, Distributed, Given, Kind, MapState, Resource, Retrier, Scope, Selection,
+    State, Task, Wait, covers, label_of, timestamp,
 };
-use crate::engine::path::{EvaluationError, Path, Source, Template};
+use crate::engine::jsonata::Session;
+use crate::engine::path::Expression;
+use crate::engine::query::{EvaluationError, Language, Wanted, shown};
 use crate::engine::{ACCOUNT, REGION};
 
 /// How many iterations of an inline Map run at once when nothing is configured (quotas).
@@ -27,12 +30,19 @@ pub(super) enum Result {
     Waiting,
     /// Its result, before ResultSelector, ResultPath and OutputPath.
     Done(Value),
-    /// Its output; a Choice goes on as a rule says.
-    Jump(String, Value),
+    /// A Choice goes on as a rule says.
+    Jump(String, Exit),
     Failed(Failure),
     /// Failed by a branch, an iteration or a Map Run: an event of its own tells so once no retry is
     /// left.
     Broken(Failure),
+}
+
+/// What a state leaves behind.
+pub(super) struct Exit {
+    output: Value,
+    /// `None`: the way out assigns no variables.
+    assigned: Option<Variables>,
 }
 
 /// What the scope does next.
@@ -42,29 +52,6 @@ enum After {
     Go,
     End(Value),
     Failed(Failure),
-}
-
-impl From<EvaluationError> for Failure {
-    fn from(error: EvaluationError) -> Self {
-        Self::new(error.error, error.cause)
-    }
-}
-
-/// A runtime error of this state, with the place as AWS gives it.
-fn located(frame: &Frame, cause: &str) -> Failure {
-    let cause = format!(
-        "An error occurred while executing the state '{}' (entered at the event id #{}). {cause}",
-        frame.state, frame.entered_event
-    );
-    Failure::new("States.Runtime", cause)
-}
-
-/// The failure that an evaluation in this state comes to.
-fn evaluation_failure(frame: &Frame, error: EvaluationError) -> Failure {
-    if error.error == "States.Runtime" {
-        return located(frame, &error.cause);
-    }
-    error.into()
 }
 
 impl Stepper<'_> {
@@ -82,7 +69,7 @@ impl Stepper<'_> {
             let after = match result {
                 Result::Waiting => After::Waiting,
                 Result::Done(value) => self.complete(scope, frame, value),
-                Result::Jump(next, output) => self.exit(frame, "Choice", Some(&next), output),
+                Result::Jump(next, exit) => self.exit(frame, "Choice", Some(&next), exit),
                 Result::Failed(failure) => self.fail(scope, frame, failure),
                 Result::Broken(failure) => self.break_off(scope, frame, failure),
             };
@@ -115,6 +102,7 @@ impl Stepper<'_> {
         frame.retries = vec![0; state.retry.len()];
         frame.phase = Phase::Ready;
         frame.halted = false;
+        frame.before = frame.last_event;
         let (state_name, input) = (&frame.state, &frame.input);
         frame.last_event = self.event(format!("{name}StateEntered"), frame.last_event, || {
             json!({"name": state_name, "input": input.to_string(), "inputDetails": {"truncated": false}})
@@ -143,22 +131,10 @@ impl Stepper<'_> {
                 Result::Done(result.clone().unwrap_or(parameters))
             }
             Kind::Succeed => Result::Done(input),
-            Kind::Fail { error, cause } => {
-                let mut text = |text: &Option<Text>| match text {
-                    None => Ok(None),
-                    Some(Text::Literal(text)) => Ok(Some(text.clone())),
-                    Some(Text::Path(path)) => {
-                        self.find(path, frame, &input).map(|value| match value {
-                            Value::String(text) => Some(text),
-                            other => Some(other.to_string()),
-                        })
-                    }
-                };
-                Result::Failed(Failure {
-                    error: text(error)?,
-                    cause: text(cause)?,
-                })
-            }
+            Kind::Fail { error, cause } => Result::Failed(Failure {
+                error: self.told(error.as_ref(), "Error", frame, &input)?,
+                cause: self.told(cause.as_ref(), "Cause", frame, &input)?,
+            }),
             Kind::Choice { rules, default } => {
                 self.choose(rules, default.as_deref(), state, frame, &input)?
             }
@@ -172,39 +148,65 @@ impl Stepper<'_> {
             Kind::Task(task) => self.schedule(task, state, frame, &input)?,
             Kind::Parallel { branches } => self.begin_parallel(branches, state, frame, &input)?,
             Kind::Map(map) => match &map.distributed {
-                Some(distributed) => self.begin_map_run(map, distributed, frame, &input)?,
+                Some(distributed) => self.begin_map_run(state, map, distributed, frame, &input)?,
                 None => self.begin_map(state, map, frame, &input)?,
             },
         })
     }
 
+    /// `Error` or `Cause` of a Fail state.
+    fn told(
+        &mut self,
+        given: Option<&Given<String>>,
+        field: &str,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<Option<String>, Failure> {
+        let Some(given) = given else { return Ok(None) };
+        if let Given::Path(Expression::Path(path)) = given {
+            let value = self.look(frame, input.into(), |source| {
+                path.get_for(&format!("{field}Path"), source)
+            })?;
+            return Ok(Some(shown(&value)));
+        }
+        let read = |value: &Value| value.as_str().map(str::to_owned);
+        self.given(given, field, Wanted::TEXT, frame, input, read)
+            .map(Some)
+    }
+
     fn choose(
         &mut self,
-        rules: &[(crate::engine::definition::Rule, String)],
+        rules: &[ChoiceRule],
         default: Option<&str>,
         state: &State,
         frame: &mut Frame,
         input: &Value,
     ) -> std::result::Result<Result, Failure> {
-        let random = self.random();
-        let view = self.view(frame, input, random);
-        let mut next = default;
-        for (rule, target) in rules {
-            let holds = rule.holds(&view);
-            if holds.map_err(|error| evaluation_failure(frame, error))? {
-                next = Some(target);
-                break;
+        let found = self.look(frame, input.into(), |source| {
+            for rule in rules {
+                if rule.rule.holds(source)? {
+                    return Ok(Some(rule));
+                }
             }
-        }
-        let Some(next) = next.map(str::to_owned) else {
-            let cause = "Failed to transition out of the state. The state has no matching rule and no Default";
-            return Ok(Result::Failed(Failure::new(
-                "States.NoChoiceMatched",
-                cause,
-            )));
+            Ok(None)
+        })?;
+        let (next, output, assign) = match (found, default) {
+            (Some(rule), _) => (rule.next.as_str(), &rule.output, &rule.assign),
+            (None, Some(default)) => (default, &state.output, &state.assign),
+            (None, None) => {
+                let cause = "Failed to transition out of the state. The state has no matching rule and no Default";
+                return Ok(Result::Failed(Failure::new(
+                    "States.NoChoiceMatched",
+                    cause,
+                )));
+            }
         };
-        let output = self.select(&state.output_path, frame, input.clone())?;
-        Ok(Result::Jump(next, output))
+        let assigned = self.assigned(assign.as_ref(), frame, input.into())?;
+        let output = match output {
+            Some(template) => self.evaluate(template, frame, input)?,
+            None => self.select(&state.output_path, frame, input.clone())?,
+        };
+        Ok(Result::Jump(next.to_owned(), Exit { output, assigned }))
     }
 
     fn until(
@@ -213,62 +215,79 @@ impl Stepper<'_> {
         frame: &Frame,
         input: &Value,
     ) -> std::result::Result<i64, Failure> {
-        match wait {
+        let at = match wait {
             Wait::Seconds(seconds) => {
                 let seconds = self.given(
                     seconds,
-                    "SecondsPath",
-                    "integer",
+                    "Seconds",
+                    Wanted::INTEGER,
                     frame,
                     input,
                     Value::as_u64,
                 )?;
-                Ok(self
+                return Ok(self
                     .now
-                    .saturating_add_unsigned(seconds.saturating_mul(1_000)))
+                    .saturating_add_unsigned(seconds.saturating_mul(1_000)));
             }
-            Wait::Timestamp(Given::Value(at)) => Ok(at.as_millisecond()),
-            Wait::Timestamp(Given::Path(path)) => {
-                let value = self.find(path, frame, input)?;
-                let shown = value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned);
-                let at = value.as_str().and_then(timestamp).ok_or_else(|| {
-                    let path = path.text();
-                    let text = format!(
-                        "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string: {path} == {shown}"
-                    );
-                    located(frame, &text)
-                })?;
-                Ok(at.as_millisecond())
-            }
-        }
+            Wait::Timestamp(at) => at,
+        };
+        let value = self.look(frame, input.into(), |source| match at {
+            Given::Value(at) => Ok(Value::String(at.to_string())),
+            Given::Path(path) => path.evaluate(source),
+            Given::Jsonata(expression) => expression.evaluate(&Session::new(source)),
+        })?;
+        let read = value.as_str().and_then(timestamp);
+        let at = read.ok_or_else(|| {
+            let shown = shown(&value);
+            let error = match at {
+                Given::Path(path) => EvaluationError::runtime(format!(
+                    "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string: {} == {shown}",
+                    path.text()
+                )),
+                _ => EvaluationError::query(
+                    format!("The Timestamp field cannot be parsed as an ISO-8601 extended offset date-time format string: {shown}"),
+                    Some("Timestamp"),
+                ),
+            };
+            self.failed_evaluation(frame, error)
+        })?;
+        Ok(at.as_millisecond())
     }
 
-    /// ResultSelector, ResultPath, OutputPath, the Exited event, and where the scope goes.
+    /// Output and variables, the Exited event, and where the scope goes.
     fn complete(&mut self, scope: &Scope, frame: &mut Frame, result: Value) -> After {
         let Some(state) = scope.states.get(&frame.state) else {
             return After::Failed(Failure::new("States.Runtime", "the state does not exist"));
         };
-        let output = self.result_to_output(state, frame, result);
-        match output {
-            Ok(output) => self.exit(frame, state.kind.name(), state.next.as_deref(), output),
+        match self.leave(state, frame, result) {
+            Ok(exit) => self.exit(frame, state.kind.name(), state.next.as_deref(), exit),
             Err(failure) => self.fail(scope, frame, failure),
         }
     }
 
-    fn result_to_output(
+    /// What the state leaves behind, given its result.
+    fn leave(
         &mut self,
         state: &State,
         frame: &Frame,
         result: Value,
-    ) -> std::result::Result<Value, Failure> {
-        let result = match &state.result_selector {
-            Some(template) => self.evaluate(template, frame, &result)?,
-            None => result,
+    ) -> std::result::Result<Exit, Failure> {
+        let scene = after(state, &frame.input, &result);
+        let assigned = self.assigned(state.assign.as_ref(), frame, scene)?;
+        let output = match (state.language, &state.output) {
+            (Language::Jsonata, Some(template)) => {
+                self.look(frame, scene, |source| template.evaluate(source))?
+            }
+            (Language::Jsonata, None) => result,
+            (Language::JsonPath, _) => {
+                let result = match &state.result_selector {
+                    Some(template) => self.evaluate(template, frame, &result)?,
+                    None => result,
+                };
+                let combined = combine(&state.result_path, &frame.input, result)?;
+                self.select(&state.output_path, frame, combined)?
+            }
         };
-        let combined = combine(&state.result_path, &frame.input, result)?;
-        let output = self.select(&state.output_path, frame, combined)?;
         if exceeds(&output, MAX_PAYLOAD) || exceeds_depth(&output) {
             let cause = format!(
                 "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
@@ -276,18 +295,29 @@ impl Stepper<'_> {
             );
             return Err(Failure::new("States.DataLimitExceeded", cause));
         }
-        Ok(output)
+        Ok(Exit { output, assigned })
     }
 
-    fn exit(&mut self, frame: &mut Frame, kind: &str, next: Option<&str>, output: Value) -> After {
+    fn exit(&mut self, frame: &mut Frame, kind: &str, next: Option<&str>, exit: Exit) -> After {
         // A Distributed Map's exit follows MapRunStarted in recorded histories, not its success.
         if let Phase::MapRun { run_event, .. } = frame.phase {
             frame.last_event = run_event;
         }
+        let Exit { output, assigned } = exit;
         let state = frame.state.clone();
         self.follow(frame, format!("{kind}StateExited"), || {
-            json!({"name": state, "output": output.to_string(), "outputDetails": {"truncated": false}})
+            let mut details = json!({"name": state, "output": output.to_string(), "outputDetails": {"truncated": false}});
+            if let (Some(assigned), Some(details)) = (&assigned, details.as_object_mut()) {
+                let texts: serde_json::Map<String, Value> = assigned
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.to_string().into()))
+                    .collect();
+                details.insert("assignedVariables".to_owned(), texts.into());
+                details.insert("assignedVariablesDetails".to_owned(), json!({"truncated": false}));
+            }
+            details
         });
+        frame.variables.extend(assigned.unwrap_or_default());
         frame.phase = Phase::Ready;
         match next {
             Some(next) => {
@@ -304,6 +334,16 @@ impl Stepper<'_> {
         let Some(state) = scope.states.get(&frame.state) else {
             return After::Failed(failure);
         };
+        if self.evaluation.is_some() && matches!(state.kind, Kind::Map(_)) {
+            // Recorded histories: it follows what the map's Entered event follows, and the map
+            // tells that it has failed.
+            if matches!(frame.phase, Phase::Ready) {
+                frame.last_event = frame.before;
+            }
+            self.tell_evaluation(frame, &failure);
+            return self.break_off(scope, frame, failure);
+        }
+        self.tell_evaluation(frame, &failure);
         if self.retry(state, frame, failure.name()) {
             return After::Waiting;
         }
@@ -352,113 +392,39 @@ impl Stepper<'_> {
             "Error": failure.error.unwrap_or_default(),
             "Cause": failure.cause.unwrap_or_default(),
         });
-        match combine(&catcher.result_path, &frame.input, caught) {
-            Ok(output) => {
+        match self.caught(catcher, state, frame, caught) {
+            Ok(exit) => {
                 frame.phase = Phase::Ready;
-                self.exit(frame, state.kind.name(), Some(&catcher.next), output)
+                self.exit(frame, state.kind.name(), Some(&catcher.next), exit)
             }
-            Err(failure) => After::Failed(failure),
+            Err(failure) => {
+                self.tell_evaluation(frame, &failure);
+                After::Failed(failure)
+            }
         }
     }
 
-    pub(super) fn effective_input(
+    /// What a catcher leaves behind.
+    fn caught(
         &mut self,
+        catcher: &Catcher,
         state: &State,
         frame: &Frame,
-    ) -> std::result::Result<Value, Failure> {
-        self.select(&state.input_path, frame, frame.input.clone())
-    }
-
-    /// What InputPath or OutputPath leaves of a value.
-    fn select(
-        &mut self,
-        selection: &Selection,
-        frame: &Frame,
-        value: Value,
-    ) -> std::result::Result<Value, Failure> {
-        match selection {
-            Selection::Whole => Ok(value),
-            Selection::Nothing => Ok(json!({})),
-            Selection::Path(path) => self.find(path, frame, &value),
-        }
-    }
-
-    fn view<'v>(&'v self, frame: &'v Frame, input: &'v Value, random: u64) -> View<'v> {
-        let execution: &Execution = self.execution;
-        View {
-            machine: self.machine,
-            execution,
-            frame,
-            input,
-            item: None,
-            random,
-        }
-    }
-
-    fn find(
-        &mut self,
-        path: &Path,
-        frame: &Frame,
-        input: &Value,
-    ) -> std::result::Result<Value, Failure> {
-        let random = self.random();
-        let found = path.get(&self.view(frame, input, random));
-        found.map_err(|error| evaluation_failure(frame, error))
-    }
-
-    pub(super) fn evaluate(
-        &mut self,
-        template: &Template,
-        frame: &Frame,
-        input: &Value,
-    ) -> std::result::Result<Value, Failure> {
-        let random = self.random();
-        let value = template.evaluate(&self.view(frame, input, random));
-        value.map_err(|error| evaluation_failure(frame, error))
-    }
-
-    /// An inline Map's item as its iteration gets it.
-    pub(super) fn select_item(
-        &mut self,
-        map: &MapState,
-        frame: &Frame,
-        input: &Value,
-        item: (usize, &Value),
-    ) -> std::result::Result<Value, Failure> {
-        let Some(selector) = &map.selector else {
-            return Ok(item.1.clone());
+        caught: Value,
+    ) -> std::result::Result<Exit, Failure> {
+        let scene = match state.language {
+            Language::JsonPath => (&caught).into(),
+            Language::Jsonata => Scene {
+                error: Some(&caught),
+                ..(&frame.input).into()
+            },
         };
-        let random = self.random();
-        let view = View {
-            item: Some(item),
-            ..self.view(frame, input, random)
+        let assigned = self.assigned(catcher.assign.as_ref(), frame, scene)?;
+        let output = match &catcher.output {
+            Some(template) => self.look(frame, scene, |source| template.evaluate(source))?,
+            None => combine(&catcher.result_path, &frame.input, caught)?,
         };
-        let value = selector.evaluate(&view as &dyn Source);
-        value.map_err(|error| evaluation_failure(frame, error))
-    }
-
-    fn given<T: Clone>(
-        &mut self,
-        given: &Given<T>,
-        field: &str,
-        wanted: &str,
-        frame: &Frame,
-        input: &Value,
-        read: impl Fn(&Value) -> Option<T>,
-    ) -> std::result::Result<T, Failure> {
-        let path = match given {
-            Given::Value(value) => return Ok(value.clone()),
-            Given::Path(path) => path,
-        };
-        let value = self.find(path, frame, input)?;
-        read(&value).ok_or_else(|| {
-            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let path = path.text();
-            let text = format!(
-                "The {field} field refers to value \"{shown}\" which is not a valid {wanted}: {path}"
-            );
-            located(frame, &text)
-        })
+        Ok(Exit { output, assigned })
     }
 }
 

@@ -74,18 +74,18 @@ impl Stepper<'_> {
         frame: &mut Frame,
         delivery: &Input,
     ) -> Option<Result> {
-        let mut phase = std::mem::take(&mut frame.phase);
-        let answer = branches_of(&mut phase)
-            .iter_mut()
-            .enumerate()
-            .find_map(|(index, branch)| {
-                let Branch::Running(inner) = branch else {
-                    return None;
-                };
-                let flow = self.deliver(branch_scope(state, index)?, inner, delivery)?;
-                Some((index, flow))
-            });
-        frame.phase = phase;
+        let answer = self.inside(frame, |stepper, frame| {
+            branches_of(&mut frame.phase)
+                .iter_mut()
+                .enumerate()
+                .find_map(|(index, branch)| {
+                    let Branch::Running(inner) = branch else {
+                        return None;
+                    };
+                    let flow = stepper.deliver(branch_scope(state, index)?, inner, delivery)?;
+                    Some((index, flow))
+                })
+        });
         let (index, flow) = answer?;
         Some(
             match (&state.kind, self.branch_settled(state, frame, index, flow)) {
@@ -192,7 +192,7 @@ impl Stepper<'_> {
             return None;
         };
         let mut inner = std::mem::take(inner);
-        let flow = self.run(scope, &mut inner);
+        let flow = self.inside(frame, |stepper, _| stepper.run(scope, &mut inner));
         self.put_back(state, frame, index, inner, flow)
     }
 
@@ -292,7 +292,7 @@ impl Stepper<'_> {
             item: Some(item),
             ..Frame::default()
         });
-        let flow = self.run(&map.processor, &mut inner);
+        let flow = self.inside(frame, |stepper, _| stepper.run(&map.processor, &mut inner));
         self.put_back(state, frame, index, inner, flow)
     }
 
@@ -394,7 +394,7 @@ impl Stepper<'_> {
             let Some(scope) = branch_scope(state, index) else {
                 continue;
             };
-            let flow = self.redrive(scope, &mut inner);
+            let flow = self.inside(frame, |stepper, _| stepper.redrive(scope, &mut inner));
             if let Some(failed) = self.put_back(state, frame, index, inner, flow) {
                 return failed;
             }
@@ -433,6 +433,7 @@ impl Stepper<'_> {
                 });
             }
             Phase::Parallel { branches } | Phase::Map { branches, .. } => {
+                self.outer.push(frame.variables.clone());
                 for (index, branch) in branches.iter().enumerate() {
                     if let (Branch::Running(inner), Some(scope)) =
                         (branch, branch_scope(state, index))
@@ -440,6 +441,7 @@ impl Stepper<'_> {
                         self.owe(scope, inner);
                     }
                 }
+                self.outer.pop();
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{Limits, Names, Table};
 use crate::engine::definition::{ChildKind, Definition, Scope};
 use crate::engine::disk::Disk;
 use crate::engine::machine::{self, Execution, Identity, Input, Machine};
-use crate::engine::path::Template;
+use crate::engine::query::Template;
 use crate::engine::runner::Runner;
 use crate::engine::store::MapRunRow;
 

@@ -6,15 +6,16 @@
 //! over after a crash and leaves out the items that are known.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::Quotas;
 use crate::engine::definition::Format;
-use crate::engine::machine::{Failure, ItemSource, MAX_PAYLOAD, MapRunPlan, exceeds_depth};
+use crate::engine::machine::{Failure, ItemSource, MAX_PAYLOAD, MapRunPlan, exceeds_depth, mix};
 use crate::engine::objects::Objects;
-use crate::engine::path::{Source, Template};
+use crate::engine::query::{Source, Template};
 
 mod batches;
 mod csv;
@@ -202,22 +203,33 @@ struct Sink<'s> {
 }
 
 struct View<'v> {
-    input: &'v Value,
+    plan: &'v MapRunPlan,
     context: &'v Value,
     index: u64,
+    draws: Cell<u64>,
 }
 
 impl Source for View<'_> {
     fn input(&self) -> &Value {
-        self.input
+        &self.plan.input
     }
 
     fn context(&self) -> Cow<'_, Value> {
         Cow::Borrowed(self.context)
     }
 
+    fn variable(&self, name: &str) -> Option<&Value> {
+        self.plan.variables.get(name)
+    }
+
+    fn now(&self) -> i64 {
+        self.plan.at
+    }
+
     fn random(&self) -> u64 {
-        self.index.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        let draw = self.draws.get();
+        self.draws.set(draw + 1);
+        mix(0, &self.plan.arn, self.index, draw)
     }
 }
 
@@ -305,9 +317,10 @@ impl<'s> Sink<'s> {
             context.insert("Map".to_owned(), json!({"Item": described}));
         }
         let view = View {
-            input: &self.plan.input,
+            plan: self.plan,
             context: &self.context,
             index,
+            draws: Cell::new(0),
         };
         let input = selector
             .evaluate(&view)

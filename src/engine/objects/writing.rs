@@ -8,6 +8,8 @@ use super::index::{ObjectRow, PartRow};
 use super::{
     Attributes, Checksum, Condition, ObjectInfo, Objects, ObjectsError, PartInfo, UploadId, now,
 };
+use crate::engine::digest::base64_encode;
+use crate::engine::hex;
 
 /// An object being written (implements [`std::io::Write`]); dropping it leaves nothing behind.
 pub struct Writing {
@@ -92,7 +94,7 @@ impl Writing {
                 headers: self.attributes.headers,
                 checksum: Some(self.checksum.unwrap_or_else(|| Checksum {
                     algorithm: "CRC64NVME".to_owned(),
-                    value: base64(&self.crc.finalize()),
+                    value: base64_encode(&self.crc.finalize()),
                     composite: false,
                 })),
                 parts,
@@ -178,20 +180,11 @@ pub(super) fn multipart_etag<'a>(parts: impl IntoIterator<Item = &'a str>) -> St
         md5.update(unquoted_bytes(etag));
         count += 1;
     }
-    format!("\"{}-{count}\"", hex(&md5.finalize()))
+    format!("\"{}-{count}\"", hex::encode(&md5.finalize()))
 }
 
 pub(super) fn quoted_hex(bytes: &[u8]) -> String {
-    format!("\"{}\"", hex(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing into a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    format!("\"{}\"", hex::encode(bytes))
 }
 
 /// The bytes of which [`quoted_hex`] made an ETag.
@@ -200,24 +193,4 @@ fn unquoted_bytes(etag: &str) -> Vec<u8> {
     hex.chunks_exact(2)
         .filter_map(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok())
         .collect()
-}
-
-/// Base64 with padding.
-pub fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let bits = group
-            .iter()
-            .fold(0, |bits, byte| bits << 8 | usize::from(*byte));
-        let bits = bits << (8 * (3 - group.len()));
-        for digit in 0..4 {
-            text.push(if digit <= group.len() {
-                char::from(DIGITS[bits >> (18 - 6 * digit) & 63])
-            } else {
-                '='
-            });
-        }
-    }
-    text
 }

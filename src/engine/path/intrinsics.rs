@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::Source;
+use crate::engine::machine::random_uuid;
+use crate::engine::query::Source;
 
 /// What the engine knows; anything else is refused when the state machine is created.
 pub(super) const NAMES: [&str; 14] = [
@@ -87,15 +88,7 @@ pub(super) fn call(
                 .filter(|part| !part.is_empty());
             Ok(parts.map(|part| Value::String(part.to_owned())).collect())
         }
-        ("States.UUID", []) => {
-            let bits =
-                (u128::from(source.random()) << 64) | u128::from(source.random().rotate_left(29));
-            Ok(Value::String(
-                uuid::Builder::from_random_bytes(bits.to_be_bytes())
-                    .into_uuid()
-                    .to_string(),
-            ))
-        }
+        ("States.UUID", []) => Ok(random_uuid(source.random(), source.random()).into()),
         _ => Err(format!("wrong arguments for {name}")),
     }
 }

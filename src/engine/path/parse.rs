@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Comparison, Expression, Filter, Operand, Path, Segment, intrinsics};
+use super::{Comparison, Expression, Filter, Operand, Path, Root, Segment, intrinsics};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
@@ -97,13 +97,32 @@ impl Parser<'_> {
     fn path(&mut self) -> Result<Path, PathError> {
         let start = self.at;
         self.expect("$")?;
-        let context = self.eat("$");
+        let root = if self.eat("$") {
+            Root::Context
+        } else {
+            self.variable()
+        };
         let segments = self.segments()?;
         Ok(Path {
             text: self.text[start..self.at].to_owned(),
-            context,
+            root,
             segments,
         })
+    }
+
+    /// `$name` starts at a variable, `$` alone at the input.
+    fn variable(&mut self) -> Root {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let length = self
+            .rest()
+            .find(|c| !is_part(c))
+            .unwrap_or(self.rest().len());
+        if length == 0 {
+            return Root::Input;
+        }
+        let name = self.rest()[..length].to_owned();
+        self.at += length;
+        Root::Variable(name)
     }
 
     fn segments(&mut self) -> Result<Vec<Segment>, PathError> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::arguments::{Arguments, check_name, invalid};
 use super::page;
 use crate::engine::api::ApiError;
-use crate::engine::definition::{Definition, Problem, label_of};
+use crate::engine::definition::{Definition, label_of};
 use crate::engine::machine::seconds;
 use crate::engine::store::{Batch, ExecutionRow, MachineRow};
 use crate::engine::{ACCOUNT, Engine, REGION};
@@ -107,12 +107,10 @@ fn check_definition(text: &str) -> Result<(), ApiError> {
     let Err(problems) = Definition::parse(text) else {
         return Ok(());
     };
-    let described =
-        |problem: &Problem| format!("{}: {} at {}", problem.code, problem.message, problem.place);
     Err(refuse(
         problems
             .iter()
-            .map(described)
+            .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(", "),
     ))

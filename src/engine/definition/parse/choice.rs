@@ -1,6 +1,9 @@
 //! The Choice state.
 
-use super::{Comparable, Kind, Object, Operand, Order, Parser, Path, Rule, Test, Value, timestamp};
+use super::{
+    ChoiceRule, Comparable, Kind, Language, Object, Operand, Order, Parser, Path, Rule, Sees, Test,
+    Value, timestamp,
+};
 
 impl Parser {
     pub(super) fn choice(&mut self, object: &Object, place: &str) -> Kind {
@@ -8,18 +11,12 @@ impl Parser {
         match object.get("Choices") {
             Some(Value::Array(choices)) if !choices.is_empty() => {
                 for (index, choice) in choices.iter().enumerate() {
-                    let place = format!("{place}/Choices/{index}");
+                    let place = format!("{place}/Choices[{index}]");
                     let Value::Object(choice) = choice else {
-                        self.problem(&place, "Value must be an object");
+                        self.problem(&place, "Expected value of type [OBJECT]");
                         continue;
                     };
-                    let next = self.text(choice, &place, "Next");
-                    if next.is_none() {
-                        self.problem(&place, "These fields are required: [Next]");
-                    }
-                    if let (Some(rule), Some(next)) = (self.rule(choice, &place, 0), next) {
-                        rules.push((rule, next));
-                    }
+                    rules.extend(self.choice_rule(choice, &place));
                 }
             }
             _ => self.problem(&format!("{place}/Choices"), "Value cannot be empty"),
@@ -28,6 +25,33 @@ impl Parser {
             rules,
             default: self.text(object, place, "Default"),
         }
+    }
+
+    fn choice_rule(&mut self, choice: &Object, place: &str) -> Option<ChoiceRule> {
+        let next = self.text(choice, place, "Next");
+        if next.is_none() {
+            self.problem(place, "These fields are required: [Next]");
+        }
+        let rule = match self.language {
+            Language::JsonPath => self.rule(choice, place, 0),
+            Language::Jsonata => {
+                let fields = ["Condition", "Next", "Assign", "Output", "Comment"];
+                self.known(choice, place, &fields);
+                let condition = self.given(choice, place, "Condition", Value::as_bool);
+                if !choice.contains_key("Condition") {
+                    self.problem(place, "These fields are required: [Condition]");
+                }
+                condition.map(Rule::Condition)
+            }
+        };
+        let output = self.outcome(choice, place, "Output", Sees::Input);
+        let assign = self.assign(choice, place, Sees::Input);
+        Some(ChoiceRule {
+            rule: rule?,
+            next: next?,
+            output,
+            assign,
+        })
     }
 
     pub(super) fn rule(&mut self, object: &Object, place: &str, depth: usize) -> Option<Rule> {
@@ -51,7 +75,7 @@ impl Parser {
                     .filter_map(|(index, value)| {
                         self.rule(
                             value.as_object()?,
-                            &format!("{place}/{key}/{index}"),
+                            &format!("{place}/{key}[{index}]"),
                             depth + 1,
                         )
                     })
@@ -77,7 +101,7 @@ impl Parser {
         };
         let operators: Vec<&String> = object
             .keys()
-            .filter(|key| !["Variable", "Next", "Comment"].contains(&key.as_str()))
+            .filter(|key| !["Variable", "Next", "Assign", "Comment"].contains(&key.as_str()))
             .collect();
         let [operator] = operators.as_slice() else {
             self.problem(

@@ -1,8 +1,8 @@
 //! The Parallel and the Map state.
 
 use super::{
-    Arc, Batcher, ChildKind, Csv, Dataset, Distributed, Format, Kind, MAX_LABEL, Map, MapState,
-    Object, Parser, Place, Reader, Shape, Template, Transformation, Value, Writer,
+    Arc, Batcher, ChildKind, Csv, Dataset, Distributed, Format, Kind, Language, MAX_LABEL, Map,
+    MapState, Object, Parser, Place, Reader, Shape, Template, Transformation, Value, Writer,
 };
 
 /// Fields of a `ReaderConfig` that go with CSV.
@@ -18,9 +18,9 @@ impl Parser {
         match object.get("Branches") {
             Some(Value::Array(values)) if !values.is_empty() => {
                 for (index, value) in values.iter().enumerate() {
-                    let place = format!("{place}/Branches/{index}");
+                    let place = format!("{place}/Branches[{index}]");
                     let Value::Object(branch) = value else {
-                        self.problem(&place, "Value must be an object");
+                        self.problem(&place, "Expected value of type [OBJECT]");
                         continue;
                     };
                     self.known(branch, &place, &["StartAt", "States", "Comment"]);
@@ -71,7 +71,7 @@ impl Parser {
                 "The field 'Mode' should have one of these values: [INLINE, DISTRIBUTED]",
             );
         }
-        if is_distributed && inside == Place::InsideDistributed {
+        if is_distributed && inside.inside_distributed {
             self.problem(
                 &processor_place,
                 "A Distributed Map inside a Distributed Map is not supported by this engine yet",
@@ -86,11 +86,14 @@ impl Parser {
             "Catch",
             "ResultSelector",
             "ResultPath",
+            "Output",
+            "Assign",
         ];
         let own = [
             "ItemProcessor",
             "Iterator",
             "ItemsPath",
+            "Items",
             "ItemSelector",
             "Parameters",
             "MaxConcurrency",
@@ -112,10 +115,11 @@ impl Parser {
             &[]
         };
         self.fields(object, place, &[&common, &own, only]);
-        let inside = if is_distributed {
-            Place::InsideDistributed
-        } else {
-            inside
+        let children = self.children(config, &processor_place, is_distributed);
+        let inside = Place {
+            workflow: children.unwrap_or(inside.workflow),
+            inside_distributed: inside.inside_distributed || is_distributed,
+            ..inside
         };
         let scope = self.scope(processor, &processor_place, inside);
         let selector_field = if object.contains_key("Parameters") {
@@ -125,32 +129,39 @@ impl Parser {
         };
         Some(Kind::Map(Box::new(MapState {
             processor: Arc::new(scope),
-            items_path: self.path(object, place, "ItemsPath"),
+            items_path: match self.language {
+                Language::JsonPath => self.path(object, place, "ItemsPath"),
+                Language::Jsonata => None,
+            },
+            items: self.template(object, place, "Items"),
             selector: self.template(object, place, selector_field),
             max_concurrency: self.given(object, place, "MaxConcurrency", Value::as_u64),
-            distributed: is_distributed
-                .then(|| self.distributed(object, config, place, &processor_place)),
+            distributed: children.map(|children| self.distributed(object, children, place)),
         })))
     }
 
-    pub(super) fn distributed(
+    /// What a Distributed Map's children are.
+    fn children(
         &mut self,
-        object: &Object,
         config: Option<&Object>,
-        place: &str,
         processor: &str,
-    ) -> Distributed {
-        let children = match config
-            .and_then(|config| config.get("ExecutionType"))
-            .and_then(Value::as_str)
-        {
-            Some("STANDARD") => ChildKind::Standard,
-            Some("EXPRESS") => ChildKind::Express,
+        is_distributed: bool,
+    ) -> Option<ChildKind> {
+        let kind = config.and_then(|config| config.get("ExecutionType"));
+        match kind.and_then(Value::as_str) {
+            _ if !is_distributed => None,
+            Some("STANDARD") => Some(ChildKind::Standard),
+            Some("EXPRESS") => Some(ChildKind::Express),
             _ => {
-                self.problem(&format!("{processor}/ProcessorConfig/ExecutionType"), "The field 'ExecutionType' should have one of these values: [STANDARD, EXPRESS]");
-                ChildKind::Standard
+                let at = format!("{processor}/ProcessorConfig/ExecutionType");
+                let text = "The field 'ExecutionType' should have one of these values: [STANDARD, EXPRESS]";
+                self.problem(&at, text);
+                Some(ChildKind::Standard)
             }
-        };
+        }
+    }
+
+    fn distributed(&mut self, object: &Object, children: ChildKind, place: &str) -> Distributed {
         let label = self.text(object, place, "Label");
         if let Some(label) = &label {
             let at = format!("{place}/Label");
@@ -188,17 +199,21 @@ impl Parser {
     pub(super) fn reader(&mut self, object: &Object, place: &str) -> Option<Reader> {
         let place = format!("{place}/ItemReader");
         let Value::Object(reader) = object.get("ItemReader")? else {
-            self.problem(&place, "Value must be an object");
+            self.problem(&place, "Expected value of type [OBJECT]");
             return None;
         };
-        self.known(reader, &place, &["Resource", "Parameters", "ReaderConfig"]);
+        self.known(
+            reader,
+            &place,
+            &["Resource", "Parameters", "Arguments", "ReaderConfig"],
+        );
         let config_place = format!("{place}/ReaderConfig");
         let empty = Map::new();
         let config = match reader.get("ReaderConfig") {
             None => &empty,
             Some(Value::Object(config)) => config,
             Some(_) => {
-                self.problem(&config_place, "Value must be an object");
+                self.problem(&config_place, "Expected value of type [OBJECT]");
                 &empty
             }
         };
@@ -244,20 +259,21 @@ impl Parser {
 
     /// The arguments of a reader or writer, which must be among `known`.
     fn arguments(&mut self, object: &Object, place: &str, known: &[&str]) -> Option<Template> {
-        let Some(given) = object.get("Parameters") else {
-            self.problem(place, "These fields are required: [Parameters]");
+        let field = self.parameters_field();
+        let Some(given) = object.get(field) else {
+            self.problem(place, format!("These fields are required: [{field}]"));
             return None;
         };
         let names = given.as_object().into_iter().flat_map(Map::keys);
         for name in names {
             if !known.contains(&name.strip_suffix(".$").unwrap_or(name)) {
                 self.problem(
-                    &format!("{place}/Parameters/{name}"),
+                    &format!("{place}/{field}"),
                     format!("Field '{name}' is not supported"),
                 );
             }
         }
-        self.template(object, place, "Parameters")
+        self.parameters(object, place)
     }
 
     fn object_format(&mut self, config: &Object, place: &str) -> Format {
@@ -407,7 +423,7 @@ impl Parser {
     fn batcher(&mut self, object: &Object, place: &str) -> Option<Batcher> {
         let place = format!("{place}/ItemBatcher");
         let Value::Object(batcher) = object.get("ItemBatcher")? else {
-            self.problem(&place, "Value must be an object");
+            self.problem(&place, "Expected value of type [OBJECT]");
             return None;
         };
         let limits = [
@@ -434,13 +450,14 @@ impl Parser {
     pub(super) fn writer(&mut self, object: &Object, place: &str) -> Option<Writer> {
         let place = format!("{place}/ResultWriter");
         let Value::Object(writer) = object.get("ResultWriter")? else {
-            self.problem(&place, "Value must be an object");
+            self.problem(&place, "Expected value of type [OBJECT]");
             return None;
         };
-        self.known(writer, &place, &["Resource", "Parameters", "WriterConfig"]);
+        let fields = ["Resource", "Parameters", "Arguments", "WriterConfig"];
+        self.known(writer, &place, &fields);
         let shape = self.shape(writer, &place);
         if shape.is_some()
-            && !["Resource", "Parameters"]
+            && !["Resource", "Parameters", "Arguments"]
                 .map(|field| writer.contains_key(field))
                 .contains(&true)
         {

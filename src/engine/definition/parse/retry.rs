@@ -1,6 +1,6 @@
 //! Retriers and catchers.
 
-use super::{Catcher, Object, Parser, Retrier, Value};
+use super::{Catcher, Object, Parser, Retrier, Sees, Value};
 
 impl Parser {
     pub(super) fn error_names(
@@ -43,7 +43,7 @@ impl Parser {
         };
         let at = format!("{place}/{field}");
         let Value::Array(values) = value else {
-            self.problem(&at, "Value must be an array");
+            self.problem(&at, "Expected value of type [ARRAY]");
             return Vec::new();
         };
         let objects: Vec<_> = values
@@ -51,7 +51,7 @@ impl Parser {
             .enumerate()
             .filter_map(|(index, value)| {
                 Some((
-                    format!("{at}/{index}"),
+                    format!("{at}[{index}]"),
                     index + 1 == values.len(),
                     value.as_object()?,
                 ))
@@ -130,15 +130,26 @@ impl Parser {
             self.known(
                 catcher,
                 &place,
-                &["ErrorEquals", "Next", "ResultPath", "Comment"],
+                &[
+                    "ErrorEquals",
+                    "Next",
+                    "ResultPath",
+                    "Output",
+                    "Assign",
+                    "Comment",
+                ],
             );
             let errors = self.error_names(catcher, &place, is_last);
             let result_path = self.selection(catcher, &place, "ResultPath");
+            let output = self.outcome(catcher, &place, "Output", Sees::Error);
+            let assign = self.assign(catcher, &place, Sees::Error);
             match self.text(catcher, &place, "Next") {
                 Some(next) => catchers.push(Catcher {
                     errors,
                     next,
                     result_path,
+                    output,
+                    assign,
                 }),
                 None => self.problem(&place, "These fields are required: [Next]"),
             }

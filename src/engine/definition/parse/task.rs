@@ -49,14 +49,19 @@ impl Parser {
             ("http", _) => &["ApiEndpoint", "Method"],
             _ => &[],
         };
-        let parameters = object.get("Parameters").and_then(Value::as_object);
+        let field = self.parameters_field();
         for name in required {
-            let is_named = parameters.is_some_and(|parameters| {
-                parameters.contains_key(*name) || parameters.contains_key(&format!("{name}.$"))
-            });
+            let is_named = match object.get(field) {
+                Some(Value::Object(parameters)) => {
+                    parameters.contains_key(*name) || parameters.contains_key(&format!("{name}.$"))
+                }
+                // An expression for the whole is judged when it is evaluated.
+                Some(Value::String(_)) => true,
+                _ => false,
+            };
             if !is_named {
                 self.problem(
-                    &format!("{place}/Parameters"),
+                    &format!("{place}/{field}"),
                     format!("The field '{name}' is required but was missing"),
                 );
             }

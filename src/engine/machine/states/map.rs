@@ -1,16 +1,19 @@
 //! Maps: how one begins.
 
 use super::{
-    ACCOUNT, Branch, Command, Destination, Distributed, Failure, Frame, Given, INLINE_CONCURRENCY,
-    ItemSource, MapRunPlan, MapState, Path, Phase, REGION, Result, State, Stepper, Value, context,
-    json, label_of, located, member,
+    ACCOUNT, Branch, Command, Destination, Distributed, EvaluationError, Failure, Frame, Given,
+    INLINE_CONCURRENCY, ItemSource, Language, MapRunPlan, MapState, Phase, REGION, Result, State,
+    Stepper, Value, Wanted, context, json, label_of, located, member,
 };
 use crate::engine::definition::{Batcher, Dataset};
-use crate::engine::machine::Batching;
+use crate::engine::machine::{Batching, random_uuid};
+use crate::engine::path::Path;
+use crate::engine::query::Template;
 
 impl Stepper<'_> {
     pub(super) fn begin_map_run(
         &mut self,
+        state: &State,
         map: &MapState,
         distributed: &Distributed,
         frame: &mut Frame,
@@ -19,8 +22,8 @@ impl Stepper<'_> {
         let max_concurrency = match &map.max_concurrency {
             Some(given) => self.given(
                 given,
-                "MaxConcurrencyPath",
-                "integer",
+                "MaxConcurrency",
+                Wanted::INTEGER,
                 frame,
                 input,
                 Value::as_u64,
@@ -32,7 +35,7 @@ impl Stepper<'_> {
                 let arguments = self.evaluate(&reader.parameters, frame, input)?;
                 dataset(&reader.dataset, &arguments)?
             }
-            None => self.state_data(map.items_path.as_ref(), frame, input)?,
+            None => self.state_data(map, state, frame, input)?,
         };
         let length = items.known_length();
         let started_event = self.follow(frame, "MapStateStarted", || json!({"length": length}));
@@ -45,7 +48,8 @@ impl Stepper<'_> {
             &mut items,
         ) {
             let read = Value::as_i64;
-            *max_items = Some(self.given(given, "MaxItemsPath", "integer", frame, input, read)?);
+            *max_items =
+                Some(self.given(given, "MaxItems", Wanted::INTEGER, frame, input, read)?);
         }
         let batching = match &distributed.batcher {
             Some(batcher) => Some(self.batching(batcher, frame, input)?),
@@ -54,8 +58,8 @@ impl Stepper<'_> {
         let tolerated_count = match &distributed.tolerated_count {
             Some(given) => self.given(
                 given,
-                "ToleratedFailureCountPath",
-                "integer",
+                "ToleratedFailureCount",
+                Wanted::INTEGER,
                 frame,
                 input,
                 // Negative ones have a text of their own.
@@ -70,8 +74,8 @@ impl Stepper<'_> {
         let tolerated_percentage = match &distributed.tolerated_percentage {
             Some(given) => self.given(
                 given,
-                "ToleratedFailurePercentagePath",
-                "float",
+                "ToleratedFailurePercentage",
+                Wanted::FLOAT,
                 frame,
                 input,
                 Value::as_f64,
@@ -95,8 +99,7 @@ impl Stepper<'_> {
         };
         let machine = &self.machine.identity.machine_name;
         let label = label_of(distributed, machine, &frame.state);
-        let bits = (u128::from(self.random()) << 64) | u128::from(self.random());
-        let id = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
+        let id = random_uuid(self.random(), self.random());
         let arn = format!("arn:aws:states:{REGION}:{ACCOUNT}:mapRun:{machine}/{label}:{id}");
         let run_event = self.follow(frame, "MapRunStarted", || json!({"mapRunArn": arn}));
         frame.phase = Phase::MapRun {
@@ -114,6 +117,8 @@ impl Stepper<'_> {
                 items,
                 input: input.clone(),
                 context: context(self.machine, self.execution, frame, None),
+                variables: self.spoken_of(map.selector.as_ref(), frame),
+                at: self.now,
                 max_concurrency,
                 tolerated_count,
                 tolerated_percentage,
@@ -133,12 +138,12 @@ impl Stepper<'_> {
         // A limit of 0 would never let a batch close.
         let positive = |value: &Value| value.as_u64().filter(|limit| *limit > 0);
         let mut limit = |given: &Option<Given<u64>>, field| match given {
-            Some(given) => self.given(given, field, "integer", frame, input, positive),
+            Some(given) => self.given(given, field, Wanted::INTEGER, frame, input, positive),
             None => Ok(0),
         };
         Ok(Batching {
-            max_items: limit(&batcher.max_items, "MaxItemsPerBatchPath")?,
-            max_bytes: limit(&batcher.max_bytes, "MaxInputBytesPerBatchPath")?,
+            max_items: limit(&batcher.max_items, "MaxItemsPerBatch")?,
+            max_bytes: limit(&batcher.max_bytes, "MaxInputBytesPerBatch")?,
             input: match &batcher.input {
                 Some(template) => Some(self.evaluate(template, frame, input)?),
                 None => None,
@@ -149,17 +154,14 @@ impl Stepper<'_> {
     /// A Distributed Map's items without a reader: an array or an object.
     fn state_data(
         &mut self,
-        path: Option<&Path>,
+        map: &MapState,
+        state: &State,
         frame: &Frame,
         input: &Value,
     ) -> std::result::Result<ItemSource, Failure> {
-        let value = match path {
-            Some(path) => self.find(path, frame, input)?,
-            None => input.clone(),
-        };
-        match value {
+        match self.items_value(map, frame, input)? {
             Value::Object(members) => Ok(ItemSource::Members(members)),
-            other => Ok(ItemSource::Values(array(other, path)?)),
+            other => Ok(ItemSource::Values(self.array(other, map, state, frame)?)),
         }
     }
 
@@ -170,12 +172,12 @@ impl Stepper<'_> {
         frame: &mut Frame,
         input: &Value,
     ) -> std::result::Result<Result, Failure> {
-        let items = self.items(map.items_path.as_ref(), frame, input)?;
+        let items = self.items(map, state, frame, input)?;
         let limit = match &map.max_concurrency {
             Some(given) => self.given(
                 given,
-                "MaxConcurrencyPath",
-                "integer",
+                "MaxConcurrency",
+                Wanted::INTEGER,
                 frame,
                 input,
                 Value::as_u64,
@@ -200,28 +202,54 @@ impl Stepper<'_> {
         Ok(self.pump_map(state, map, frame))
     }
 
-    pub(super) fn items(
+    fn items(
         &mut self,
-        path: Option<&Path>,
+        map: &MapState,
+        state: &State,
         frame: &Frame,
         input: &Value,
     ) -> std::result::Result<Vec<Value>, Failure> {
-        let value = match path {
-            Some(path) => self.find(path, frame, input)?,
-            None => input.clone(),
-        };
-        array(value, path)
+        let value = self.items_value(map, frame, input)?;
+        self.array(value, map, state, frame)
     }
-}
 
-fn array(value: Value, path: Option<&Path>) -> std::result::Result<Vec<Value>, Failure> {
-    match value {
-        Value::Array(items) => Ok(items),
-        other => {
-            let shown = path.map_or("$", Path::text);
-            let cause = format!("Reference path \"{shown}\" must point to array: {other}");
-            Err(Failure::new("States.Runtime", cause))
+    fn items_value(
+        &mut self,
+        map: &MapState,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<Value, Failure> {
+        match (&map.items, &map.items_path) {
+            (Some(items), _) => self.evaluate(items, frame, input),
+            (None, Some(path)) => self.find(path, frame, input),
+            (None, None) => Ok(input.clone()),
         }
+    }
+
+    fn array(
+        &mut self,
+        value: Value,
+        map: &MapState,
+        state: &State,
+        frame: &Frame,
+    ) -> std::result::Result<Vec<Value>, Failure> {
+        let other = match value {
+            Value::Array(items) => return Ok(items),
+            other => other,
+        };
+        let error = match (&map.items, state.language) {
+            (Some(Template::Jsonata(expression)), _) => expression.unexpected("array", &other),
+            (_, Language::Jsonata) => {
+                let cause = format!("Map state input must be an array but was: {other}");
+                EvaluationError::query(cause, None)
+            }
+            (_, Language::JsonPath) => {
+                let shown = map.items_path.as_ref().map_or("$", Path::text);
+                let cause = format!("Reference path \"{shown}\" must point to array: {other}");
+                return Err(Failure::new("States.Runtime", cause));
+            }
+        };
+        Err(self.failed_evaluation(frame, error))
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Command, Failure, Frame, Kind, MAX_PAYLOAD, Phase, REGION, Resource, Result, State, Stepper,
-    Task, Value, exceeds, exceeds_depth, failure_details, json,
+    Task, Value, Wanted, exceeds, exceeds_depth, failure_details, json,
 };
 use crate::engine::definition::Given;
 use crate::engine::machine::{Identity, Input, TaskToken};
@@ -225,15 +225,15 @@ impl Stepper<'_> {
     ) -> std::result::Result<Limits, Failure> {
         let mut seconds = |given: &Option<Given<u64>>, field| match given {
             Some(given) => self
-                .given(given, field, "integer", frame, input, |value| {
+                .given(given, field, Wanted::INTEGER, frame, input, |value| {
                     value.as_u64().filter(|seconds| *seconds > 0)
                 })
                 .map(Some),
             None => Ok(None),
         };
         Ok(Limits {
-            timeout: seconds(&task.timeout, "TimeoutSecondsPath")?,
-            heartbeat: seconds(&task.heartbeat, "HeartbeatSecondsPath")?,
+            timeout: seconds(&task.timeout, "TimeoutSeconds")?,
+            heartbeat: seconds(&task.heartbeat, "HeartbeatSeconds")?,
         })
     }
 
@@ -461,6 +461,7 @@ impl Stepper<'_> {
         let is_made = attempt.stage == Stage::Started && attempt.called_back.is_some();
         let attempt = attempt.clone();
         self.watch(&attempt);
+        self.now = attempt.since;
         if !is_made
             // It was evaluated before it was scheduled, from the same values.
             && let Ok(call) = self.call_again(task, state, frame)
