@@ -6,6 +6,10 @@
 //! [`engine`] Step Functions on this machine, [`local`] engine and workflow together behind a
 //! loopback endpoint, [`tui`] the dashboard and [`cli`] the verbs.
 
+/// A run of a million lines is mostly small JSON values made and dropped on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod model;
 
 pub mod config;
