@@ -4,17 +4,22 @@
 //! What is written follows from the log alone, so that writing again after a crash gives the same
 //! objects (developer guide, "ResultWriter"; layout and member order as recorded from AWS).
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+mod files;
+mod record;
+
 use super::handle::{Handle, damaged};
 use super::log::{End, Reader, Record, decode};
-use super::{ChildStatus, Quotas, ResultFile, Row, iso};
-use crate::engine::definition::{ChildKind, Transformation};
+use super::{ChildStatus, Quotas, ResultFile, Row};
+use crate::engine::definition::Transformation;
 use crate::engine::machine::{Destination, Failure, MAX_PAYLOAD};
-use crate::engine::objects::{Objects, ObjectsError, Writing};
+use crate::engine::objects::{Objects, ObjectsError};
+use files::Files;
+use record::ChildRecord;
 
 /// Why results could not be written.
 pub enum Error {
@@ -114,21 +119,20 @@ pub fn write(
     };
     let folder = folder(destination, &handle.row.plan.arn, round);
     let shape = handle.row.plan.shape();
-    let files = |category| Files {
-        objects,
-        destination,
-        folder: &folder,
-        category,
-        lines: shape.lines,
-        most: quotas.result_file_bytes,
-        open: None,
-        done: Vec::new(),
+    let files = |category| {
+        let most = quotas.result_file_bytes;
+        Files::new(objects, destination, &folder, category, shape.lines, most)
     };
     let mut reader = handle.reader();
 
+    // One room for the text of every record.
+    let mut text = Vec::new();
+
     let mut success = files("SUCCEEDED");
     each_success(handle, from, |row, end| {
-        contribution(handle, &mut reader, row, end, &mut |text| success.add(text))
+        contribution(handle, &mut reader, row, end, &mut text, &mut |text| {
+            success.add(text)
+        })
     })?;
     let written = success.finish(round > 0)?;
     // Written before and again now, after a crash in between: listed once.
@@ -144,8 +148,9 @@ pub fn write(
     ] {
         let children: Vec<u32> = handle.table().in_status(status).collect();
         for child in children {
-            let record = record(handle, &mut reader, child)?;
-            failed.add(record.to_string().as_bytes())?;
+            text.clear();
+            record(handle, &mut reader, child, &mut text)?;
+            failed.add(&text)?;
         }
     }
     let failed = failed.finish(round > 0)?;
@@ -203,20 +208,22 @@ fn each_success(
     Ok(())
 }
 
-/// Gives out what a child that succeeded contributes, as JSON texts.
+/// Gives out what a child that succeeded contributes, as JSON texts; `text` is room to work in.
 fn contribution(
     handle: &Handle,
     reader: &mut Reader,
     row: &Row,
     end: &End<'_>,
+    text: &mut Vec<u8>,
     give: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let output = end.output.unwrap_or(b"null");
     match handle.row.plan.shape().transformation {
         Transformation::None => {
             let input = handle.input(reader, end.child)?;
-            let record = ended(handle, end.child, row, end, &input);
-            give(record.to_string().as_bytes())
+            text.clear();
+            ChildRecord::new(handle, row, end, &input).write(text);
+            give(text)
         }
         Transformation::Compact => give(output),
         Transformation::Flatten => match serde_json::from_slice::<Vec<&RawValue>>(output) {
@@ -233,6 +240,7 @@ fn contribution(
 pub fn collect(handle: &Handle) -> Result<Value, Failure> {
     let mut reader = handle.reader();
     let mut inputs = handle.reader();
+    let mut room = Vec::new();
     let mut text = Vec::from(*b"[");
     let mut give = |result: &[u8]| {
         if text.len() > 1 {
@@ -257,10 +265,12 @@ pub fn collect(handle: &Handle) -> Result<Value, Failure> {
         };
         match ended {
             Some((row, Record::End(end))) if end.status == ChildStatus::Succeeded => {
-                contribution(handle, &mut inputs, &row, &end, &mut give)
+                contribution(handle, &mut inputs, &row, &end, &mut room, &mut give)
             }
-            _ => record(handle, &mut inputs, child)
-                .and_then(|record| give(record.to_string().as_bytes())),
+            _ => {
+                room.clear();
+                record(handle, &mut inputs, child, &mut room).and_then(|()| give(&room))
+            }
         }
         .map_err(|error| match error {
             Error::TooLong => too_long(handle),
@@ -282,148 +292,21 @@ fn too_long(handle: &Handle) -> Failure {
     Failure::new("States.DataLimitExceeded", cause)
 }
 
-/// The record of an ended child, as result files have it.
-pub fn record(handle: &Handle, reader: &mut Reader, child: u32) -> Result<Value, Error> {
+/// Writes the record of an ended child, as result files have it, after what `text` holds.
+fn record(
+    handle: &Handle,
+    reader: &mut Reader,
+    child: u32,
+    text: &mut Vec<u8>,
+) -> Result<(), Error> {
     let row = handle.table().row(child).copied();
     let row = row.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
     let input = handle.input(reader, child)?;
-    let payload = reader
-        .read(row.last)?
-        .map(<[u8]>::to_vec)
-        .unwrap_or_default();
-    match decode(&payload) {
-        Some(Record::End(end)) => Ok(ended(handle, child, &row, &end, &input)),
-        _ => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
-    }
-}
-
-fn ended(handle: &Handle, child: u32, row: &Row, end: &End<'_>, input: &str) -> Value {
-    let succeeded = end.status == ChildStatus::Succeeded;
-    let mut record = serde_json::Map::new();
-    let mut put = |name: &str, value: Value| record.insert(name.to_owned(), value);
-    if let Some(cause) = end.cause {
-        put("Cause", cause.into());
-    }
-    if let Some(error) = end.error {
-        put("Error", error.into());
-    }
-    put("ExecutionArn", handle.names.arn(child).into());
-    put("Input", input.into());
-    put("InputDetails", json!({"Included": true}));
-    put("Name", handle.names.name(child).into());
-    if let Some(output) = end.output {
-        put("Output", String::from_utf8_lossy(output).into());
-        put("OutputDetails", json!({"Included": true}));
-    }
-    put("RedriveCount", row.redrives.into());
-    if handle.row.plan.children == ChildKind::Standard {
-        let status = if succeeded {
-            "NOT_REDRIVABLE"
-        } else {
-            "REDRIVABLE_BY_MAP_RUN"
-        };
-        put("RedriveStatus", status.into());
-        if succeeded {
-            put(
-                "RedriveStatusReason",
-                "Execution is SUCCEEDED and cannot be redriven".into(),
-            );
-        }
-    }
-    put("StartDate", iso(row.started).into());
-    put("StateMachineArn", handle.names.state_machine_arn().into());
-    put("Status", end.status.as_str().into());
-    put("StopDate", iso(row.stopped).into());
-    Value::Object(record)
-}
-
-/// The files of one category, each a JSON array or JSON Lines.
-struct Files<'f> {
-    objects: &'f Objects,
-    destination: &'f Destination,
-    folder: &'f str,
-    category: &'static str,
-    lines: bool,
-    /// A file is closed and the next one opened when it has reached this many bytes.
-    most: u64,
-    open: Option<Open>,
-    done: Vec<ResultFile>,
-}
-
-struct Open {
-    key: String,
-    writing: BufWriter<Writing>,
-    bytes: u64,
-}
-
-impl Files<'_> {
-    fn add(&mut self, record: &[u8]) -> Result<(), Error> {
-        let (lines, most) = (self.lines, self.most);
-        let open = match &mut self.open {
-            Some(open) => open,
-            None => self.open_next()?,
-        };
-        if !lines {
-            let before = if open.bytes == 0 { b"[" } else { b"," };
-            open.writing.write_all(before)?;
-        }
-        open.writing.write_all(record)?;
-        if lines {
-            open.writing.write_all(b"\n")?;
-        }
-        open.bytes += record.len() as u64 + 1;
-        if open.bytes >= most {
-            self.close()
-        } else {
+    match reader.read(row.last)?.and_then(decode) {
+        Some(Record::End(end)) => {
+            ChildRecord::new(handle, &row, &end, &input).write(text);
             Ok(())
         }
-    }
-
-    fn open_next(&mut self) -> Result<&mut Open, Error> {
-        let extension = if self.lines { "jsonl" } else { "json" };
-        let key = format!(
-            "{}/{}_{}.{extension}",
-            self.folder,
-            self.category,
-            self.done.len()
-        );
-        let writing = BufWriter::with_capacity(
-            256 << 10,
-            self.objects.write(&self.destination.bucket, &key)?,
-        );
-        Ok(self.open.insert(Open {
-            key,
-            writing,
-            bytes: 0,
-        }))
-    }
-
-    fn close(&mut self) -> Result<(), Error> {
-        let Some(mut open) = self.open.take() else {
-            return Ok(());
-        };
-        if !self.lines {
-            let end: &[u8] = if open.bytes == 0 { b"[]" } else { b"]" };
-            open.writing.write_all(end)?;
-        }
-        let writing = open
-            .writing
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?;
-        let info = writing.commit(true)?;
-        self.done.push(ResultFile {
-            key: open.key,
-            size: info.size,
-        });
-        Ok(())
-    }
-
-    /// `even_empty`: a redrive writes a file also where there is nothing to tell.
-    fn finish(mut self, even_empty: bool) -> Result<Vec<ResultFile>, Error> {
-        if even_empty && self.open.is_none() && self.done.is_empty() {
-            self.open_next()?;
-        }
-        self.close()?;
-        Ok(self.done)
+        _ => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
     }
 }
