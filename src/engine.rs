@@ -139,7 +139,7 @@ impl Engine {
         let clock = Arc::<Clock>::default();
         let logs = folder.join("logs");
         let logs = Logs::open(&logs, Arc::clone(&clock)).map_err(|error| fail(&logs, &error))?;
-        let functions = Functions::default();
+        let functions = Functions::new(logs.clone(), Arc::clone(&clock));
         let folder = folder.to_owned();
         let runner = Runner::new(
             store,
@@ -228,6 +228,8 @@ impl Engine {
             credentials: self.credentials.as_ref().clone(),
             pid: std::process::id(),
         };
+        let credentials = endpoint.credentials.clone();
+        self.functions().serve_at(endpoint.url.clone(), credentials);
         let text = serde_json::to_string_pretty(&endpoint).map_err(|error| fail(error.into()))?;
         self.disk.replace(&path, text.as_bytes()).map_err(fail)?;
         // Nothing is answered before everything is where it was; callers wait meanwhile.

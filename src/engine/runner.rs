@@ -254,6 +254,7 @@ impl Runner {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        self.0.functions.stop().await;
         self.0.logs.stop().await;
     }
 

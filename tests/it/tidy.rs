@@ -33,6 +33,7 @@ const MODULES: [(&str, &[&str], &[&str]); 9] = [
             "s3s",
             "redb",
             "aws_sigv4",
+            "reqwest",
         ],
     ),
     (

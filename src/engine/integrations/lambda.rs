@@ -1,15 +1,11 @@
 //! Lambda functions: by ARN, as the optimized integration, and as the SDK calls them (developer
 //! guide, "Invoke an AWS Lambda function with Step Functions").
 
-use std::panic::AssertUnwindSafe;
-
-use futures::FutureExt;
 use serde_json::{Value, json};
 
 use super::{Runner, only, optional_text, text, with_metadata};
-use crate::engine::functions::{Function, FunctionError};
+use crate::engine::functions::{self, Failed, Payload, Refusal, VERSION};
 use crate::engine::machine::Failure;
-use crate::engine::{ACCOUNT, REGION};
 
 const PARAMETERS: [&str; 6] = [
     "ClientContext",
@@ -20,29 +16,25 @@ const PARAMETERS: [&str; 6] = [
     "Qualifier",
 ];
 
-/// What a function came to, and the request id that its log lines carry.
-struct Answer {
-    request: String,
-    result: Result<Value, Failed>,
-}
-
-/// A function's own failure.
-struct Failed {
-    error_type: String,
-    /// `{"errorMessage", "errorType", …}`, JSON text.
-    payload: String,
-}
-
 impl From<Failed> for Failure {
     fn from(failed: Failed) -> Self {
-        Self::new(failed.error_type, failed.payload)
+        Self::new(failed.error_type, String::from_utf8_lossy(&failed.payload))
     }
+}
+
+/// A function that did not run, in the words of the SDK that asked for it.
+fn refused(refusal: &Refusal, request: &str) -> Failure {
+    let (status, name) = refusal.code();
+    let cause = format!(
+        "{refusal} (Service: AWSLambda; Status Code: {status}; Error Code: {name}; Request ID: {request}; Proxy: null)"
+    );
+    Failure::new(format!("Lambda.{name}"), cause)
 }
 
 /// A function's ARN as the resource: payload in, payload out.
 pub async fn run(runner: &Runner, arn: &str, payload: Value) -> Result<Value, Failure> {
-    let answer = call(runner, arn, payload).await?;
-    Ok(answer.result?)
+    let (_, result) = call(runner, arn, payload).await?;
+    Ok(result?)
 }
 
 /// `lambda:invoke`: the payload between metadata; the function's failure is the Task's.
@@ -55,18 +47,13 @@ pub async fn invoke(runner: &Runner, mut parameters: Value) -> Result<Value, Fai
         let status = answer["StatusCode"].as_u64().unwrap_or(202) as u16;
         return Ok(with_metadata(answer, status, &request, "application/json"));
     }
-    let answer = call(runner, &name, payload).await?;
+    let (request, result) = call(runner, &name, payload).await?;
     let wrapped = json!({
-        "ExecutedVersion": "$LATEST",
-        "Payload": answer.result?,
+        "ExecutedVersion": VERSION,
+        "Payload": result?,
         "StatusCode": 200,
     });
-    Ok(with_metadata(
-        wrapped,
-        200,
-        &answer.request,
-        "application/json",
-    ))
+    Ok(with_metadata(wrapped, 200, &request, "application/json"))
 }
 
 /// `aws-sdk:lambda:invoke`: payloads are strings, and a function's failure is an answer too.
@@ -80,17 +67,17 @@ pub async fn invoke_as_sdk(runner: &Runner, mut parameters: Value) -> Result<Val
     if let Some(answer) = without_waiting(runner, &parameters, &name, &payload)? {
         return Ok(answer);
     }
-    let answer = call(runner, &name, payload).await?;
-    Ok(match answer.result {
+    let (_, result) = call(runner, &name, payload).await?;
+    Ok(match result {
         Ok(payload) => json!({
-            "ExecutedVersion": "$LATEST",
+            "ExecutedVersion": VERSION,
             "Payload": payload.to_string(),
             "StatusCode": 200,
         }),
         Err(failed) => json!({
-            "ExecutedVersion": "$LATEST",
+            "ExecutedVersion": VERSION,
             "FunctionError": "Unhandled",
-            "Payload": failed.payload,
+            "Payload": String::from_utf8_lossy(&failed.payload),
             "StatusCode": 200,
         }),
     })
@@ -122,19 +109,15 @@ fn without_waiting(
     match optional_text(parameters, "InvocationType")? {
         None | Some("RequestResponse") => Ok(None),
         Some("DryRun") => {
-            find(runner, name)?;
+            let found = runner.functions().find(name);
+            found.map_err(|refusal| refused(&refusal, &uuid::Uuid::new_v4().to_string()))?;
             Ok(Some(json!({"Payload": "", "StatusCode": 204})))
         }
         Some("Event") => {
-            find(runner, name)?;
-            let (background, name, payload) = (runner.clone(), name.to_owned(), payload.clone());
-            runner.track(async move {
-                tokio::select! {
-                    () = background.stopping() => {}
-                    // Nobody is told how it went, as on AWS.
-                    _ = call(&background, &name, payload) => {}
-                }
-            });
+            let call = functions::Call::new(Payload::Value(payload.clone()));
+            let request = call.request.clone();
+            let begun = runner.functions().invoke_later(name, call);
+            begun.map_err(|refusal| refused(&refusal, &request))?;
             Ok(Some(json!({"Payload": "", "StatusCode": 202})))
         }
         Some(other) => Err(Failure::new(
@@ -146,40 +129,16 @@ fn without_waiting(
     }
 }
 
-fn find(runner: &Runner, name: &str) -> Result<Function, Failure> {
-    runner.functions().get(name).ok_or_else(|| {
-        let bare = name.rsplit_once("function:").map_or(name, |(_, bare)| bare);
-        let request = uuid::Uuid::new_v4();
-        let cause = format!(
-            "Function not found: arn:aws:lambda:{REGION}:{ACCOUNT}:function:{bare} (Service: AWSLambda; Status Code: 404; Error Code: ResourceNotFoundException; Request ID: {request}; Proxy: null)"
-        );
-        Failure::new("Lambda.ResourceNotFoundException", cause)
-    })
-}
-
-async fn call(runner: &Runner, name: &str, payload: Value) -> Result<Answer, Failure> {
-    let code = find(runner, name)?;
-    let request = uuid::Uuid::new_v4().to_string();
-    let result = match AssertUnwindSafe(code(payload)).catch_unwind().await {
-        Ok(Ok(payload)) => Ok(payload),
-        Ok(Err(FunctionError {
-            error_type,
-            message,
-        })) => {
-            let payload = json!({"errorMessage": message, "errorType": error_type, "requestId": request, "stackTrace": []});
-            Err(Failed {
-                error_type,
-                payload: payload.to_string(),
-            })
-        }
-        Err(_) => {
-            let message = format!("RequestId: {request} Error: the function panicked");
-            let payload = json!({"errorMessage": message, "errorType": "Runtime.ExitError"});
-            Err(Failed {
-                error_type: "Lambda.Unknown".to_owned(),
-                payload: payload.to_string(),
-            })
-        }
-    };
-    Ok(Answer { request, result })
+/// The call's request id, and what the function came to.
+async fn call(
+    runner: &Runner,
+    name: &str,
+    payload: Value,
+) -> Result<(String, Result<Value, Failed>), Failure> {
+    let call = functions::Call::new(Payload::Value(payload));
+    let request = call.request.clone();
+    match runner.functions().invoke(name, call).await {
+        Ok(answer) => Ok((request, answer.result.map(Payload::into_value))),
+        Err(refusal) => Err(refused(&refusal, &request)),
+    }
 }
