@@ -12,6 +12,7 @@ mod driver;
 pub mod handle;
 pub mod log;
 mod names;
+mod nested;
 mod reader;
 mod results;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::{Notify, OnceCell, mpsc, oneshot};
+use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,8 +22,8 @@ use super::integrations::activities::Activities;
 use super::integrations::{self, Reply, UnderWay};
 use super::logs::Logs;
 use super::machine::{self, Command, Failure, Input, Machine, Outcome};
-use super::map_run::Quotas;
 use super::map_run::handle::Handle;
+use super::map_run::{ChildStatus, Quotas};
 use super::objects::Objects;
 use super::store::{Batch, ExecutionRow, ExecutionStatus, MapRunRow, Store, StoreError};
 
@@ -96,6 +96,9 @@ pub type StepFunctions = Box<
 /// Keeps everybody else away from an execution while it is held.
 pub type Exclusive = tokio::sync::OwnedMutexGuard<()>;
 
+/// Held by a Map Run while it is open.
+pub type Turn = tokio::sync::OwnedSemaphorePermit;
+
 /// A handle; clones share one runner.
 #[derive(Clone)]
 pub struct Runner(Arc<Inner>);
@@ -109,6 +112,8 @@ struct Inner {
     disk: Disk,
     clock: Arc<Clock>,
     quotas: Mutex<Quotas>,
+    /// A permit for each Map Run that may still be opened.
+    turns: Arc<Semaphore>,
     executions: Mutex<HashMap<String, mpsc::Sender<Message>>>,
     map_runs: Mutex<HashMap<String, Arc<OnceCell<Arc<Handle>>>>>,
     definitions: Mutex<HashMap<String, Arc<Definition>>>,
@@ -161,6 +166,7 @@ impl Runner {
             disk,
             clock,
             quotas: Mutex::default(),
+            turns: Arc::new(Semaphore::new(Quotas::default().open_map_runs)),
             executions: Mutex::default(),
             map_runs: Mutex::default(),
             definitions: Mutex::default(),
@@ -226,7 +232,22 @@ impl Runner {
 
     /// Sets other limits than the service's, for tests of what takes gigabytes.
     pub fn set_quotas(&self, quotas: Quotas) {
-        *locked(&self.0.quotas) = quotas;
+        let before = std::mem::replace(&mut *locked(&self.0.quotas), quotas);
+        let turns = &self.0.turns;
+        turns.forget_permits(before.open_map_runs.saturating_sub(quotas.open_map_runs));
+        turns.add_permits(quotas.open_map_runs.saturating_sub(before.open_map_runs));
+    }
+
+    /// Resolves when one more Map Run may be open, in the order of asking.
+    pub fn map_run_turn(&self) -> impl Future<Output = Option<Turn>> + Send + use<> {
+        let turns = Arc::clone(&self.0.turns);
+        // The semaphore is never closed.
+        async move { turns.acquire_owned().await.ok() }
+    }
+
+    /// The same for a Map Run that was open before the engine was: it need not wait.
+    pub fn map_run_turn_again(&self) -> Option<Turn> {
+        Arc::clone(&self.0.turns).try_acquire_owned().ok()
     }
 
     /// Milliseconds since 1970.
@@ -297,10 +318,7 @@ impl Runner {
             self.track(actor.run(owed));
         }
         for row in self.0.store.open_map_runs()? {
-            let parent = self.0.store.execution(&row.execution)?;
-            let is_abandoned =
-                parent.is_none_or(|parent| parent.status != ExecutionStatus::Running);
-            if is_abandoned {
+            if self.is_abandoned(&row).await? {
                 match self.map_run(&row.plan.arn).await {
                     Ok(Some(handle)) => handle.stop(self).await,
                     Ok(None) => {}
@@ -310,6 +328,27 @@ impl Runner {
             }
         }
         Ok(())
+    }
+
+    /// Whether nobody waits for the open Map Run any more: its execution ended, and the engine
+    /// before the Map Run was told.
+    async fn is_abandoned(&self, row: &MapRunRow) -> Result<bool, StoreError> {
+        let Some(owner) = &row.owner else {
+            let parent = self.0.store.execution(&row.execution)?;
+            return Ok(parent.is_none_or(|parent| parent.status != ExecutionStatus::Running));
+        };
+        Ok(match self.map_run(&owner.map_run).await {
+            Ok(Some(outer)) => {
+                let child = outer.table().row(owner.child).map(|row| row.status);
+                child != Some(ChildStatus::Running)
+            }
+            Ok(None) => true,
+            // It cannot go on itself; its children are as they are.
+            Err(error) => {
+                tracing::error!(%error, "a Map Run cannot be opened");
+                false
+            }
+        })
     }
 
     /// Takes the first step of a new execution; returns once it is on disk.
@@ -401,6 +440,7 @@ impl Runner {
                     let row = MapRunRow {
                         plan: plan.as_ref().clone(),
                         execution: arn.clone(),
+                        owner: None,
                         started: self.now(),
                         closed: None,
                     };
@@ -461,6 +501,17 @@ impl Runner {
         }
     }
 
+    /// Gives a Map Run's end to the execution or child that entered its Map state.
+    pub async fn map_run_ended(&self, row: &MapRunRow, ended: Input) {
+        let Some(owner) = &row.owner else {
+            return self.deliver(&row.execution, ended).await;
+        };
+        // Where nobody drives the outer Map Run, it asks again when it goes on.
+        if let Some(outer) = self.map_run_in_memory(&owner.map_run) {
+            outer.tell_child(owner.child, ended).await;
+        }
+    }
+
     /// The Map Run with its children, from memory or replayed from its log.
     pub async fn map_run(&self, arn: &str) -> Result<Option<Arc<Handle>>, StoreError> {
         let cell = locked(&self.0.map_runs).get(arn).cloned();
@@ -491,11 +542,7 @@ impl Runner {
         };
         let missing = || fail(format!("{arn} has no row"));
         let row = self.0.store.map_run(arn)?.ok_or_else(missing)?;
-        let parent = self
-            .0
-            .store
-            .execution(&row.execution)?
-            .ok_or_else(missing)?;
+        let parent = self.0.store.execution(row.root())?.ok_or_else(missing)?;
         let definition = self.definition(&parent.revision)?;
         let parent = parent.identity;
         let (log, disk) = (path.clone(), self.0.disk.clone());

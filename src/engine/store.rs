@@ -122,10 +122,33 @@ pub struct MapRunRow {
     pub plan: MapRunPlan,
     /// ARN of the execution that owns it.
     pub execution: String,
+    /// Where that execution is, if it is a Map Run's child.
+    #[serde(default)]
+    pub owner: Option<Owner>,
     pub started: i64,
     /// `DescribeMapRun` as it was when the Map Run closed; `None` while it is open. Spares
     /// listings the replay of logs.
     pub closed: Option<Value>,
+}
+
+impl MapRunRow {
+    /// ARN of the execution that is nobody's child, in which everything began.
+    pub fn root(&self) -> &str {
+        match &self.owner {
+            Some(owner) => &owner.root,
+            None => &self.execution,
+        }
+    }
+}
+
+/// The child that owns a nested Map Run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Owner {
+    /// ARN of the Map Run whose child it is.
+    pub map_run: String,
+    pub child: u32,
+    /// See [`MapRunRow::root`].
+    pub root: String,
 }
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -188,6 +211,10 @@ enum Write {
 }
 
 impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
     pub fn machine(&mut self, row: MachineRow) {
         self.writes.push(Write::Machine(Box::new(row)));
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::api::sfn;
 use super::*;
 
+mod nesting;
 mod readers;
 mod writers;
 
@@ -127,17 +128,25 @@ impl House {
 
     /// As a kill does, but in one process: stops without finishing anything, then opens again.
     async fn reopen(self) -> Self {
+        self.reopen_with(map_run::Quotas::default()).await
+    }
+
+    async fn reopen_with(self, quotas: map_run::Quotas) -> Self {
         self.engine.stop().await;
         let folder = self.folder;
         drop(self.engine);
         Self {
-            engine: open(folder.path()).await,
+            engine: open_with(folder.path(), quotas).await,
             folder,
         }
     }
 }
 
 async fn open(folder: &Path) -> Engine {
+    open_with(folder, map_run::Quotas::default()).await
+}
+
+async fn open_with(folder: &Path, quotas: map_run::Quotas) -> Engine {
     let mut tries = 0;
     let engine = loop {
         match Engine::open(folder).await {
@@ -152,6 +161,7 @@ async fn open(folder: &Path) -> Engine {
         }
     };
     register(&engine);
+    engine.runner().set_quotas(quotas);
     engine.runner().recover().await.unwrap();
     engine
 }

@@ -77,7 +77,7 @@ async fn answer(
         "GetExecutionHistory" => executions::history(engine, arguments).await,
         "RedriveExecution" => executions::redrive(engine, arguments).await,
         "DescribeMapRun" => map_runs::describe(engine, arguments),
-        "ListMapRuns" => map_runs::list(engine, arguments),
+        "ListMapRuns" => map_runs::list(engine, arguments).await,
         "UpdateMapRun" => map_runs::update(engine, arguments).await,
         "SendTaskSuccess" => tasks::succeed(engine, arguments).await,
         "SendTaskFailure" => tasks::fail(engine, arguments).await,

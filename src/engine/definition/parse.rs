@@ -77,7 +77,6 @@ struct Place {
     /// What its executions are: of the state machine's type, or children of a Distributed Map.
     workflow: ChildKind,
     is_top: bool,
-    inside_distributed: bool,
 }
 
 struct Parser {
@@ -118,7 +117,6 @@ impl Parser {
         let place = Place {
             workflow: kind,
             is_top: true,
-            inside_distributed: false,
         };
         let scope = self.scope(object, "", place);
         Definition {

@@ -10,11 +10,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::handle::{Handle, Message, Running, damaged};
 use super::log::{End, Log, Reader, Record, decode};
+use super::nested::{Asked, Nested};
 use super::reader::{self, Chunk};
 use super::results;
 use super::{ChildStatus, Closed, ClosedStatus, Row};
@@ -23,7 +26,7 @@ use crate::engine::integrations::{self, Reply, UnderWay};
 use crate::engine::machine::{
     self, Command, Execution, Failure, Input, MAX_PAYLOAD, Machine, Outcome,
 };
-use crate::engine::runner::Runner;
+use crate::engine::runner::{Runner, Turn};
 
 /// Chunks of child inputs that may wait.
 const CHUNKS: usize = 4;
@@ -32,7 +35,7 @@ const BUFFER: usize = 4 << 20;
 /// Children started before the driver looks at its messages again.
 const BURST: usize = 1_000;
 /// How long to wait before a failed write is tried again.
-const WRITE_RETRY: Duration = Duration::from_secs(1);
+pub(super) const WRITE_RETRY: Duration = Duration::from_secs(1);
 
 /// How a run is being closed.
 #[derive(Clone)]
@@ -76,6 +79,11 @@ pub(super) struct Driver {
     cursor: u32,
     closing: Option<Closing>,
     writing: Option<oneshot::Receiver<Result<results::Written, Failure>>>,
+    /// While too many Map Runs are open: resolves when this one may begin.
+    waiting: Option<BoxFuture<'static, Option<Turn>>>,
+    turn: Option<Turn>,
+    /// What children ask of Map Runs of their own.
+    nested: Nested,
     /// The round whose end the parent waits for.
     round: u32,
     /// The round in which the parent was stopped last.
@@ -89,6 +97,10 @@ enum Wake {
     Items(Option<Chunk>),
     Timer,
     Messages,
+    /// Few enough Map Runs are open now.
+    Turn(Option<Turn>),
+    /// What children asked of nested Map Runs is done.
+    Nested,
     MoreToStart,
     Shutdown,
 }
@@ -120,6 +132,9 @@ impl Driver {
             cursor: 0,
             closing: None,
             writing: None,
+            waiting: None,
+            turn: None,
+            nested: Nested::default(),
             stopped: None,
         };
         tracked.track(driver.run());
@@ -131,13 +146,19 @@ impl Driver {
             return;
         };
         self.message(first);
-        self.resume();
+        if self.is_new() && self.closing.is_none() {
+            self.waiting = Some(self.runner.map_run_turn().boxed());
+        } else {
+            self.turn = self.runner.map_run_turn_again();
+            self.resume();
+        }
         let mut messages = Vec::new();
         loop {
             // Whether to close is looked at first: after a restart the tolerance may be passed.
             self.close_when_due();
             self.start_children();
             self.flush();
+            self.nested.go_on(&self.runner, &self.handle);
             if self.is_finished() {
                 if self.finish().await {
                     return;
@@ -150,7 +171,11 @@ impl Driver {
                 Wake::Items(chunk) => self.take_items(chunk),
                 Wake::Timer => self.fire_timers(),
                 Wake::Messages => messages.drain(..).for_each(|message| self.message(message)),
-                Wake::MoreToStart => {}
+                Wake::Turn(turn) => {
+                    self.turn = turn;
+                    self.resume();
+                }
+                Wake::Nested | Wake::MoreToStart => {}
                 Wake::Shutdown => return,
             }
         }
@@ -177,6 +202,11 @@ impl Driver {
                 debug_assert!(received > 0, "the driver holds a sender itself");
                 Wake::Messages
             }
+            turn = turn(&mut self.waiting) => {
+                self.waiting = None;
+                Wake::Turn(turn)
+            }
+            () = self.nested.done() => Wake::Nested,
             () = tokio::task::yield_now(), if more => Wake::MoreToStart,
         }
     }
@@ -187,7 +217,7 @@ impl Driver {
         if self.handle.table().closed.is_some() && self.round <= self.handle.table().round {
             return;
         }
-        let is_new = self.handle.table().size() == 0 && self.handle.table().round == 0;
+        let is_new = self.is_new();
         let is_stopped = self.stopped.is_some_and(|round| self.round <= round);
         if is_stopped {
             self.closing = Some(Closing {
@@ -205,7 +235,9 @@ impl Driver {
             });
         } else if self.round > self.handle.table().round {
             self.redrive();
-        } else if let (true, Some(destination)) = (is_new, &self.handle.row.plan.writer) {
+        } else if let (true, None, Some(destination)) =
+            (is_new, &self.closing, &self.handle.row.plan.writer)
+        {
             let tried = results::try_destination(
                 self.runner.objects(),
                 destination,
@@ -233,6 +265,12 @@ impl Driver {
         if self.closing.is_some() {
             self.abort_children();
         }
+    }
+
+    /// Whether nothing has been read yet.
+    fn is_new(&self) -> bool {
+        let table = self.handle.table();
+        table.size() == 0 && table.round == 0 && !table.read && table.closed.is_none()
     }
 
     fn redrive(&mut self) {
@@ -376,7 +414,15 @@ impl Driver {
     }
 
     fn continue_child(&mut self, child: u32) {
-        let running = match self.handle.replay(child, false, drop) {
+        let mut plans = HashMap::new();
+        let started = |step: machine::Step| {
+            for command in step.commands {
+                if let Command::StartMapRun(plan) = command {
+                    plans.insert(plan.arn.clone(), plan);
+                }
+            }
+        };
+        let running = match self.handle.replay(child, false, started) {
             Ok(running) => running,
             Err(error) => {
                 let row = self.handle.table().row(child).copied();
@@ -395,8 +441,28 @@ impl Driver {
         };
         let owed = machine::owed(&machine, &running.execution);
         self.running.insert(child, running);
-        if self.closing.is_none() {
-            self.perform(child, owed);
+        if self.closing.is_some() {
+            return;
+        }
+        for command in owed {
+            match command {
+                // The crash may have come before the Map Run had a row.
+                Command::FollowMapRun { arn, redrives } => {
+                    self.nested.ask(match plans.remove(&arn) {
+                        Some(plan) => Asked::Start {
+                            child,
+                            plan,
+                            redrives,
+                        },
+                        None => Asked::Follow {
+                            child,
+                            arn,
+                            redrives,
+                        },
+                    });
+                }
+                other => self.perform(child, vec![other]),
+            }
         }
     }
 
@@ -427,6 +493,7 @@ impl Driver {
         }
         if let Some(outcome) = step.outcome {
             self.end_child(child, &running, outcome, now);
+            // What it has begun ends once its end is on disk.
             if !step.commands.is_empty() {
                 self.held.commands.push((child, step.commands));
             }
@@ -515,10 +582,17 @@ impl Driver {
                     }
                 }
                 Command::Timer { token, at } => self.timers.push(Reverse((at, child, token))),
-                // A Distributed Map inside a child is refused when the state machine is created.
-                Command::StartMapRun(_)
-                | Command::FollowMapRun { .. }
-                | Command::StopMapRun { .. } => {}
+                Command::StartMapRun(plan) => self.nested.ask(Asked::Start {
+                    child,
+                    plan,
+                    redrives: 0,
+                }),
+                Command::FollowMapRun { arn, redrives } => self.nested.ask(Asked::Follow {
+                    child,
+                    arn,
+                    redrives,
+                }),
+                Command::StopMapRun { arn } => self.nested.ask(Asked::Stop { arn }),
             }
         }
     }
@@ -579,6 +653,7 @@ impl Driver {
             }
             Message::Stop => {
                 self.stopped = Some(self.round);
+                self.waiting = None;
                 self.closing.get_or_insert(Closing {
                     status: ClosedStatus::Aborted,
                     failure: None,
@@ -671,7 +746,13 @@ impl Driver {
         for (child, mut commands) in commit.held.commands {
             if !self.running.contains_key(&child) {
                 // It has ended: nothing is begun for it any more, only ended.
-                commands.retain(|command| matches!(command, Command::Abandon { .. }));
+                let ends = |command: &Command| {
+                    matches!(
+                        command,
+                        Command::Abandon { .. } | Command::StopMapRun { .. }
+                    )
+                };
+                commands.retain(ends);
             }
             self.perform(child, commands);
         }
@@ -790,7 +871,10 @@ impl Driver {
     }
 
     fn is_finished(&self) -> bool {
-        self.handle.table().closed.is_some() && self.is_idle() && self.writing.is_none()
+        self.handle.table().closed.is_some()
+            && self.is_idle()
+            && self.writing.is_none()
+            && self.nested.is_idle()
     }
 
     /// Tells the parent, unless it has asked for another round meanwhile. Whether the driver ends.
@@ -814,7 +898,7 @@ impl Driver {
             redrives: round,
             result: closed.result,
         };
-        self.runner.deliver(&self.handle.row.execution, ended).await;
+        self.runner.map_run_ended(&self.handle.row, ended).await;
         // Closing the inbox under its lock: whoever comes later starts a new driver, and whoever
         // came before is read here.
         self.inbox.close();
@@ -866,6 +950,13 @@ async fn append(
 async fn answer<T>(receiver: Option<&mut oneshot::Receiver<T>>) -> Option<T> {
     match receiver {
         Some(receiver) => receiver.await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+async fn turn(waiting: &mut Option<BoxFuture<'static, Option<Turn>>>) -> Option<Turn> {
+    match waiting {
+        Some(waiting) => waiting.await,
         None => std::future::pending().await,
     }
 }

@@ -293,6 +293,11 @@ impl Handle {
         inbox.as_ref().is_some_and(|inbox| !inbox.is_closed())
     }
 
+    /// Gives an input to a child that waits for it; nobody wants those of one that has ended.
+    pub async fn tell_child(&self, child: u32, input: Input) {
+        self.tell(Message::Child { child, input }).await;
+    }
+
     /// Gives a message to the driver; `false` when there is none.
     pub async fn tell(&self, message: Message) -> bool {
         let inbox = self

@@ -106,7 +106,7 @@ pub async fn find(engine: &Engine, arn: &str) -> Result<Located, ApiError> {
         if let Some(child) = child.filter(|child| handle.names.arn(*child) == arn) {
             let parent = runner
                 .store()
-                .execution(&handle.row.execution)?
+                .execution(handle.row.root())?
                 .ok_or_else(|| unknown(arn))?;
             return Ok(Located::Child {
                 parent: Box::new(parent),

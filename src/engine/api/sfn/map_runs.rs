@@ -50,13 +50,12 @@ pub fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiErro
     Ok(described(engine, &row))
 }
 
-pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     arguments.arn("executionArn", &["execution"])?;
     let execution = arguments.required("executionArn")?;
+    // A Map Run's child may have Map Runs of its own.
+    super::executions::locate(engine, arguments).await?;
     let store = engine.runner().store();
-    if store.execution(execution)?.is_none() {
-        return Err(super::executions::unknown(execution));
-    }
     let now = engine.runner().now();
     let (limit, skip): (usize, usize) = (arguments.limit()?, arguments.position(now)?.unwrap_or(0));
     let arns = store.map_runs_of(execution)?;

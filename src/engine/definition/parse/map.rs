@@ -71,10 +71,10 @@ impl Parser {
                 "The field 'Mode' should have one of these values: [INLINE, DISTRIBUTED]",
             );
         }
-        if is_distributed && inside.inside_distributed {
+        if is_distributed && inside.workflow == ChildKind::Express {
             self.problem(
                 &processor_place,
-                "A Distributed Map inside a Distributed Map is not supported by this engine yet",
+                "Express state machine does not support Map states in DISTRIBUTED mode",
             );
         }
         let common = [
@@ -118,7 +118,6 @@ impl Parser {
         let children = self.children(config, &processor_place, is_distributed);
         let inside = Place {
             workflow: children.unwrap_or(inside.workflow),
-            inside_distributed: inside.inside_distributed || is_distributed,
             ..inside
         };
         let scope = self.scope(processor, &processor_place, inside);
