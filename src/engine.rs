@@ -4,9 +4,10 @@
 //! In reading order: [`definition`] text → checked definition, [`query`] what a field may hold
 //! and how it is evaluated ([`path`] JSONPath, [`jsonata`]),
 //! [`machine`] one step of an execution (pure), [`map_run`] children of a Distributed Map,
-//! [`disk`] how anything gets durable, [`store`] what is few and durable, [`runner`] performs
-//! commands, [`integrations`] what Tasks call, [`functions`] what a Lambda ARN runs, [`objects`]
-//! S3's storage, [`logs`] CloudWatch Logs' storage, [`api`] the wire.
+//! [`state_machines`] revisions, versions and aliases, [`disk`] how anything gets durable,
+//! [`store`] what is few and durable, [`runner`] performs commands, [`integrations`] what Tasks
+//! call, [`functions`] what a Lambda ARN runs, [`objects`] S3's storage, [`logs`] CloudWatch Logs'
+//! storage, [`api`] the wire.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -34,6 +35,7 @@ pub mod objects;
 pub mod path;
 pub mod query;
 pub mod runner;
+pub mod state_machines;
 pub mod store;
 
 use disk::Disk;

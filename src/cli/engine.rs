@@ -115,6 +115,8 @@ pub async fn env(global: &Global, out: &mut Output) -> Result<Exit, Error> {
         ("AWS_SECRET_ACCESS_KEY", secret_key),
         ("AWS_REGION", region.clone()),
         ("AWS_DEFAULT_REGION", region),
+        // TestState and StartSyncExecution would go to sync-127.0.0.1, which is nowhere.
+        ("AWS_DISABLE_HOST_PREFIX_INJECTION", "true".to_owned()),
     ]);
     if !out.is_text() {
         out.document(&json!({"version": VERSION, "set": set, "unset": UNSET}))?;

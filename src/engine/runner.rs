@@ -2,7 +2,7 @@
 //! execution: input → step → commit → commands, in this order, so that a crash loses nothing that
 //! was seen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,6 +29,10 @@ use super::store::{Batch, ExecutionRow, ExecutionStatus, MapRunRow, Store, Store
 
 /// Inputs that may wait for an execution.
 const INBOX: usize = 256;
+/// How long an Express execution may take, seconds, and how many executions may be open (Step
+/// Functions quotas).
+const EXPRESS_SECONDS: u64 = 300;
+const MAX_OPEN: usize = 1_000_000;
 /// How long to wait before a failed commit is tried again.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
 /// Map Runs kept open for readers besides those at work.
@@ -115,6 +119,10 @@ struct Inner {
     /// A permit for each Map Run that may still be opened.
     turns: Arc<Semaphore>,
     executions: Mutex<HashMap<String, mpsc::Sender<Message>>>,
+    /// Told whenever an execution has ended.
+    ended: Notify,
+    /// ARNs of state machines whose executions end at their next transition.
+    deleting: Mutex<HashSet<String>>,
     map_runs: Mutex<HashMap<String, Arc<OnceCell<Arc<Handle>>>>>,
     definitions: Mutex<HashMap<String, Arc<Definition>>>,
     shards: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -168,6 +176,8 @@ impl Runner {
             quotas: Mutex::default(),
             turns: Arc::new(Semaphore::new(Quotas::default().open_map_runs)),
             executions: Mutex::default(),
+            ended: Notify::new(),
+            deleting: Mutex::default(),
             map_runs: Mutex::default(),
             definitions: Mutex::default(),
             shards: (0..SHARDS).map(|_| Arc::default()).collect(),
@@ -311,11 +321,22 @@ impl Runner {
         let mut actors = Vec::new();
         for row in self.0.store.running()? {
             let definition = self.definition(&row.revision)?;
-            let owed = machine::owed(&machine_of(&row, &definition), &row.execution);
-            actors.push((Actor::register(self, row, definition), owed));
+            let owed = match row.provenance.express {
+                // Nothing but its start is kept: it starts again.
+                true => None,
+                false => Some(machine::owed(
+                    &machine_of(&row, &definition),
+                    &row.execution,
+                )),
+            };
+            let keep = owed.as_ref().map_or(Keep::End, |_| Keep::Steps);
+            actors.push((Actor::register(self, row, definition, keep), owed));
         }
         for (actor, owed) in actors {
-            self.track(actor.run(owed));
+            match owed {
+                Some(owed) => self.track(actor.run(owed)),
+                None => self.track(actor.begin()),
+            }
         }
         for row in self.0.store.open_map_runs()? {
             if self.is_abandoned(&row).await? {
@@ -325,6 +346,11 @@ impl Runner {
                     // One damaged log must not keep the others from going on.
                     Err(error) => tracing::error!(%error, "a Map Run cannot be closed"),
                 }
+            }
+        }
+        for machine in self.0.store.machines()? {
+            if machine.deleting {
+                self.delete_machine(machine.arn);
             }
         }
         Ok(())
@@ -349,6 +375,108 @@ impl Runner {
                 false
             }
         })
+    }
+
+    /// Starts an Express execution; returns once that is on disk. It may run more than once.
+    pub async fn start_express(&self, row: ExecutionRow) -> Result<(), StoreError> {
+        let definition = self.definition(&row.revision)?;
+        let mut batch = Batch::default();
+        batch.execution(&row);
+        let runner = self.clone();
+        // A task of its own, for a caller may go away between the commit and the start.
+        let begun = self.0.tasks.spawn(async move {
+            runner.0.store.commit(batch).await?;
+            let actor = Actor::register(&runner, row, definition, Keep::End);
+            runner.track(actor.begin());
+            Ok(())
+        });
+        begun.await.unwrap_or_else(|error| Err(self.broken(&error)))
+    }
+
+    /// Runs an Express execution to its end, at most once: nothing of it is kept.
+    pub async fn run_express(&self, row: ExecutionRow) -> Result<ExecutionRow, StoreError> {
+        let definition = self.definition(&row.revision)?;
+        let (done, answer) = oneshot::channel();
+        let actor = Actor::register(self, row, definition, Keep::Nothing(Some(done)));
+        self.track(actor.begin());
+        answer.await.map_err(|error| self.broken(&error))
+    }
+
+    fn broken(&self, error: &dyn std::fmt::Display) -> StoreError {
+        StoreError {
+            path: self.0.folder.join("store.redb"),
+            problem: format!("an execution broke off: {error}"),
+        }
+    }
+
+    /// Whether as many executions are open as may be.
+    pub fn is_full(&self) -> bool {
+        locked(&self.0.executions).len() >= MAX_OPEN
+    }
+
+    /// Forgets a closed execution, whose name is free again.
+    pub async fn forget(&self, row: &ExecutionRow) -> Result<(), StoreError> {
+        let map_runs = self.0.store.map_runs_of(&row.identity.id)?;
+        let mut batch = Batch::default();
+        batch.forget_execution(row);
+        self.0.store.commit(batch).await?;
+        for arn in map_runs {
+            locked(&self.0.map_runs).remove(&arn);
+            if let Err(error) = std::fs::remove_file(self.log_path(&arn)) {
+                tracing::warn!(%error, arn, "a forgotten Map Run's log stays");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a state machine that is marked as being deleted: its executions at their next
+    /// transition, then itself. Returns at once.
+    pub fn delete_machine(&self, arn: String) {
+        locked(&self.0.deleting).insert(arn.clone());
+        let runner = self.clone();
+        self.track(async move {
+            if let Err(error) = runner.end_machine(&arn).await {
+                tracing::error!(%error, arn, "a state machine cannot be deleted");
+            }
+        });
+    }
+
+    async fn end_machine(&self, arn: &str) -> Result<(), StoreError> {
+        // One that waits for a Map Run has its transitions in the children.
+        for execution in self.running_of(arn) {
+            for map_run in self.0.store.map_runs_of(&execution)? {
+                let row = self.0.store.map_run(&map_run)?;
+                if row.is_some_and(|row| row.closed.is_none()) {
+                    self.stop_execution(&execution, None, None).await;
+                }
+            }
+        }
+        loop {
+            let mut ended = std::pin::pin!(self.0.ended.notified());
+            ended.as_mut().enable();
+            if self.running_of(arn).is_empty() {
+                break;
+            }
+            tokio::select! {
+                // It goes on when the folder is opened again.
+                () = self.stopping() => return Ok(()),
+                () = ended => {}
+            }
+        }
+        let mut batch = Batch::default();
+        batch.forget_machine(arn);
+        self.0.store.commit(batch).await?;
+        locked(&self.0.deleting).remove(arn);
+        Ok(())
+    }
+
+    /// ARNs of a state machine's running executions.
+    fn running_of(&self, machine: &str) -> Vec<String> {
+        let prefixes = ["execution", "express"]
+            .map(|kind| machine.replacen(":stateMachine:", &format!(":{kind}:"), 1) + ":");
+        let executions = locked(&self.0.executions);
+        let is_of = |arn: &&String| prefixes.iter().any(|prefix| arn.starts_with(prefix));
+        executions.keys().filter(is_of).cloned().collect()
     }
 
     /// Takes the first step of a new execution; returns once it is on disk.
@@ -383,12 +511,7 @@ impl Runner {
             let _only = only;
             runner.begin_now(row, input, now).await
         });
-        begun.await.unwrap_or_else(|error| {
-            Err(StoreError {
-                path: self.0.folder.join("store.redb"),
-                problem: format!("the first step failed inside: {error}"),
-            })
-        })
+        begun.await.unwrap_or_else(|error| Err(self.broken(&error)))
     }
 
     async fn begin_now(&self, row: ExecutionRow, input: Input, now: i64) -> Result<(), StoreError> {
@@ -408,14 +531,18 @@ impl Runner {
             (row.stopped, row.error, row.cause, row.output) = (None, None, None, None);
         }
         settle(&mut row, step.outcome, now);
-        let mut batch = self.batch(&row, &step.events, &step.commands)?;
+        let mut events = step.events;
+        if let (Input::Start, Some(started)) = (&input, events.first_mut()) {
+            note_origin(started, &row);
+        }
+        let mut batch = self.batch(&row, &events, &step.commands)?;
         if let Input::Start = input {
             batch.new_execution(&row);
         }
         self.0.store.commit(batch).await?;
         // A step that begins and ends may still have something to stop.
         if row.status == ExecutionStatus::Running || !step.commands.is_empty() {
-            let actor = Actor::register(self, row, definition);
+            let actor = Actor::register(self, row, definition, Keep::Steps);
             self.track(actor.run(step.commands));
         }
         Ok(())
@@ -533,9 +660,13 @@ impl Runner {
         locked(&self.0.map_runs).get(arn)?.get().cloned()
     }
 
+    fn log_path(&self, map_run: &str) -> PathBuf {
+        let id = map_run.rsplit(':').next().unwrap_or(map_run);
+        self.0.folder.join("map_runs").join(format!("{id}.log"))
+    }
+
     async fn open_map_run(&self, arn: &str) -> Result<Arc<Handle>, StoreError> {
-        let id = arn.rsplit(':').next().unwrap_or(arn);
-        let path = self.0.folder.join("map_runs").join(format!("{id}.log"));
+        let path = self.log_path(arn);
         let fail = |problem: String| StoreError {
             path: path.clone(),
             problem,
@@ -586,10 +717,31 @@ fn evict_idle(map_runs: &mut HashMap<String, Arc<OnceCell<Arc<Handle>>>>) {
 fn machine_of<'m>(row: &'m ExecutionRow, definition: &'m Definition) -> Machine<'m> {
     Machine {
         scope: &definition.scope,
-        timeout_seconds: definition.timeout_seconds,
+        timeout_seconds: match (row.provenance.express, definition.timeout_seconds) {
+            (true, given) => Some(given.unwrap_or(EXPRESS_SECONDS).min(EXPRESS_SECONDS)),
+            (false, given) => given,
+        },
         identity: &row.identity,
         input: &row.input,
         record: true,
+    }
+}
+
+/// Completes `ExecutionStarted` with what a step does not know: the input as it was written, and
+/// the version and alias it was started with.
+fn note_origin(event: &mut machine::Event, row: &ExecutionRow) {
+    let Some(Value::Object(details)) = &mut event.details else {
+        return;
+    };
+    let origin = &row.provenance;
+    let members = [
+        ("input", &origin.input),
+        ("stateMachineAliasArn", &origin.alias),
+        ("stateMachineVersionArn", &origin.version),
+    ];
+    for (name, value) in members {
+        let value = value.clone().map(|value| (name.to_owned(), value.into()));
+        details.extend(value);
     }
 }
 
@@ -612,11 +764,22 @@ fn settle(row: &mut ExecutionRow, outcome: Option<Outcome>, now: i64) {
     }
 }
 
+/// What is kept of an execution on disk.
+enum Keep {
+    /// A Standard one goes on where it was.
+    Steps,
+    /// An Express one starts again until it has come to an end.
+    End,
+    /// One whose caller waits for what it comes to.
+    Nothing(Option<oneshot::Sender<ExecutionRow>>),
+}
+
 /// The task that owns a running execution.
 struct Actor {
     runner: Runner,
     row: ExecutionRow,
     definition: Arc<Definition>,
+    keep: Keep,
     inbox: mpsc::Receiver<Message>,
     sender: mpsc::Sender<Message>,
     /// Timers; they end with the execution.
@@ -627,13 +790,19 @@ struct Actor {
 
 impl Actor {
     /// From here on the execution can be found; [`Actor::run`] works on it.
-    fn register(runner: &Runner, row: ExecutionRow, definition: Arc<Definition>) -> Self {
+    fn register(
+        runner: &Runner,
+        row: ExecutionRow,
+        definition: Arc<Definition>,
+        keep: Keep,
+    ) -> Self {
         let (sender, inbox) = mpsc::channel(INBOX);
         locked(&runner.0.executions).insert(row.identity.id.clone(), sender.clone());
         Self {
             runner: runner.clone(),
             row,
             definition,
+            keep,
             inbox,
             sender,
             tasks: JoinSet::new(),
@@ -643,6 +812,17 @@ impl Actor {
 
     async fn run(mut self, commands: Vec<Command>) {
         self.perform(commands).await;
+        self.go_on().await;
+    }
+
+    /// Of an Express execution, which always begins at its start.
+    async fn begin(mut self) {
+        if self.take(Input::Start).await {
+            self.go_on().await;
+        }
+    }
+
+    async fn go_on(mut self) {
         while self.row.status == ExecutionStatus::Running {
             let message = tokio::select! {
                 () = self.runner.stopping() => return,
@@ -675,6 +855,27 @@ impl Actor {
         if executions.get(&self.row.identity.id).is_some_and(is_ours) {
             executions.remove(&self.row.identity.id);
         }
+        drop(executions);
+        self.runner.0.ended.notify_waiters();
+        if let Keep::Nothing(done) = &mut self.keep
+            && let Some(done) = done.take()
+        {
+            // Whoever waited may have gone.
+            let _ = done.send(self.row);
+        }
+    }
+
+    /// What the step changes on disk.
+    fn batch(&self, step: &machine::Step) -> Result<Batch, StoreError> {
+        match &self.keep {
+            Keep::Steps => self.runner.batch(&self.row, &step.events, &step.commands),
+            Keep::End if self.row.status != ExecutionStatus::Running => {
+                let mut batch = Batch::default();
+                batch.forget_execution(&self.row);
+                Ok(batch)
+            }
+            Keep::End | Keep::Nothing(_) => Ok(Batch::default()),
+        }
     }
 
     /// Step, commit, act. `false`: the engine stops and the step was not kept.
@@ -683,17 +884,26 @@ impl Actor {
         if let Input::TaskEnded { token, .. } = &input {
             self.calls.remove(token);
         }
+        let is_cut = locked(&self.runner.0.deleting).contains(&self.row.identity.machine_id);
+        let input = match is_cut {
+            true => Input::Stop {
+                error: None,
+                cause: None,
+            },
+            false => input,
+        };
         let mut execution = std::mem::take(&mut self.row.execution);
-        let step = machine::step(
+        let mut step = machine::step(
             &machine_of(&self.row, &self.definition),
             &mut execution,
             input,
             now,
         );
         self.row.execution = execution;
-        settle(&mut self.row, step.outcome, now);
+        settle(&mut self.row, step.outcome.take(), now);
         loop {
-            let committed = match self.runner.batch(&self.row, &step.events, &step.commands) {
+            let committed = match self.batch(&step) {
+                Ok(batch) if batch.is_empty() => Ok(()),
                 Ok(batch) => self.runner.store().commit(batch).await,
                 Err(error) => Err(error),
             };

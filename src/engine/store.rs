@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::disk::{Database, Disk, explain};
 use super::machine::{Execution, Identity, MapRunPlan};
+use super::state_machines::{MachineRow, Revision};
 
 mod layout;
 #[cfg(test)]
@@ -48,21 +49,8 @@ const OPEN_MAP_RUNS: TableDefinition<&str, ()> = TableDefinition::new("open_map_
 
 /// Batches that may wait for the committing thread before writers have to wait.
 const QUEUE: usize = 1_024;
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MachineRow {
-    pub arn: String,
-    pub name: String,
-    pub role: String,
-    /// `STANDARD` or `EXPRESS`.
-    pub kind: String,
-    /// Milliseconds since 1970, as all times here.
-    pub created: i64,
-    pub updated: i64,
-    /// Key into `definitions`; the first revision has none that is shown.
-    pub revision: String,
-    pub updates: u64,
-}
+/// Most rows that one page of a listing looks at.
+const LOOK: usize = 10_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivityRow {
@@ -114,7 +102,33 @@ pub struct ExecutionRow {
     /// The Task that started it: ARN of its execution, and the attempt.
     #[serde(default)]
     pub nested_in: Option<(String, u64)>,
+    #[serde(default)]
+    pub provenance: Provenance,
     pub execution: Execution,
+}
+
+/// How an execution was started.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// ARN of the version that runs, where one was named by the caller or chosen by an alias.
+    pub version: Option<String>,
+    /// ARN.
+    pub alias: Option<String>,
+    pub trace: Option<String>,
+    /// The input's text, where that is not `input` written as short as can be.
+    pub input: Option<String>,
+    /// What the state machine was; `None` in rows of older programs.
+    pub revision: Option<Revision>,
+    /// An Express execution keeps no history, and nothing at all once it has ended.
+    pub express: bool,
+}
+
+impl ExecutionRow {
+    /// The input as the caller wrote it.
+    pub fn input_text(&self) -> String {
+        let text = self.provenance.input.clone();
+        text.unwrap_or_else(|| self.input.to_string())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -173,6 +187,45 @@ impl StoreError {
 /// A place in the listing of a state machine's executions: start and sequence.
 pub type Position = (i64, u64);
 
+/// Which executions of a state machine a listing shows.
+#[derive(Debug, Clone, Default)]
+pub struct ExecutionFilter {
+    pub status: Option<String>,
+    /// ARN of the version or alias they were started with.
+    pub qualified: Option<String>,
+    /// Those of a state machine that had the same name before are not listed.
+    pub since: i64,
+}
+
+/// The little of an execution's row that a filter looks at; the rest is skipped, not read.
+#[derive(Deserialize)]
+struct Glance {
+    status: ExecutionStatus,
+    #[serde(default)]
+    provenance: Option<GlanceProvenance>,
+}
+
+#[derive(Deserialize)]
+struct GlanceProvenance {
+    version: Option<String>,
+    alias: Option<String>,
+}
+
+impl ExecutionFilter {
+    fn accepts(&self, row: &Glance) -> bool {
+        let status = self.status.as_deref();
+        let is_of = |wanted: &String| {
+            let origin = row.provenance.as_ref();
+            let arns = origin.map(|origin| [&origin.version, &origin.alias]);
+            arns.into_iter()
+                .flatten()
+                .any(|arn| arn.as_ref() == Some(wanted))
+        };
+        status.is_none_or(|status| status == row.status.as_str())
+            && self.qualified.as_ref().is_none_or(is_of)
+    }
+}
+
 /// Writes that become visible together.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -208,6 +261,15 @@ enum Write {
         row: Box<MapRunRow>,
         sequence: Option<u64>,
     },
+    ForgetMachine {
+        arn: String,
+    },
+    ForgetExecution {
+        machine: String,
+        started: i64,
+        sequence: u64,
+        arn: String,
+    },
 }
 
 impl Batch {
@@ -231,6 +293,23 @@ impl Batch {
         self.writes.push(Write::Definition {
             revision: revision.to_owned(),
             text: text.to_owned(),
+        });
+    }
+
+    /// Executions stay: they can be described as long as they are kept.
+    pub fn forget_machine(&mut self, arn: &str) {
+        self.writes.push(Write::ForgetMachine {
+            arn: arn.to_owned(),
+        });
+    }
+
+    /// Forgets an execution with its history and its Map Runs.
+    pub fn forget_execution(&mut self, row: &ExecutionRow) {
+        self.writes.push(Write::ForgetExecution {
+            machine: row.identity.machine_id.clone(),
+            started: row.identity.started,
+            sequence: row.sequence,
+            arn: row.identity.id.clone(),
         });
     }
 
@@ -402,39 +481,40 @@ impl Store {
         })
     }
 
-    /// Executions of a state machine, newest first, that `wanted` accepts: at most `limit`, those
-    /// older than `before` (start, sequence). The second value continues, `None` at the end.
+    /// Executions of a state machine, newest first, that the filter accepts: at most `limit`, those
+    /// older than `before`. The second value continues, `None` at the end. Looks at so many rows
+    /// and no more: a page may be short and still have a next one. Blocks.
     pub fn executions_of(
         &self,
         machine: &str,
         before: Option<Position>,
         limit: usize,
-        wanted: impl Fn(&ExecutionRow) -> bool,
+        filter: &ExecutionFilter,
     ) -> Result<(Vec<ExecutionRow>, Option<Position>), StoreError> {
         self.read(|transaction| {
             let index = transaction.open_table(BY_MACHINE)?;
             let rows = transaction.open_table(EXECUTIONS)?;
             let (start, sequence) = before.unwrap_or((i64::MAX, u64::MAX));
+            if start < filter.since {
+                return Ok((Vec::new(), None));
+            }
+            let range = (machine, filter.since, 0)..(machine, start, sequence);
             let mut found = Vec::new();
             let mut last = None;
-            for entry in index
-                .range((machine, i64::MIN, 0)..(machine, start, sequence))?
-                .rev()
-            {
+            for (looked, entry) in index.range(range)?.rev().enumerate() {
+                if found.len() == limit || looked == LOOK {
+                    return Ok((found, last));
+                }
                 let (key, arn) = entry?;
+                let (_, start, sequence) = key.value();
                 let Some(row) = rows.get(arn.value())? else {
                     continue;
                 };
-                let row: ExecutionRow = decode(row.value())?;
-                if !wanted(&row) {
-                    continue;
+                let is_wanted = filter.accepts(&decode(row.value())?);
+                if is_wanted {
+                    found.push(decode(row.value())?);
                 }
-                if found.len() == limit {
-                    return Ok((found, last));
-                }
-                let (_, start, sequence) = key.value();
                 last = Some((start, sequence));
-                found.push(row);
             }
             Ok((found, None))
         })
@@ -604,6 +684,27 @@ impl Committer {
                     }
                     Write::NoActivity(arn) => {
                         activities.remove(arn.as_str())?;
+                    }
+                    Write::ForgetMachine { arn } => {
+                        machines.remove(arn.as_str())?;
+                    }
+                    Write::ForgetExecution {
+                        machine,
+                        started,
+                        sequence,
+                        arn,
+                    } => {
+                        let arn = arn.as_str();
+                        executions.remove(arn)?;
+                        mark(&mut running, arn, false)?;
+                        by_machine.remove((machine.as_str(), *started, *sequence))?;
+                        history.retain_in((arn, 0)..=(arn, u64::MAX), |_, _| false)?;
+                        let runs = (arn, 0)..=(arn, u64::MAX);
+                        for run in map_runs_of.extract_from_if(runs, |_, _| true)? {
+                            let run = run?.1;
+                            map_runs.remove(run.value())?;
+                            mark(&mut open_map_runs, run.value(), false)?;
+                        }
                     }
                     Write::Definition { revision, text } => {
                         definitions.insert(revision.as_str(), text.as_str())?;

@@ -3,6 +3,7 @@
 
 mod crash;
 mod house;
+mod machines;
 mod pty;
 mod tidy;
 mod verbs;

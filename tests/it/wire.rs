@@ -8,14 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use fanout::engine::{Engine, FunctionError};
 
-struct Wire {
-    sfn: aws_sdk_sfn::Client,
+pub struct Wire {
+    pub sfn: aws_sdk_sfn::Client,
     s3: aws_sdk_s3::Client,
+    pub engine: Engine,
     _folder: tempfile::TempDir,
     _shutdown: tokio_util::sync::DropGuard,
 }
 
-async fn wire(secret: Option<&str>) -> Wire {
+pub async fn wire(secret: Option<&str>) -> Wire {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::open(folder.path()).await.unwrap();
     let objects = engine.objects().clone();
@@ -55,13 +56,14 @@ async fn wire(secret: Option<&str>) -> Wire {
     Wire {
         sfn: aws_sdk_sfn::Client::from_conf(sfn),
         s3: aws_sdk_s3::Client::from_conf(s3),
+        engine,
         _folder: folder,
         _shutdown: shutdown.drop_guard(),
     }
 }
 
 impl Wire {
-    async fn ended(&self, arn: &str) -> ExecutionStatus {
+    pub async fn ended(&self, arn: &str) -> ExecutionStatus {
         loop {
             let described = self
                 .sfn

@@ -1,18 +1,23 @@
 //! The Step Functions operations: JSON body → typed arguments → store or runner → JSON answer.
 //! Shapes, limits and messages are the API reference's.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::ApiError;
 use crate::engine::Engine;
 use crate::engine::runner::Origin;
 
+mod aliases;
 mod arguments;
 mod executions;
+mod express;
 mod machines;
 mod map_runs;
 mod shapes;
+mod tags;
 mod tasks;
+mod validate;
+mod versions;
 
 use arguments::Arguments;
 
@@ -70,6 +75,20 @@ async fn answer(
             machines::describe_for_execution(engine, arguments).await
         }
         "ListStateMachines" => machines::list(engine, arguments),
+        "DeleteStateMachine" => machines::delete(engine, arguments).await,
+        "ValidateStateMachineDefinition" => validate::validate(arguments),
+        "PublishStateMachineVersion" => versions::create(engine, arguments).await,
+        "ListStateMachineVersions" => versions::list(engine, arguments),
+        "DeleteStateMachineVersion" => versions::delete(engine, arguments).await,
+        "CreateStateMachineAlias" => aliases::create(engine, arguments).await,
+        "UpdateStateMachineAlias" => aliases::update(engine, arguments).await,
+        "DescribeStateMachineAlias" => aliases::describe(engine, arguments),
+        "ListStateMachineAliases" => aliases::list(engine, arguments),
+        "DeleteStateMachineAlias" => aliases::delete(engine, arguments).await,
+        "TagResource" => tags::add(engine, arguments).await,
+        "UntagResource" => tags::remove(engine, arguments).await,
+        "ListTagsForResource" => tags::list(engine, arguments),
+        "StartSyncExecution" => express::start_sync(engine, arguments).await,
         "StartExecution" => executions::start(engine, arguments).await,
         "StopExecution" => executions::stop(engine, arguments).await,
         "DescribeExecution" => executions::describe(engine, arguments).await,
@@ -110,6 +129,30 @@ impl From<std::io::Error> for ApiError {
             ..Self::new("InternalServerException", error.to_string())
         }
     }
+}
+
+/// Adds a member that is there.
+fn put(object: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    object.extend(value.map(|value| (name.to_owned(), value.into())));
+}
+
+fn conflict(message: impl Into<String>) -> ApiError {
+    ApiError {
+        status: 409,
+        ..ApiError::new("ConflictException", message)
+    }
+}
+
+fn quota(message: impl Into<String>) -> ApiError {
+    ApiError {
+        status: 402,
+        ..ApiError::new("ServiceQuotaExceededException", message)
+    }
+}
+
+/// Of a Map Run, version, alias or tagged resource that is not there.
+fn missing(arn: &str) -> ApiError {
+    ApiError::new("ResourceNotFound", format!("Resource not found: '{arn}'"))
 }
 
 /// `items` under `name`, with the token that continues where there is more.

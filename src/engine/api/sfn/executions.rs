@@ -6,15 +6,16 @@ use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
 use super::arguments::{Arguments, bad_arn, check_name, invalid};
-use super::machines::by_name;
-use super::page;
+use super::machines::{self, Part, refuse_deleting};
+use super::{page, put};
 use crate::engine::api::ApiError;
 use crate::engine::definition::ChildKind;
 use crate::engine::machine::{Event, Execution, Identity, MAX_EVENTS, exceeds_depth, seconds};
 use crate::engine::map_run::handle::{Handle, Message};
 use crate::engine::map_run::log::{Record, decode};
 use crate::engine::map_run::{ChildStatus, Names, Row};
-use crate::engine::store::{ExecutionRow, ExecutionStatus};
+use crate::engine::state_machines::MachineRow;
+use crate::engine::store::{ExecutionFilter, ExecutionRow, ExecutionStatus, Position, Provenance};
 use crate::engine::{ACCOUNT, Engine, REGION};
 
 /// How long after its end an execution can be redriven (API reference, RedriveExecution).
@@ -58,6 +59,10 @@ pub fn unknown(arn: &str) -> ApiError {
     )
 }
 
+fn not_express() -> ApiError {
+    bad_arn("Resource type not valid in this context: express".to_owned())
+}
+
 /// The state machine's ARN, without label.
 pub fn machine_arn(execution: &str) -> String {
     let rest = execution.splitn(7, ':').nth(6).unwrap_or_default();
@@ -73,10 +78,15 @@ pub async fn locate(engine: &Engine, arguments: &Arguments) -> Result<Located, A
 
 /// The execution or child with this ARN.
 pub async fn find(engine: &Engine, arn: &str) -> Result<Located, ApiError> {
-    let rest = arn.splitn(7, ':').nth(6).unwrap_or_default();
+    let mut parts = arn.splitn(7, ':').skip(5);
+    let (kind, rest) = (parts.next(), parts.next().unwrap_or_default());
     let (machine, name) = rest.split_once(':').ok_or_else(|| unknown(arn))?;
     let runner = engine.runner();
     let Some((machine_name, label)) = machine.split_once('/') else {
+        if kind == Some("express") {
+            // What an Express execution did is only in its log.
+            return Err(not_express());
+        }
         let row = runner.store().execution(arn)?.ok_or_else(|| unknown(arn))?;
         return Ok(Located::Execution(Box::new(row)));
     };
@@ -118,13 +128,31 @@ pub async fn find(engine: &Engine, arn: &str) -> Result<Located, ApiError> {
     Err(unknown(arn))
 }
 
-pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    let (_, rest) = arguments.arn("stateMachineArn", &["stateMachine"])?;
-    let shown = arguments.required("stateMachineArn")?;
-    if rest.contains('/') {
-        return Err(labelled());
-    }
-    let machine = by_name(engine, rest, shown)?;
+/// What an execution is started with.
+pub struct Beginning {
+    pub machine: MachineRow,
+    pub name: String,
+    pub input: Value,
+    pub provenance: Provenance,
+    /// The Task that starts it.
+    pub nested_in: Option<(String, u64)>,
+}
+
+/// What StartExecution and StartSyncExecution share: the state machine with the version that an
+/// alias chooses, the name and the input.
+pub fn beginning(engine: &Engine, arguments: &Arguments) -> Result<Beginning, ApiError> {
+    let (machine, part) = machines::find(engine, arguments, "stateMachineArn")?;
+    refuse_deleting(&machine)?;
+    let (version, alias) = match &part {
+        Part::Whole => (None, None),
+        Part::Map(_) => return Err(machines::labelled()),
+        Part::Version(version) => (Some(version), None),
+        Part::Alias(alias) => {
+            let (draw, _) = uuid::Uuid::new_v4().as_u64_pair();
+            (machine.version(alias.pick(draw)), Some(alias))
+        }
+    };
+    let revision = version.map_or_else(|| machine.current(), |version| version.revision.clone());
     let name = match arguments.text("name")? {
         None | Some("") => uuid::Uuid::new_v4().to_string(),
         Some(name) => {
@@ -132,20 +160,78 @@ pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiE
             name.to_owned()
         }
     };
-    let input = parse_input(arguments.text("input")?.unwrap_or("{}"))?;
+    let text = arguments.text("input")?.unwrap_or("{}");
+    let input = parse_input(text)?;
+    let provenance = Provenance {
+        version: version.map(|version| machine.qualified(version.number)),
+        alias: alias.map(|alias| machine.qualified(&alias.name)),
+        trace: arguments.text("traceHeader")?.map(str::to_owned),
+        input: Some(text.to_owned()).filter(|text| input.to_string() != *text),
+        revision: Some(revision),
+        express: machine.kind == "EXPRESS",
+    };
+    Ok(Beginning {
+        machine,
+        name,
+        input,
+        provenance,
+        nested_in: arguments.origin().cloned(),
+    })
+}
+
+impl Beginning {
+    /// The row of an execution that starts now.
+    pub fn row(self, engine: &Engine, arn: &str) -> ExecutionRow {
+        let runner = engine.runner();
+        let machine = self.machine;
+        let revision = self.provenance.revision.as_ref();
+        ExecutionRow {
+            identity: Identity {
+                id: arn.to_owned(),
+                name: self.name,
+                role: revision.map_or(machine.role, |revision| revision.role.clone()),
+                machine_id: machine.arn,
+                machine_name: machine.name,
+                started: runner.now(),
+                nonce: uuid::Uuid::new_v4().to_string(),
+            },
+            revision: revision.map_or(machine.revision, |revision| revision.id.clone()),
+            sequence: runner.sequence(),
+            input: self.input,
+            status: ExecutionStatus::Running,
+            stopped: None,
+            output: None,
+            error: None,
+            cause: None,
+            redriven: None,
+            redrive_tokens: Vec::new(),
+            nested_in: self.nested_in,
+            provenance: self.provenance,
+            execution: Execution::default(),
+        }
+    }
+}
+
+pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+    let beginning = beginning(engine, arguments)?;
+    if beginning.provenance.express {
+        return super::express::start(engine, beginning).await;
+    }
+    let machine = &beginning.machine;
     let arn = format!(
-        "arn:aws:states:{REGION}:{ACCOUNT}:execution:{}:{name}",
-        machine.name
+        "arn:aws:states:{REGION}:{ACCOUNT}:execution:{}:{}",
+        machine.name, beginning.name
     );
     let runner = engine.runner();
     let only = runner.exclusive(&arn).await;
     let now = runner.now();
-    if let Some(row) = runner.store().execution(&arn)? {
+    let before = runner.store().execution(&arn)?;
+    if let Some(row) = &before {
         let is_running = row.status == ExecutionStatus::Running;
         // A Task that asks again after a restart has started it before, whatever became of it.
         let is_asked_again =
             row.nested_in.is_some() && row.nested_in.as_ref() == arguments.origin();
-        if is_asked_again || is_running && row.input == input {
+        if is_asked_again || is_running && row.input == beginning.input {
             return Ok(json!({"executionArn": arn, "startDate": seconds(row.identity.started)}));
         }
         let is_free = row.stopped.is_some_and(|at| now - at > NAME_LIFE_MS);
@@ -156,31 +242,25 @@ pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiE
             ));
         }
     }
-    let row = ExecutionRow {
-        identity: Identity {
-            id: arn.clone(),
-            name,
-            role: machine.role,
-            machine_id: machine.arn,
-            machine_name: machine.name,
-            started: now,
-            nonce: uuid::Uuid::new_v4().to_string(),
-        },
-        revision: machine.revision,
-        sequence: runner.sequence(),
-        input,
-        status: ExecutionStatus::Running,
-        stopped: None,
-        output: None,
-        error: None,
-        cause: None,
-        redriven: None,
-        redrive_tokens: Vec::new(),
-        nested_in: arguments.origin().cloned(),
-        execution: Execution::default(),
-    };
+    refuse_too_many(engine)?;
+    if let Some(before) = before {
+        runner.forget(&before).await?;
+    }
+    let row = beginning.row(engine, &arn);
+    let started = row.identity.started;
     runner.start(row, only).await?;
-    Ok(json!({"executionArn": arn, "startDate": seconds(now)}))
+    Ok(json!({"executionArn": arn, "startDate": seconds(started)}))
+}
+
+/// Refuses a start where as many executions are open as an account may have.
+pub fn refuse_too_many(engine: &Engine) -> Result<(), ApiError> {
+    match engine.runner().is_full() {
+        true => Err(ApiError::new(
+            "ExecutionLimitExceeded",
+            "The maximum number of running executions has been reached. Running executions must end or be stopped before a new execution can be started.",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn labelled() -> ApiError {
@@ -284,16 +364,15 @@ fn summary(row: &ExecutionRow) -> Map<String, Value> {
     }));
     put(&mut summary, "stopDate", row.stopped.map(seconds));
     put(&mut summary, "redriveDate", row.redriven.map(seconds));
+    let Provenance { version, alias, .. } = &row.provenance;
+    put(&mut summary, "stateMachineVersionArn", version.clone());
+    put(&mut summary, "stateMachineAliasArn", alias.clone());
     summary
-}
-
-fn put(object: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
-    object.extend(value.map(|value| (name.to_owned(), value.into())));
 }
 
 fn describe_execution(row: &ExecutionRow, now: i64) -> Map<String, Value> {
     let mut described = summary(row);
-    put(&mut described, "input", Some(row.input.to_string()));
+    put(&mut described, "input", Some(row.input_text()));
     put(
         &mut described,
         "inputDetails",
@@ -309,6 +388,7 @@ fn describe_execution(row: &ExecutionRow, now: i64) -> Map<String, Value> {
     }
     put(&mut described, "error", row.error.clone());
     put(&mut described, "cause", row.cause.clone());
+    put(&mut described, "traceHeader", row.provenance.trace.clone());
     let reason = not_redrivable(row, now);
     let status = if reason.is_some() {
         "NOT_REDRIVABLE"
@@ -414,7 +494,7 @@ pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
         .text("redriveFilter")?
         .map(|filter| filter == "REDRIVEN");
     match (arguments.has("stateMachineArn"), arguments.has("mapRunArn")) {
-        (true, false) => list_executions(engine, arguments, status, redriven.is_some()),
+        (true, false) => list_executions(engine, arguments, status, redriven.is_some()).await,
         (false, true) => list_children(engine, arguments, status, redriven).await,
         _ => Err(invalid(
             "Exactly one of stateMachineArn and mapRunArn must be specified",
@@ -422,26 +502,37 @@ pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
     }
 }
 
-fn list_executions(
+async fn list_executions(
     engine: &Engine,
     arguments: &Arguments,
     status: Option<&str>,
     by_redrive: bool,
 ) -> Result<Value, ApiError> {
-    let (_, rest) = arguments.arn("stateMachineArn", &["stateMachine"])?;
-    let shown = arguments.required("stateMachineArn")?;
+    let (machine, part) = machines::find(engine, arguments, "stateMachineArn")?;
     if by_redrive || status == Some("PENDING_REDRIVE") {
         return Err(invalid("This filter can only be used with mapRunArn"));
     }
-    let machine = by_name(engine, rest, shown)?;
-    let runner = engine.runner();
-    let now = runner.now();
-    let before = arguments.position(now)?;
-    let wanted = |row: &ExecutionRow| status.is_none_or(|status| row.status.as_str() == status);
-    let (rows, next) =
-        runner
-            .store()
-            .executions_of(&machine.arn, before, arguments.limit()?, wanted)?;
+    if machine.kind == "EXPRESS" {
+        return Err(super::express::not_supported());
+    }
+    let qualified = match part {
+        Part::Whole => None,
+        Part::Map(_) => return Err(machines::labelled()),
+        Part::Version(_) | Part::Alias(_) => Some(arguments.required("stateMachineArn")?),
+    };
+    let now = engine.runner().now();
+    let before: Option<Position> = arguments.position(now)?;
+    let limit = arguments.limit()?;
+    let filter = ExecutionFilter {
+        status: status.map(str::to_owned),
+        qualified: qualified.map(str::to_owned),
+        since: machine.created,
+    };
+    let store = engine.runner().store().clone();
+    let read = move || store.executions_of(&machine.arn, before, limit, &filter);
+    let (rows, next) = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| ApiError::new("InternalServerException", error.to_string()))??;
     let items = rows.iter().map(|row| Value::Object(summary(row))).collect();
     Ok(page(
         "executions",
@@ -464,7 +555,7 @@ async fn list_children(
     let handle = runner
         .map_run(arn)
         .await?
-        .ok_or_else(|| super::map_runs::unknown(arn))?;
+        .ok_or_else(|| super::missing(arn))?;
     let table = handle.table();
     let wanted = |row: &Row| redriven.is_none_or(|redriven| (row.redrives > 0) == redriven);
     let (children, next) = table.page(status.and_then(ChildStatus::parse), before, limit, wanted);
@@ -565,9 +656,7 @@ pub async fn redrive(engine: &Engine, arguments: &Arguments) -> Result<Value, Ap
         return Err(labelled());
     }
     if kind == "express" {
-        return Err(bad_arn(
-            "Resource type not valid in this context: express".to_owned(),
-        ));
+        return Err(not_express());
     }
     let arn = arguments.required("executionArn")?;
     let token = arguments.text("clientToken")?;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::arguments::{Arguments, invalid};
-use super::page;
+use super::{missing, page};
 use crate::engine::Engine;
 use crate::engine::api::ApiError;
 use crate::engine::machine::seconds;
@@ -18,11 +18,7 @@ fn find(engine: &Engine, arguments: &Arguments) -> Result<MapRunRow, ApiError> {
         .runner()
         .store()
         .map_run(arn)?
-        .ok_or_else(|| unknown(arn))
-}
-
-pub fn unknown(arn: &str) -> ApiError {
-    ApiError::new("ResourceNotFound", format!("Resource not found: '{arn}'"))
+        .ok_or_else(|| missing(arn))
 }
 
 /// `DescribeMapRun` of this row: live counts, or those it closed with.
@@ -57,11 +53,16 @@ pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
     super::executions::locate(engine, arguments).await?;
     let store = engine.runner().store();
     let now = engine.runner().now();
-    let (limit, skip): (usize, usize) = (arguments.limit()?, arguments.position(now)?.unwrap_or(0));
+    let limit = arguments.limit()?;
+    let last: Option<String> = arguments.position(now)?;
     let arns = store.map_runs_of(execution)?;
-    let more = arns.len() > skip + limit;
+    // Newest first: those that begin meanwhile come before the last one shown.
+    let shown = last.and_then(|last| arns.iter().position(|arn| *arn == last));
+    let mut older = arns.iter().skip(shown.map_or(0, |shown| shown + 1));
+    let page_of: Vec<&String> = older.by_ref().take(limit).collect();
+    let next = older.next().and(page_of.last().copied());
     let mut items = Vec::new();
-    for arn in arns.iter().skip(skip).take(limit) {
+    for arn in page_of {
         let Some(row) = store.map_run(arn)? else {
             continue;
         };
@@ -85,7 +86,7 @@ pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
     Ok(page(
         "mapRuns",
         items,
-        more.then(|| arguments.token(skip + limit, now)),
+        next.map(|last| arguments.token(last, now)),
     ))
 }
 
@@ -104,7 +105,7 @@ pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
         .runner()
         .map_run(&row.plan.arn)
         .await?
-        .ok_or_else(|| unknown(&row.plan.arn))?;
+        .ok_or_else(|| missing(&row.plan.arn))?;
     if handle.table().closed.is_some() {
         return Err(completed());
     }
