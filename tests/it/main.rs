@@ -5,6 +5,7 @@ mod crash;
 mod house;
 mod machines;
 mod pty;
+mod tasks;
 mod tidy;
 mod verbs;
 mod wire;
