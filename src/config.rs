@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 
 mod file;
 mod folders;
+mod functions;
 mod settings;
 
 pub use folders::{cache_dir, config_dir, data_dir, state_dir};
+pub use functions::{Code, Function, Program};
 
 use settings::SETTINGS;
 
@@ -42,6 +44,9 @@ pub struct Config {
     pub ascii: bool,
     /// Folder that downloads go to.
     pub download_dir: PathBuf,
+    /// Functions of the embedded engine besides the workflow's, by name. Only the file has them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub functions: BTreeMap<String, Function>,
 }
 
 impl Default for Config {
@@ -58,6 +63,7 @@ impl Default for Config {
             budget_share: 0.4,
             ascii: false,
             download_dir: PathBuf::from("."),
+            functions: BTreeMap::new(),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! call, [`functions`] what a Lambda ARN runs, [`objects`] S3's storage, [`logs`] CloudWatch Logs'
 //! storage, [`api`] the wire.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -96,6 +97,9 @@ pub struct Endpoint {
     #[serde(flatten)]
     pub credentials: Credentials,
     pub pid: u32,
+    /// What its functions are, by name.
+    #[serde(default)]
+    pub functions: BTreeMap<String, String>,
 }
 
 /// Names of what is in the folder.
@@ -224,11 +228,15 @@ impl Engine {
             problem: format!("port {port} of 127.0.0.1 cannot be listened on: {error}"),
         })?;
         let address = listener.local_addr().map_err(fail)?;
+        let functions = self.functions().list().into_iter();
         let endpoint = Endpoint {
             url: format!("http://{address}"),
             region: REGION.to_owned(),
             credentials: self.credentials.as_ref().clone(),
             pid: std::process::id(),
+            functions: functions
+                .map(|it| (it.name.clone(), it.description()))
+                .collect(),
         };
         let credentials = endpoint.credentials.clone();
         self.functions().serve_at(endpoint.url.clone(), credentials);

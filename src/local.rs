@@ -1,5 +1,6 @@
 //! Engine and workflow together on 127.0.0.1, as a target for `Client`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +13,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{self, Client, Target};
+use crate::config;
+use crate::engine::functions::{self, Source};
 use crate::engine::{self, ACCOUNT, Endpoint, Engine, FunctionError};
 use crate::workflow::{self, Context};
 
@@ -39,6 +42,8 @@ pub struct Options {
     pub port: u16,
     /// `request.url` of executions whose input has none.
     pub default_url: Option<String>,
+    /// Functions besides the workflow's, by name. One of the same name takes its place.
+    pub functions: BTreeMap<String, config::Function>,
 }
 
 struct Serving {
@@ -78,6 +83,10 @@ impl Local {
             Err(error) => return Err(error.into()),
         };
         let context = register_functions(&engine);
+        for (name, function) in options.functions {
+            let settings = settings(function);
+            engine.functions().register_external(&name, settings);
+        }
         let shutdown = CancellationToken::new();
         let address = engine.serve(options.port, shutdown.clone()).await?;
         let credentials = engine.credentials();
@@ -136,6 +145,12 @@ pub async fn find(folder: &Path) -> Option<Target> {
     let client = connect(&target).await.ok()?;
     client.state_machines().await.ok()?;
     Some(target)
+}
+
+/// The functions of the engine that serves `folder`, as it wrote them down when it began to.
+pub fn functions(folder: &Path) -> BTreeMap<String, String> {
+    let endpoint = engine::endpoint(folder).ok();
+    endpoint.map(|it| it.functions).unwrap_or_default()
 }
 
 /// Deletes everything that the engine keeps in `folder`. A folder that we did not make is left
@@ -255,6 +270,31 @@ fn register_functions(engine: &Engine) -> watch::Sender<Option<Context>> {
         });
     }
     sender
+}
+
+/// A function of the settings, as the engine takes it.
+fn settings(function: config::Function) -> functions::Settings {
+    let source = match function.code {
+        config::Code::Url { url } => Source::Url(url),
+        config::Code::Program(program) => Source::Command(functions::Program {
+            command: program.command,
+            folder: program.folder,
+            handler: program.handler,
+            memory: program.memory,
+            instances: program.instances.unwrap_or_else(usual_instances),
+            environment: program.environment,
+        }),
+    };
+    functions::Settings {
+        source,
+        timeout: Duration::from_secs(function.timeout),
+        reserved: function.concurrency,
+    }
+}
+
+/// Processes of a function: AWS starts as many as there are calls, this machine has so many cores.
+fn usual_instances() -> usize {
+    2 * std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 async fn invoke(

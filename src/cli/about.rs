@@ -20,13 +20,31 @@ pub fn config(global: &Global, out: &mut Output) -> Result<Exit, Error> {
         out.line(format!("# {}", file.display()))?;
     }
     for (key, value) in config.as_object().into_iter().flatten() {
-        // Texts, numbers and booleans are written the same in JSON and TOML.
+        if let Value::Object(tables) = value {
+            for (name, table) in tables {
+                out.line(format!("[{key}.{name}]"))?;
+                show(table, "", out)?;
+            }
+            continue;
+        }
+        // Texts, numbers, booleans and lists of them are written the same in JSON and TOML.
         out.line(match value {
             Value::Null => format!("# {key} is not set"),
             value => format!("{key} = {value}"),
         })?;
     }
     Ok(Exit::Done)
+}
+
+/// A table's lines; those of a table inside it have dotted keys.
+fn show(table: &Value, prefix: &str, out: &mut Output) -> Result<(), Error> {
+    for (key, value) in table.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(_) => show(value, &format!("{prefix}{key}."), out)?,
+            value => out.line(format!("{prefix}{key} = {value}"))?,
+        }
+    }
+    Ok(())
 }
 
 pub fn completions(shell: clap_complete::Shell, out: &mut Output) -> Result<Exit, Error> {

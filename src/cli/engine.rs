@@ -21,6 +21,7 @@ pub async fn serve(global: &Global, port: u16, out: &mut Output) -> Result<Exit,
     let folder = config.engine_dir()?;
     let options = local::Options {
         port,
+        functions: config.functions.clone(),
         ..local::Options::default()
     };
     let local = Local::start(&folder, &config.bucket, options).await?;
@@ -135,12 +136,17 @@ pub async fn status(global: &Global, out: &mut Output) -> Result<Exit, Error> {
         Some(Target::Endpoint { url, .. }) => Some(url),
         _ => None,
     };
+    let functions = match endpoint {
+        Some(_) => local::functions(&folder),
+        None => BTreeMap::new(),
+    };
     if !out.is_text() {
         out.document(&json!({
             "version": VERSION,
             "serving": endpoint.is_some(),
             "endpoint": endpoint,
             "data_dir": folder,
+            "functions": functions,
         }))?;
         return Ok(Exit::Done);
     }
@@ -148,6 +154,9 @@ pub async fn status(global: &Global, out: &mut Output) -> Result<Exit, Error> {
         Some(url) => format!("serving {} at {url}", folder.display()),
         None => format!("nobody serves {}", folder.display()),
     })?;
+    for (name, code) in functions {
+        out.line(format!("function {name}: {code}"))?;
+    }
     Ok(Exit::Done)
 }
 

@@ -119,7 +119,11 @@ impl Session {
 
     async fn engine(config: Config) -> Result<Self, Error> {
         let folder = config.engine_dir()?;
-        let local = Local::start(&folder, &config.bucket, local::Options::default()).await?;
+        let options = local::Options {
+            functions: config.functions.clone(),
+            ..local::Options::default()
+        };
+        let local = Local::start(&folder, &config.bucket, options).await?;
         Self::on(config, local).await
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use toml::Spanned;
 
 use super::settings::SETTINGS;
-use super::{Error, Loaded, Origin};
+use super::{Error, Loaded, Origin, functions};
 
 /// A larger file is some other file, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -42,6 +42,13 @@ pub(super) fn apply(loaded: &mut Loaded, path: &Path, text: &str) -> Result<(), 
         })?;
     for (key, value) in entries {
         let start = key.span().start;
+        if key.as_ref() == "functions" {
+            let folder = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let folder = folder.parent().unwrap_or(Path::new("/"));
+            let functions = functions::read(text, folder);
+            loaded.config.functions = functions.map_err(|(offset, problem)| at(offset, problem))?;
+            continue;
+        }
         let Some(setting) = SETTINGS.iter().find(|it| it.key == key.as_ref().as_str()) else {
             return Err(at(start, unknown(key.as_ref())));
         };

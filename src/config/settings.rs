@@ -197,7 +197,7 @@ fn region(text: &str) -> Result<(), &'static str> {
     plain.then_some(()).ok_or("a Region such as eu-west-1")
 }
 
-fn url(text: &str) -> Result<(), &'static str> {
+pub(super) fn url(text: &str) -> Result<(), &'static str> {
     let host = text
         .strip_prefix("http://")
         .or_else(|| text.strip_prefix("https://"));
@@ -217,7 +217,7 @@ fn bucket(text: &str) -> Result<(), &'static str> {
 }
 
 /// `~/` is the home folder, as in a shell.
-fn at_home(text: &str) -> PathBuf {
+pub(super) fn at_home(text: &str) -> PathBuf {
     match (text.strip_prefix("~/"), etcetera::home_dir()) {
         (Some(rest), Ok(home)) => home.join(rest),
         _ => PathBuf::from(text),

@@ -111,6 +111,115 @@ fn an_unknown_key_is_refused_with_the_nearest() {
 }
 
 #[test]
+fn functions_are_programs_or_urls_with_lambdas_defaults() {
+    let text = "local = true\n\
+        [functions.score]\ncommand = [\"./bootstrap\", \"-v\"]\n\
+        [functions.rate]\nurl = \"http://127.0.0.1:9000/rate\"\ntimeout = 60\nconcurrency = 5\n\
+        [functions.sum]\ncommand = [\"python3\", \"-m\", \"awslambdaric\", \"app.sum\"]\n\
+        folder = \"/srv/sum\"\nhandler = \"app.sum\"\nmemory = 512\ninstances = 4\n\
+        environment = { STAGE = \"test\" }\n";
+    let config = load(text, &[]).unwrap().config;
+    let names: Vec<&String> = config.functions.keys().collect();
+    assert_eq!(names, ["rate", "score", "sum"]);
+    let Code::Program(score) = &config.functions["score"].code else {
+        panic!("a program")
+    };
+    assert_eq!(score.command, ["./bootstrap", "-v"]);
+    assert!(
+        score.folder.is_absolute(),
+        "the file's folder: {}",
+        score.folder.display()
+    );
+    assert_eq!(
+        (
+            score.memory,
+            score.instances,
+            config.functions["score"].timeout
+        ),
+        (128, None, 3)
+    );
+    let rate = &config.functions["rate"];
+    assert_eq!((rate.timeout, rate.concurrency), (60, Some(5)));
+    assert_eq!(
+        rate.code,
+        Code::Url {
+            url: "http://127.0.0.1:9000/rate".to_owned()
+        }
+    );
+    let Code::Program(sum) = &config.functions["sum"].code else {
+        panic!("a program")
+    };
+    assert_eq!(
+        (sum.folder.as_path(), sum.memory),
+        (Path::new("/srv/sum"), 512)
+    );
+    assert_eq!(
+        (sum.instances, sum.environment["STAGE"].as_str()),
+        (Some(4), "test")
+    );
+}
+
+#[test]
+fn a_bad_function_names_file_line_and_rule() {
+    for (lines, expected) in [
+        ("", "1: functions.f must have either command or url"),
+        (
+            "command = [\"a\"]\nurl = \"http://a\"",
+            "1: functions.f must have either command or url",
+        ),
+        (
+            "command = []",
+            "2: functions.f.command must be a program and its arguments, like [\"./bootstrap\"]",
+        ),
+        (
+            "command = [\"a\"]\ntimeout = 901",
+            "3: functions.f.timeout must be seconds, 1 to 900",
+        ),
+        (
+            "command = [\"a\"]\nmemory = 64",
+            "3: functions.f.memory must be MB, 128 to 10240",
+        ),
+        (
+            "command = [\"a\"]\ninstances = \"2\"",
+            "3: functions.f.instances must be processes, 1 to 1000",
+        ),
+        (
+            "command = [\"a\"]\nfolder = \"\"",
+            "3: functions.f.folder must be a text in quotes",
+        ),
+        (
+            "command = [\"a\"]\nenvironment = { AWS_REGION = \"x\" }",
+            "3: functions.f.environment must be without AWS_REGION, which Lambda sets itself",
+        ),
+        (
+            "command = [\"a\"]\nenvironment = { A = 1 }",
+            "3: functions.f.environment must be variables and their texts, like { STAGE = \"test\" }",
+        ),
+        (
+            "url = \"127.0.0.1\"",
+            "2: functions.f.url must be an address that begins with http:// or https://",
+        ),
+        (
+            "url = \"http://a\"\nhandler = \"x\"",
+            "3: functions.f.handler must be absent where there is a url",
+        ),
+    ] {
+        assert_eq!(
+            problem(&format!("[functions.f]\n{lines}")),
+            format!("config.toml:{expected}")
+        );
+    }
+    assert!(
+        problem("[functions.f]\ntimeouts = 3")
+            .starts_with("config.toml:2: functions.f.timeouts: there is no such setting")
+    );
+    assert!(
+        problem("[functions.\"a b\"]\nurl = \"http://a\"").contains("must be a function's name")
+    );
+    assert!(problem("functions = 3").starts_with("config.toml:1: functions: "));
+}
+
+#[test]
 fn a_malformed_file_names_the_line() {
     assert!(problem("local = true\nascii = maybe\n").starts_with("config.toml:2: "));
     assert!(problem("local = true\nlocal = true\n").starts_with("config.toml:2: "));
@@ -202,7 +311,7 @@ proptest! {
     /// Whatever the file says, it is read or refused with its name and a line that it has.
     #[test]
     fn no_file_is_too_strange(
-        text in "(\\PC|\n|(local|bucket|budget_share|x) ?= ?(true|1|\"a\"|nan)?\n){0,12}"
+        text in "(\\PC|\n|(local|bucket|budget_share|functions.f.url|functions.f.timeout|x) ?= ?(true|1|\"a\"|nan)?\n){0,12}"
     ) {
         let mut loaded = Config::load(None, true, nothing).unwrap();
         let read = file::apply(&mut loaded, Path::new("f"), &text);

@@ -25,12 +25,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 mod auth;
+mod lambda;
 mod s3;
 pub mod sfn;
 mod sts;
 #[cfg(test)]
 mod tests;
 
+use crate::engine::functions::{Functions, MAX_EVENT};
 use crate::engine::objects::Objects;
 use crate::engine::{Credentials, Engine};
 use auth::Verifier;
@@ -82,11 +84,12 @@ impl ApiError {
 pub(crate) async fn serve(engine: Engine, listener: TcpListener, shutdown: CancellationToken) {
     let objects = engine.objects().clone();
     let credentials = engine.credentials().clone();
+    let functions = engine.functions().clone();
     let states = move |operation: String, body: Bytes, trace: Option<String>| {
         let engine = engine.clone();
         async move { sfn::call_traced(&engine, &operation, &body, trace.as_deref()).await }.boxed()
     };
-    let front = Arc::new(Front::new(objects, credentials, states));
+    let front = Arc::new(Front::new(objects, functions, credentials, states));
     front.serve(listener, shutdown).await;
 }
 
@@ -99,6 +102,7 @@ type States = dyn Fn(String, Bytes, Option<String>) -> BoxFuture<'static, Result
 struct Front {
     verifier: Verifier,
     objects: S3Service,
+    functions: Functions,
     states: Box<States>,
 }
 
@@ -110,6 +114,7 @@ enum Service {
     /// A target of a service that is not here.
     Unknown,
     Sts,
+    Lambda,
     S3,
 }
 
@@ -131,10 +136,13 @@ impl Service {
                 .starts_with(b"application/x-www-form-urlencoded")
         });
         let is_query = request.method == Method::POST && request.uri.path() == "/" && is_form;
-        if is_query || auth::signed_service(&request.headers) == Some("sts") {
-            Self::Sts
-        } else {
-            Self::S3
+        match auth::signed_service(&request.headers) {
+            _ if is_query => Self::Sts,
+            Some("sts") => Self::Sts,
+            Some("lambda") => Self::Lambda,
+            // Unsigned: it is refused, in the right shape.
+            None if request.uri.path().starts_with(lambda::ROOT) => Self::Lambda,
+            _ => Self::S3,
         }
     }
 
@@ -144,6 +152,7 @@ impl Service {
             Self::States | Self::Unknown => "states",
             Self::Logs => "logs",
             Self::Sts => "sts",
+            Self::Lambda => "lambda",
             Self::S3 => "s3",
         }
     }
@@ -152,6 +161,7 @@ impl Service {
 impl Front {
     fn new(
         objects: Objects,
+        functions: Functions,
         credentials: Credentials,
         states: impl Fn(String, Bytes, Option<String>) -> BoxFuture<'static, Result<Value, ApiError>>
         + Send
@@ -161,6 +171,7 @@ impl Front {
         Self {
             verifier: Verifier::new(credentials.clone()),
             objects: s3::service(objects, credentials),
+            functions,
             states: Box::new(states),
         }
     }
@@ -275,6 +286,7 @@ impl Front {
                 Ok(json_response(service, StatusCode::OK, &output))
             }
             Service::Sts => sts::call(&body, id),
+            Service::Lambda => lambda::call(&self.functions, parts, body, id).await,
             Service::Logs => Err(ApiError::unknown_operation(format!(
                 "CloudWatch Logs operation {operation} is not supported by the local engine"
             ))),
@@ -291,6 +303,8 @@ impl Front {
 async fn receive(service: Service, body: Incoming) -> Result<Bytes, ApiError> {
     let most = match service {
         Service::States => MAX_STATES,
+        // With room to say by how much it is too large.
+        Service::Lambda => 2 * MAX_EVENT,
         _ => MAX_CALL,
     };
     match Limited::new(body, most).collect().await {
@@ -314,6 +328,7 @@ fn refuse(service: Service, error: &ApiError, id: Uuid) -> Response<Body> {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match service {
         Service::Sts => sts::refuse(error, id),
+        Service::Lambda => lambda::refuse(status, error),
         Service::S3 => {
             let error =
                 s3s::S3Error::with_message(s3s::S3ErrorCode::InternalError, error.message.clone());

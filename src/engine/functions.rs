@@ -230,6 +230,15 @@ impl Function {
         arn(&self.name)
     }
 
+    /// What it is, for people.
+    pub fn description(&self) -> String {
+        match self.settings.as_ref().map(|it| &it.source) {
+            None => "builtin".to_owned(),
+            Some(Source::Command(program)) => program.command.join(" "),
+            Some(Source::Url(url)) => url.clone(),
+        }
+    }
+
     async fn run(&self, call: Call) -> Result<Answer, Refusal> {
         match &self.code {
             Code::Builtin(builtin) => Ok(builtin.call(call).await),
@@ -417,6 +426,11 @@ impl Functions {
             }
         }
     }
+}
+
+/// The qualifier that a function's name, partial ARN or ARN ends with.
+pub fn qualifier(name: &str) -> Option<&str> {
+    split(name).1
 }
 
 /// A function's name taken apart: the bare name, and the qualifier if there is one.

@@ -20,6 +20,7 @@ struct Server {
     shutdown: CancellationToken,
     ended: tokio::task::JoinHandle<()>,
     objects: Objects,
+    functions: Functions,
     _folder: TempDir,
 }
 
@@ -33,7 +34,10 @@ fn credentials() -> Credentials {
 impl Server {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let objects = Objects::open(folder.path()).unwrap();
+        let objects = Objects::open(&folder.path().join("objects")).unwrap();
+        let clock = Arc::<crate::engine::runner::Clock>::default();
+        let logs = crate::engine::logs::Logs::open(&folder.path().join("logs"), Arc::clone(&clock));
+        let functions = Functions::new(logs.unwrap(), clock);
         let states = |operation: String, body: Bytes, _| {
             async move {
                 match operation.as_str() {
@@ -47,7 +51,12 @@ impl Server {
             }
             .boxed()
         };
-        let front = Arc::new(Front::new(objects.clone(), credentials(), states));
+        let front = Arc::new(Front::new(
+            objects.clone(),
+            functions.clone(),
+            credentials(),
+            states,
+        ));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -57,6 +66,7 @@ impl Server {
             shutdown,
             ended,
             objects,
+            functions,
             _folder: folder,
         }
     }
@@ -135,7 +145,7 @@ fn sign(mut request: reqwest::Request, service: &str, body: &str) -> reqwest::Re
         .iter()
         .map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
     let signable = SignableRequest::new(
-        "POST",
+        request.method().as_str(),
         request.url().as_str().to_owned(),
         headers,
         SignableBody::Bytes(body.as_bytes()),
@@ -688,4 +698,307 @@ async fn the_server_ends_when_it_is_told_to() {
         .await
         .unwrap()
         .unwrap();
+}
+
+/// Lambda's REST requests; the answer's status, headers and body.
+impl Server {
+    async fn lambda(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: &str,
+    ) -> (u16, http::HeaderMap, Value) {
+        let url = format!("http://{}/2015-03-31/functions{path}", self.address);
+        let mut request = reqwest::Client::new()
+            .request(method.parse().unwrap(), &url)
+            .header("host", self.address.to_string())
+            .body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = sign(request.build().unwrap(), "lambda", body);
+        let response = reqwest::Client::new().execute(request).await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.unwrap();
+        (
+            status,
+            headers,
+            serde_json::from_slice(&body).unwrap_or_default(),
+        )
+    }
+
+    /// Function `f` fails for an event with `bad`, and gives other events back.
+    fn register(&self, name: &str) {
+        self.functions.register(name, |event| {
+            async move {
+                match event["bad"].as_str() {
+                    None => Ok(event),
+                    Some(message) => Err(crate::engine::FunctionError {
+                        error_type: "Bad".to_owned(),
+                        message: message.to_owned(),
+                    }),
+                }
+            }
+            .boxed()
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_function_is_invoked_over_the_wire() {
+    let server = Server::start().await;
+    server.register("f");
+    let event = r#"{"n":12345678901234567890}"#;
+    let (status, headers, answer) = server.lambda("POST", "/f/invocations", &[], event).await;
+    assert_eq!(
+        (status, answer),
+        (200, serde_json::from_str(event).unwrap())
+    );
+    assert_eq!(headers["x-amz-executed-version"], "$LATEST");
+    assert!(!headers.contains_key("x-amz-function-error"));
+    // An ARN in a path is escaped; no event is an empty one.
+    let arn = "arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Af";
+    let path = format!("/{arn}/invocations?Qualifier=%24LATEST");
+    let (status, _, answer) = server.lambda("POST", &path, &[], "").await;
+    assert_eq!((status, answer), (200, json!({})));
+}
+
+#[tokio::test]
+async fn a_functions_own_error_is_an_answer_with_its_log() {
+    let server = Server::start().await;
+    server.register("f");
+    let tail = [("x-amz-log-type", "Tail")];
+    let (status, headers, answer) = server
+        .lambda("POST", "/f/invocations", &tail, r#"{"bad":"row"}"#)
+        .await;
+    assert_eq!(status, 200);
+    assert_eq!(headers["x-amz-function-error"], "Unhandled");
+    assert_eq!(
+        (&answer["errorType"], &answer["errorMessage"]),
+        (&json!("Bad"), &json!("row"))
+    );
+    assert_eq!(
+        answer["requestId"],
+        headers["x-amzn-requestid"].to_str().unwrap()
+    );
+    let log = headers["x-amz-log-result"].to_str().unwrap();
+    let log = crate::engine::digest::base64_decode(log).unwrap();
+    let log = String::from_utf8(log).unwrap();
+    assert!(
+        log.starts_with("START RequestId: ") && log.contains("[ERROR] Bad: row\n"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn an_invocation_that_nobody_waits_for_is_accepted_and_made() {
+    let server = Server::start().await;
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    server.functions.register("f", move |event| {
+        let sender = sender.clone();
+        async move {
+            sender.send(event.clone()).await.unwrap();
+            Ok(event)
+        }
+        .boxed()
+    });
+    let kind = [("x-amz-invocation-type", "Event")];
+    let (status, _, _) = server.lambda("POST", "/f/invocations", &kind, "[1]").await;
+    assert_eq!(status, 202);
+    assert_eq!(receiver.recv().await, Some(json!([1])));
+    let kind = [("x-amz-invocation-type", "DryRun")];
+    let (status, _, _) = server.lambda("POST", "/f/invocations", &kind, "[2]").await;
+    assert_eq!(status, 204);
+    assert!(receiver.try_recv().is_err(), "a dry run runs nothing");
+}
+
+#[tokio::test]
+async fn what_lambda_cannot_do_is_refused_in_its_shape() {
+    let server = Server::start().await;
+    server.register("f");
+    let large = format!("\"{}\"", "x".repeat(MAX_EVENT));
+    let event = [("x-amz-invocation-type", "Event")];
+    for (method, path, headers, body, status, code, part) in [
+        (
+            "POST",
+            "/g/invocations",
+            [].as_slice(),
+            "{}",
+            404,
+            "ResourceNotFoundException",
+            "Function not found: arn:aws:lambda:us-east-1:000000000000:function:g",
+        ),
+        (
+            "GET",
+            "/f?Qualifier=live",
+            &[],
+            "",
+            404,
+            "ResourceNotFoundException",
+            "function:f:live",
+        ),
+        (
+            "GET",
+            "/f:a?Qualifier=b",
+            &[],
+            "",
+            400,
+            "InvalidParameterValueException",
+            "derived qualifier",
+        ),
+        (
+            "GET",
+            "/f%20g",
+            &[],
+            "",
+            400,
+            "ValidationException",
+            "'functionName'",
+        ),
+        (
+            "POST",
+            "/f/invocations",
+            &[],
+            "{",
+            400,
+            "InvalidRequestContentException",
+            "Could not parse request body into json",
+        ),
+        (
+            "POST",
+            "/f/invocations",
+            &[("x-amz-invocation-type", "Later")],
+            "{}",
+            400,
+            "ValidationException",
+            "'invocationType'",
+        ),
+        (
+            "POST",
+            "/f/invocations",
+            &[("x-amz-client-context", "e30")],
+            "{}",
+            400,
+            "InvalidRequestContentException",
+            "Client context",
+        ),
+        (
+            "POST",
+            "/f/invocations",
+            &[],
+            &large,
+            413,
+            "RequestTooLargeException",
+            "6291458 byte payload is too large for the RequestResponse invocation type (limit 6291456 bytes)",
+        ),
+        (
+            "POST",
+            "/f/invocations",
+            &event,
+            &large[..1_048_577],
+            413,
+            "RequestTooLargeException",
+            "(limit 1048576 bytes)",
+        ),
+        (
+            "POST",
+            "",
+            &[],
+            "{}",
+            404,
+            "UnknownOperationException",
+            "CreateFunction is not supported",
+        ),
+        (
+            "GET",
+            "/f/aliases",
+            &[],
+            "",
+            404,
+            "UnknownOperationException",
+            "ListAliases is not supported",
+        ),
+        (
+            "GET",
+            "?MasterRegion=x",
+            &[],
+            "",
+            400,
+            "InvalidParameterValueException",
+            "MasterRegion",
+        ),
+    ] {
+        let (given, headers, answer) = server.lambda(method, path, headers, body).await;
+        assert_eq!(
+            (given, headers["x-amzn-errortype"].to_str().unwrap()),
+            (status, code),
+            "{path}"
+        );
+        assert_eq!(answer["Type"], "User");
+        assert!(
+            answer["Message"].as_str().unwrap().contains(part),
+            "{answer}"
+        );
+    }
+    let unsigned = reqwest::get(format!("http://{}{}/f", server.address, lambda::ROOT)).await;
+    let unsigned = unsigned.unwrap();
+    assert_eq!(
+        unsigned.headers()["x-amzn-errortype"],
+        "MissingAuthenticationTokenException"
+    );
+}
+
+#[tokio::test]
+async fn functions_are_listed_and_described() {
+    let server = Server::start().await;
+    for number in 0..60 {
+        server.register(&format!("f{number:02}"));
+    }
+    let program = crate::engine::functions::Program {
+        command: vec!["./bootstrap".to_owned()],
+        folder: "/srv/score".into(),
+        handler: "score".to_owned(),
+        memory: 256,
+        instances: 1,
+        environment: [("STAGE".to_owned(), "test".to_owned())].into(),
+    };
+    let settings = crate::engine::functions::Settings {
+        source: crate::engine::functions::Source::Command(program),
+        timeout: Duration::from_secs(7),
+        reserved: Some(3),
+    };
+    server.functions.register_external("score", settings);
+    let (_, _, first) = server.lambda("GET", "/", &[], "").await;
+    assert_eq!(first["Functions"].as_array().unwrap().len(), 50);
+    let path = format!(
+        "/?Marker={}&MaxItems=5",
+        first["NextMarker"].as_str().unwrap()
+    );
+    let (_, _, second) = server.lambda("GET", &path, &[], "").await;
+    assert_eq!(second["Functions"][0]["FunctionName"], "f50");
+    assert_eq!(second["NextMarker"], "f54");
+    let (_, _, last) = server.lambda("GET", "/?Marker=f59", &[], "").await;
+    assert_eq!(last["Functions"][0]["FunctionName"], "score");
+    assert!(last.get("NextMarker").is_none());
+
+    let (_, _, found) = server.lambda("GET", "/score", &[], "").await;
+    let configuration = &found["Configuration"];
+    for (member, value) in [
+        (
+            "FunctionArn",
+            json!("arn:aws:lambda:us-east-1:000000000000:function:score"),
+        ),
+        ("Handler", json!("score")),
+        ("Timeout", json!(7)),
+        ("MemorySize", json!(256)),
+        ("Environment", json!({"Variables": {"STAGE": "test"}})),
+        ("State", json!("Active")),
+    ] {
+        assert_eq!(configuration[member], value, "{member}");
+    }
+    assert_eq!(found["Code"]["Location"], "file:///srv/score");
+    assert_eq!(found["Concurrency"]["ReservedConcurrentExecutions"], 3);
+    let (_, _, alone) = server.lambda("GET", "/score/configuration", &[], "").await;
+    assert_eq!(&alone, configuration);
 }
