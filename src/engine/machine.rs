@@ -28,6 +28,9 @@ pub use tree::awaits;
 pub const MAX_PAYLOAD: usize = 262_144;
 /// History of one execution (Step Functions quotas).
 pub const MAX_EVENTS: u64 = 25_000;
+/// How long after its end an execution can be redriven, milliseconds (API reference,
+/// RedriveExecution).
+pub const REDRIVE_PERIOD_MS: i64 = 14 * 24 * 3_600_000;
 
 /// What never changes while an execution lives.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -85,6 +88,17 @@ impl Execution {
     pub fn events(&self) -> u64 {
         self.last_event
     }
+
+    /// Keeps only what lists show.
+    pub fn forget_data(&mut self) {
+        self.root = Frame::default();
+    }
+
+    /// Whether a redrive could not write its events any more (API reference, RedriveExecution:
+    /// fewer than 24,999 events).
+    pub fn is_history_full(&self) -> bool {
+        self.last_event + 1 >= MAX_EVENTS
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -112,6 +126,9 @@ struct Frame {
     phase: Phase,
     /// Ended without success: takes no more deliveries, but can be redriven.
     halted: bool,
+    /// A redrive does all of this state again, also what has succeeded in it.
+    #[serde(default)]
+    rerun: bool,
     /// The inline Map item this frame works on, for `$$.Map.Item`.
     item: Option<Item>,
     /// Assigned in this scope; those of the scopes around it are readable, too.
@@ -641,17 +658,16 @@ impl Stepper<'_> {
     }
 
     fn stop(&mut self, root: &mut Frame, failure: Failure) {
-        self.abort(self.machine.scope, root);
+        self.abort(self.machine.scope, root, None);
         self.event("ExecutionAborted", 0, || failure_details(&failure));
         self.end(Outcome::Aborted(failure));
     }
 
     fn time_out(&mut self, root: &mut Frame) {
-        self.abort(self.machine.scope, root);
-        let last = root.last_event;
+        self.abort(self.machine.scope, root, None);
         self.event(
             "ExecutionTimedOut",
-            last,
+            0,
             || json!({"error": "States.Timeout"}),
         );
         self.end(Outcome::TimedOut);

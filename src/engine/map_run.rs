@@ -1,12 +1,13 @@
 //! What is known of a Map Run's children: one small row each, counts kept as rows change, and the
 //! tolerance. Pure: [`Table::apply`] takes the log's records in, live and after a restart alike.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::machine::{Failure, MapRunPlan, context_time, seconds};
+use super::definition::ChildKind;
+use super::machine::{Failure, MapRunPlan, REDRIVE_PERIOD_MS, context_time, seconds};
 
 mod driver;
 pub mod handle;
@@ -67,9 +68,8 @@ impl ChildStatus {
         Self::ALL.get(usize::from(byte)).copied()
     }
 
-    pub fn is_unsuccessful(self) -> bool {
-        matches!(self, Self::Failed | Self::TimedOut | Self::Aborted)
-    }
+    /// How children end that a redrive takes up again.
+    const UNSUCCESSFUL: [Self; 3] = [Self::Failed, Self::TimedOut, Self::Aborted];
 }
 
 /// One child. A finished one costs this row and its place in one index.
@@ -118,7 +118,7 @@ impl Limits {
     }
 }
 
-/// The service's limits on Map Runs that tests make smaller (Step Functions quotas).
+/// The service's limits that tests make smaller (Step Functions quotas).
 #[derive(Debug, Clone, Copy)]
 pub struct Quotas {
     /// Longest object that an ItemReader reads, bytes.
@@ -129,6 +129,10 @@ pub struct Quotas {
     pub result_file_bytes: u64,
     /// Map Runs open at once; further ones wait.
     pub open_map_runs: usize,
+    /// How often one Map Run can be redriven.
+    pub map_run_redrives: u32,
+    /// Executions, children of Map Runs not counted, that run at once.
+    pub open_executions: usize,
 }
 
 impl Default for Quotas {
@@ -138,6 +142,8 @@ impl Default for Quotas {
             items: 100_000_000,
             result_file_bytes: 5_000_000_000,
             open_map_runs: 1_000,
+            map_run_redrives: 1_000,
+            open_executions: 1_000_000,
         }
     }
 }
@@ -175,11 +181,20 @@ struct Count {
 
 #[derive(Debug)]
 pub struct Table {
+    kind: ChildKind,
     rows: Vec<Row>,
     /// (start, row) of the children in each status, for pages in the order of starts. Pending
     /// ones are not listed.
     started: [BTreeSet<(i64, u32)>; ChildStatus::ALL.len()],
     counts: [Count; ChildStatus::ALL.len()],
+    /// When Standard children were redriven last.
+    redriven_at: HashMap<u32, i64>,
+    /// Standard children whose history has no room for a redrive.
+    full: HashSet<u32>,
+    /// No unsuccessful child has ended before this.
+    first_failure: i64,
+    /// Items of aborted children that could not be redriven: they count as failed.
+    lost: u64,
     pub limits: Limits,
     /// Whether every item has been read.
     pub read: bool,
@@ -196,11 +211,16 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, kind: ChildKind) -> Self {
         Self {
+            kind,
             rows: Vec::new(),
             started: Default::default(),
             counts: Default::default(),
+            redriven_at: HashMap::new(),
+            full: HashSet::new(),
+            first_failure: i64::MAX,
+            lost: 0,
             limits,
             read: false,
             round: 0,
@@ -257,21 +277,35 @@ impl Table {
                 row.started = *at;
                 row.last = offset;
             }),
-            Record::Input { child, redrive, .. } => self.change(*child, |row| {
-                row.last = offset;
+            Record::Input {
+                child, redrive, at, ..
+            } => {
+                self.change(*child, |row| {
+                    row.last = offset;
+                    if *redrive {
+                        row.status = ChildStatus::Running;
+                        row.redrives = row.redrives.saturating_add(1);
+                    }
+                });
                 if *redrive {
-                    row.status = ChildStatus::Running;
-                    row.redrives = row.redrives.saturating_add(1);
+                    self.redriven_at.insert(*child, *at);
                 }
-            }),
+            }
             Record::End(End {
                 child,
                 started,
                 stopped,
                 status,
                 redrives,
+                is_history_full,
                 ..
             }) => {
+                if ChildStatus::UNSUCCESSFUL.contains(status) {
+                    self.first_failure = self.first_failure.min(*stopped);
+                }
+                if *is_history_full {
+                    self.full.insert(*child);
+                }
                 self.change(*child, |row| {
                     row.status = *status;
                     row.started = *started;
@@ -286,14 +320,23 @@ impl Table {
                 self.round_offset = offset;
                 self.written = false;
                 self.closed = None;
-                for child in 0..self.rows.len() as u32 {
-                    if self.rows[child as usize].status.is_unsuccessful() {
-                        self.change(child, |row| {
-                            row.before = row.status;
-                            row.status = ChildStatus::PendingRedrive;
-                        });
-                    }
+                if self.is_untouched() {
+                    // The dataset is read again.
+                    self.rows.clear();
+                    self.counts = Default::default();
+                    self.read = false;
                 }
+                for status in ChildStatus::UNSUCCESSFUL {
+                    let (stay, again) = std::mem::take(&mut self.started[status as usize])
+                        .into_iter()
+                        .partition(|(_, child)| self.refusal(*child, *at).is_some());
+                    self.started[status as usize] = stay;
+                    self.turn(again, |row| {
+                        row.before = row.status;
+                        ChildStatus::PendingRedrive
+                    });
+                }
+                self.lost = self.items(ChildStatus::Aborted);
             }
             Record::Limits(limits) => self.limits = *limits,
             Record::Synced { .. } => {}
@@ -304,10 +347,9 @@ impl Table {
             Record::Closed(closed) => {
                 self.closed = Some(closed.clone());
                 // Those whose turn never came are what they were (counts are 0 at the end).
-                let waiting: Vec<u32> = self.in_status(ChildStatus::PendingRedrive).collect();
-                for child in waiting {
-                    self.change(child, |row| row.status = row.before);
-                }
+                let waiting = &mut self.started[ChildStatus::PendingRedrive as usize];
+                let waiting = std::mem::take(waiting);
+                self.turn(waiting, |row| row.before);
             }
         }
     }
@@ -319,6 +361,68 @@ impl Table {
             row.status = ChildStatus::Running;
             row.started = at;
         });
+    }
+
+    /// A child that waited for its redrive and whose turn came waits again.
+    pub(super) fn put_back(&mut self, child: u32) {
+        self.change(child, |row| row.status = ChildStatus::PendingRedrive);
+    }
+
+    /// Whether no child has been started yet.
+    pub fn is_untouched(&self) -> bool {
+        self.children(ChildStatus::Pending) == self.rows.len() as u64
+    }
+
+    /// Gives many children, taken out of their index, another status at once.
+    fn turn(&mut self, children: BTreeSet<(i64, u32)>, status: impl Fn(&mut Row) -> ChildStatus) {
+        let mut turned: [Vec<(i64, u32)>; ChildStatus::ALL.len()] = Default::default();
+        for (started, child) in children {
+            let mut row = self.rows[child as usize];
+            self.count(&row, -1);
+            row.status = status(&mut row);
+            self.count(&row, 1);
+            self.rows[child as usize] = row;
+            turned[row.status as usize].push((started, child));
+        }
+        // Sorted already, so an index is built from them in one go.
+        for (index, turned) in self.started.iter_mut().zip(turned) {
+            index.append(&mut turned.into_iter().collect());
+        }
+    }
+
+    /// When a Standard child was redriven last.
+    pub fn redriven_at(&self, child: u32) -> Option<i64> {
+        self.redriven_at.get(&child).copied()
+    }
+
+    /// AWS's reason why this unsuccessful child cannot be redriven at `now`. Express children
+    /// always can (developer guide, "Redriving Map Runs").
+    pub fn refusal(&self, child: u32, now: i64) -> Option<&'static str> {
+        let row = self.row(child)?;
+        if self.kind == ChildKind::Express {
+            return None;
+        }
+        if self.full.contains(&child) {
+            return Some("Execution history event limit exceeded");
+        }
+        (now - row.stopped > REDRIVE_PERIOD_MS).then_some("Execution redrivable period exceeded")
+    }
+
+    /// Unsuccessful children that cannot be redriven at `now`.
+    fn not_redrivable(&self, now: i64) -> Count {
+        let mut count = Count::default();
+        if self.full.is_empty() && now.saturating_sub(self.first_failure) <= REDRIVE_PERIOD_MS {
+            return count;
+        }
+        for status in ChildStatus::UNSUCCESSFUL {
+            for child in self.in_status(status) {
+                if self.refusal(child, now).is_some() {
+                    count.children += 1;
+                    count.items += u64::from(self.rows[child as usize].items);
+                }
+            }
+        }
+        count
     }
 
     fn change(&mut self, child: u32, change: impl FnOnce(&mut Row)) {
@@ -398,9 +502,12 @@ impl Table {
     }
 
     /// Whether more items have failed than tolerated (developer guide, "Setting failure
-    /// thresholds"). A share can only be judged once the total is known.
+    /// thresholds"). A count is judged at once. A share is one of all items, so it is judged when
+    /// all have been read: while more come, a run that will stay within its tolerance must not
+    /// fail because of what was read first.
     pub fn exceeds_tolerance(&self) -> bool {
-        let failed = self.items(ChildStatus::Failed) + self.items(ChildStatus::TimedOut);
+        let failed =
+            self.items(ChildStatus::Failed) + self.items(ChildStatus::TimedOut) + self.lost;
         if failed == 0 {
             return false;
         }
@@ -429,7 +536,7 @@ impl Table {
         self.read && open.into_iter().all(|status| self.children(status) == 0)
     }
 
-    fn counts_json(&self, of: impl Fn(&Count) -> u64) -> Value {
+    fn counts_json(&self, stuck: &Count, of: impl Fn(&Count) -> u64) -> Value {
         let count = |status: ChildStatus| of(&self.counts[status as usize]);
         let total: u64 = self.counts.iter().map(&of).sum();
         let written = if self.written {
@@ -446,13 +553,14 @@ impl Table {
             "aborted": count(ChildStatus::Aborted),
             "total": total,
             "resultsWritten": written,
-            "failuresNotRedrivable": 0,
+            "failuresNotRedrivable": of(stuck),
             "pendingRedrive": count(ChildStatus::PendingRedrive),
         })
     }
 
-    /// `DescribeMapRun`.
-    pub fn describe(&self, arn: &str, execution: &str, started: i64) -> Value {
+    /// `DescribeMapRun` at `now`.
+    pub fn describe(&self, arn: &str, execution: &str, started: i64, now: i64) -> Value {
+        let stuck = self.not_redrivable(now);
         let status = match self.closed.as_ref().map(|closed| closed.status) {
             None => "RUNNING",
             Some(ClosedStatus::Succeeded) => "SUCCEEDED",
@@ -467,8 +575,8 @@ impl Table {
             "maxConcurrency": self.limits.max_concurrency,
             "toleratedFailurePercentage": self.limits.tolerated_percentage,
             "toleratedFailureCount": self.limits.tolerated_count,
-            "itemCounts": self.counts_json(|count| count.items),
-            "executionCounts": self.counts_json(|count| count.children),
+            "itemCounts": self.counts_json(&stuck, |count| count.items),
+            "executionCounts": self.counts_json(&stuck, |count| count.children),
             "redriveCount": self.round,
         });
         if let Some(object) = described.as_object_mut() {

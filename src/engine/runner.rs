@@ -29,10 +29,8 @@ use super::store::{Batch, ExecutionRow, ExecutionStatus, MapRunRow, Store, Store
 
 /// Inputs that may wait for an execution.
 const INBOX: usize = 256;
-/// How long an Express execution may take, seconds, and how many executions may be open (Step
-/// Functions quotas).
+/// How long an Express execution may take, seconds (Step Functions quotas).
 const EXPRESS_SECONDS: u64 = 300;
-const MAX_OPEN: usize = 1_000_000;
 /// How long to wait before a failed commit is tried again.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
 /// Map Runs kept open for readers besides those at work.
@@ -260,6 +258,11 @@ impl Runner {
         Arc::clone(&self.0.turns).try_acquire_owned().ok()
     }
 
+    /// How many executions run, children of Map Runs not counted.
+    pub fn open_executions(&self) -> usize {
+        locked(&self.0.executions).len()
+    }
+
     /// Milliseconds since 1970.
     pub fn now(&self) -> i64 {
         self.0.clock.now()
@@ -320,7 +323,14 @@ impl Runner {
         // All of them can be found before the first one acts: it may wait for another one.
         let mut actors = Vec::new();
         for row in self.0.store.running()? {
-            let definition = self.definition(&row.revision)?;
+            let definition = match self.definition(&row.revision) {
+                Ok(definition) => definition,
+                // One damaged definition must not keep the others from going on.
+                Err(error) => {
+                    tracing::error!(arn = row.identity.id, %error, "an execution cannot go on");
+                    continue;
+                }
+            };
             let owed = match row.provenance.express {
                 // Nothing but its start is kept: it starts again.
                 true => None,
@@ -339,7 +349,15 @@ impl Runner {
             }
         }
         for row in self.0.store.open_map_runs()? {
-            if self.is_abandoned(&row).await? {
+            let is_abandoned = match self.is_abandoned(&row).await {
+                Ok(is_abandoned) => is_abandoned,
+                // One damaged row must not keep the others from going on.
+                Err(error) => {
+                    tracing::error!(arn = row.plan.arn, %error, "a Map Run's parent cannot be read");
+                    continue;
+                }
+            };
+            if is_abandoned {
                 match self.map_run(&row.plan.arn).await {
                     Ok(Some(handle)) => handle.stop(self).await,
                     Ok(None) => {}
@@ -411,7 +429,7 @@ impl Runner {
 
     /// Whether as many executions are open as may be.
     pub fn is_full(&self) -> bool {
-        locked(&self.0.executions).len() >= MAX_OPEN
+        self.open_executions() >= self.quotas().open_executions
     }
 
     /// Forgets a closed execution, whose name is free again.
@@ -573,7 +591,9 @@ impl Runner {
                     };
                     batch.new_map_run(row, self.sequence());
                 }
-                Command::FollowMapRun { arn, .. } => {
+                Command::FollowMapRun { arn, redrives }
+                    if *redrives <= self.quotas().map_run_redrives =>
+                {
                     if let Some(row) = self.0.store.map_run(arn)? {
                         batch.map_run(MapRunRow {
                             closed: None,
@@ -691,7 +711,7 @@ impl Runner {
     pub async fn map_run_closed(&self, handle: &Handle) {
         let mut batch = Batch::default();
         batch.map_run(MapRunRow {
-            closed: Some(handle.describe()),
+            closed: Some(handle.describe(self.now())),
             ..handle.row.clone()
         });
         if let Err(error) = self.0.store.commit(batch).await {
@@ -955,10 +975,15 @@ impl Actor {
     }
 
     async fn follow(&self, arn: &str, redrives: u32) {
-        let problem = match self.runner.map_run(arn).await {
-            Ok(Some(handle)) => return handle.follow(&self.runner, redrives).await,
-            Ok(None) => "the Map Run has no row".to_owned(),
-            Err(error) => error.to_string(),
+        let most = self.runner.quotas().map_run_redrives;
+        let problem = if redrives > most {
+            format!("The Map Run cannot be redriven more than {most} times.")
+        } else {
+            match self.runner.map_run(arn).await {
+                Ok(Some(handle)) => return handle.follow(&self.runner, redrives).await,
+                Ok(None) => "the Map Run has no row".to_owned(),
+                Err(error) => error.to_string(),
+            }
         };
         tracing::error!(arn, problem, "a Map Run cannot go on");
         let result = Err(Failure::new("States.Runtime", problem));

@@ -51,6 +51,8 @@ const OPEN_MAP_RUNS: TableDefinition<&str, ()> = TableDefinition::new("open_map_
 const QUEUE: usize = 1_024;
 /// Most rows that one page of a listing looks at.
 const LOOK: usize = 10_000;
+/// Stored bytes of events after which a page of a history ends.
+const HISTORY_BYTES: usize = 8 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivityRow {
@@ -182,6 +184,15 @@ impl StoreError {
             problem: problem.unwrap_or(&text).to_owned(),
         }
     }
+}
+
+/// Which events of a history are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct HistorySpan {
+    /// The first id, or the last one where the newest come first.
+    pub from: u64,
+    pub newest_first: bool,
+    pub limit: usize,
 }
 
 /// A place in the listing of a state machine's executions: start and sequence.
@@ -481,7 +492,7 @@ impl Store {
         })
     }
 
-    /// Executions of a state machine, newest first, that the filter accepts: at most `limit`, those
+    /// Executions of a state machine, newest first, that the filter accepts, without their data: at most `limit`, those
     /// older than `before`. The second value continues, `None` at the end. Looks at so many rows
     /// and no more: a page may be short and still have a next one. Blocks.
     pub fn executions_of(
@@ -510,9 +521,14 @@ impl Store {
                 let Some(row) = rows.get(arn.value())? else {
                     continue;
                 };
-                let is_wanted = filter.accepts(&decode(row.value())?);
-                if is_wanted {
-                    found.push(decode(row.value())?);
+                let glance = readable::<Glance>(arn.value(), row.value());
+                if glance.is_some_and(|glance| filter.accepts(&glance))
+                    && let Some(mut row) = readable::<ExecutionRow>(arn.value(), row.value())
+                {
+                    // A listing shows none of its data, which may be large.
+                    (row.input, row.output) = (Value::Null, None);
+                    row.execution.forget_data();
+                    found.push(row);
                 }
                 last = Some((start, sequence));
             }
@@ -540,8 +556,9 @@ impl Store {
                 if !arn.value().starts_with(&prefix) {
                     break;
                 }
-                let row: MapRunRow = decode(row.value())?;
-                found.push((row.started, row.plan.arn));
+                if let Some(row) = readable::<MapRunRow>(arn.value(), row.value()) {
+                    found.push((row.started, row.plan.arn));
+                }
             }
             found.sort_by(|left, right| right.cmp(left));
             Ok(found.into_iter().map(|(_, arn)| arn).collect())
@@ -563,35 +580,38 @@ impl Store {
             let rows = transaction.open_table(rows)?;
             let mut found = Vec::new();
             for entry in transaction.open_table(keys)?.iter()? {
-                if let Some(row) = rows.get(entry?.0.value())? {
-                    found.push(decode(row.value())?);
+                let key = entry?.0;
+                if let Some(row) = rows.get(key.value())? {
+                    found.extend(readable::<T>(key.value(), row.value()));
                 }
             }
             Ok(found)
         })
     }
 
-    /// Events `from..` (or down from `from`) of a history, at most `limit`.
-    pub fn history(
-        &self,
-        arn: &str,
-        from: u64,
-        newest_first: bool,
-        limit: usize,
-    ) -> Result<Vec<Value>, StoreError> {
+    /// A page of a history, and whether there is more. A page may be short (API reference,
+    /// GetExecutionHistory), so one of large events is.
+    pub fn history(&self, arn: &str, span: HistorySpan) -> Result<(Vec<Value>, bool), StoreError> {
         self.read(|transaction| {
             let table = transaction.open_table(HISTORY)?;
-            let mut events = Vec::new();
-            if newest_first {
-                for entry in table.range((arn, 0)..=(arn, from))?.rev().take(limit) {
-                    events.push(decode(entry?.1.value())?);
-                }
-            } else {
-                for entry in table.range((arn, from)..=(arn, u64::MAX))?.take(limit) {
-                    events.push(decode(entry?.1.value())?);
-                }
+            let range = match span.newest_first {
+                true => table.range((arn, 0)..=(arn, span.from))?,
+                false => table.range((arn, span.from)..=(arn, u64::MAX))?,
+            };
+            let mut range: Box<dyn Iterator<Item = _>> = match span.newest_first {
+                true => Box::new(range.rev()),
+                false => Box::new(range),
+            };
+            let (mut events, mut bytes) = (Vec::new(), 0);
+            while events.len() < span.limit && bytes < HISTORY_BYTES {
+                let Some(entry) = range.next() else {
+                    return Ok((events, false));
+                };
+                let (_, event) = entry?;
+                bytes += event.value().len();
+                events.push(decode(event.value())?);
             }
-            Ok(events)
+            Ok((events, range.next().is_some()))
         })
     }
 
@@ -636,6 +656,13 @@ impl<E: Into<redb::Error>> From<E> for ReadError {
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ReadError> {
     serde_json::from_slice(bytes).map_err(ReadError::Row)
+}
+
+/// A row among many: one that is damaged must not hide the others.
+fn readable<T: DeserializeOwned>(arn: &str, bytes: &[u8]) -> Option<T> {
+    let row = serde_json::from_slice(bytes);
+    row.inspect_err(|error| tracing::error!(arn, %error, "a stored row is left out"))
+        .ok()
 }
 
 struct Committer {

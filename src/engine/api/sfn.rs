@@ -95,7 +95,7 @@ async fn answer(
         "ListExecutions" => executions::list(engine, arguments).await,
         "GetExecutionHistory" => executions::history(engine, arguments).await,
         "RedriveExecution" => executions::redrive(engine, arguments).await,
-        "DescribeMapRun" => map_runs::describe(engine, arguments),
+        "DescribeMapRun" => map_runs::describe(engine, arguments).await,
         "ListMapRuns" => map_runs::list(engine, arguments).await,
         "UpdateMapRun" => map_runs::update(engine, arguments).await,
         "SendTaskSuccess" => tasks::succeed(engine, arguments).await,
@@ -153,6 +153,17 @@ fn quota(message: impl Into<String>) -> ApiError {
 /// Of a Map Run, version, alias or tagged resource that is not there.
 fn missing(arn: &str) -> ApiError {
     ApiError::new("ResourceNotFound", format!("Resource not found: '{arn}'"))
+}
+
+/// Runs what reads much of the store or of a log away from the runtime's threads.
+async fn reading<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let internal = |error: tokio::task::JoinError| ApiError {
+        status: 500,
+        ..ApiError::new("InternalServerException", error.to_string())
+    };
+    tokio::task::spawn_blocking(read).await.map_err(internal)?
 }
 
 /// `items` under `name`, with the token that continues where there is more.

@@ -78,6 +78,9 @@ impl Stepper<'_> {
                 After::End(output) => return Flow::Succeeded(output),
                 After::Failed(failure) => {
                     frame.halted = true;
+                    // Developer guide, "Redriving executions": also the branches, iterations and
+                    // children that succeeded are done again.
+                    frame.rerun |= failure.name() == "States.DataLimitExceeded";
                     return Flow::Failed(failure);
                 }
                 After::Go if self.execution.last_event + 2 > MAX_EVENTS => {
@@ -101,7 +104,7 @@ impl Stepper<'_> {
         frame.entered = self.now;
         frame.retries = vec![0; state.retry.len()];
         frame.phase = Phase::Ready;
-        frame.halted = false;
+        (frame.halted, frame.rerun) = (false, false);
         frame.before = frame.last_event;
         let (state_name, input) = (&frame.state, &frame.input);
         frame.last_event = self.event(format!("{name}StateEntered"), frame.last_event, || {
@@ -113,6 +116,7 @@ impl Stepper<'_> {
 
     /// Does what the state is for; also the start of a retry and of a redrive.
     pub(super) fn begin(&mut self, state: &State, frame: &mut Frame) -> Result {
+        frame.rerun = false;
         self.try_begin(state, frame).unwrap_or_else(Result::Failed)
     }
 
@@ -261,7 +265,12 @@ impl Stepper<'_> {
         };
         match self.leave(state, frame, result) {
             Ok(exit) => self.exit(frame, state.kind.name(), state.next.as_deref(), exit),
-            Err(failure) => self.fail(scope, frame, failure),
+            Err(failure) => {
+                // The Map Run has succeeded, so there is nothing in it to redrive: a new one is
+                // started (developer guide, "Redriving Map Runs").
+                frame.rerun = matches!(frame.phase, Phase::MapRun { .. });
+                self.fail(scope, frame, failure)
+            }
         }
     }
 

@@ -132,8 +132,10 @@ impl Stepper<'_> {
                     return None;
                 };
                 let last = inner.last_event;
+                let scope = branch_scope(state, index);
+                let failed = scope.and_then(|scope| scope.states.get(&inner.state));
+                let is_task = failed.is_some_and(|failed| matches!(failed.kind, Kind::Task(_)));
                 *branch = Branch::Failed(inner);
-                frame.last_event = last;
                 if is_map {
                     self.event(
                         "MapIterationFailed",
@@ -141,7 +143,12 @@ impl Stepper<'_> {
                         || json!({"name": name, "index": index}),
                     );
                 }
-                self.abort_branches(state, frame);
+                // The Task that failed has not been exited: it is told to be aborted like its
+                // siblings, and all of these events follow the failure (recorded histories).
+                if is_task {
+                    self.event("TaskStateAborted", last, || Value::Null);
+                }
+                self.abort_branches(state, frame, Some(last));
                 frame.last_event = last;
                 Some(Result::Broken(failure))
             }
@@ -296,7 +303,7 @@ impl Stepper<'_> {
         self.put_back(state, frame, index, inner, flow)
     }
 
-    fn abort_branches(&mut self, state: &State, frame: &mut Frame) {
+    fn abort_branches(&mut self, state: &State, frame: &mut Frame, by: Option<u64>) {
         let name = frame.state.clone();
         for (index, branch) in branches_of(&mut frame.phase).iter_mut().enumerate() {
             let (Branch::Running(inner), Some(scope)) = (&mut *branch, branch_scope(state, index))
@@ -304,46 +311,45 @@ impl Stepper<'_> {
                 continue;
             };
             let mut inner = std::mem::take(inner);
-            self.abort(scope, &mut inner);
-            if matches!(state.kind, Kind::Map(_)) {
+            if let (Kind::Map(_), Some(by)) = (&state.kind, by) {
                 self.event(
                     "MapIterationAborted",
-                    inner.last_event,
+                    by,
                     || json!({"name": name, "index": index}),
                 );
             }
+            self.abort(scope, &mut inner, by);
             *branch = Branch::Failed(inner);
         }
     }
 
     /// Ends whatever the frame waits for; its states stay where they are for a redrive.
-    pub(super) fn abort(&mut self, scope: &Scope, frame: &mut Frame) {
+    ///
+    /// `by` is the failure in a sibling that the events follow. Where the execution itself is
+    /// stopped or times out there is none, and no state but a Map Run tells of it (recorded
+    /// histories).
+    pub(super) fn abort(&mut self, scope: &Scope, frame: &mut Frame, by: Option<u64>) {
         frame.halted = true;
         let Some(state) = scope.states.get(&frame.state) else {
             return;
         };
-        match &frame.phase {
-            Phase::Task(_) => {
-                self.give_up(frame);
-                self.follow(frame, "TaskStateAborted", || Value::Null);
-            }
-            Phase::Wait { .. } => {
-                self.follow(frame, "WaitStateAborted", || Value::Null);
-            }
-            Phase::MapRun { arn, .. } => {
-                self.step
-                    .commands
-                    .push(Command::StopMapRun { arn: arn.clone() });
-                self.follow(frame, "MapRunAborted", || Value::Null);
-                self.follow(frame, "MapStateAborted", || Value::Null);
-            }
-            Phase::Parallel { .. } | Phase::Map { .. } => {
-                self.abort_branches(state, frame);
-                let kind = state.kind.name();
-                self.follow(frame, format!("{kind}StateAborted"), || Value::Null);
-            }
-            Phase::Ready | Phase::Retry { .. } => {}
+        if let Phase::MapRun { arn, .. } = &frame.phase {
+            self.step
+                .commands
+                .push(Command::StopMapRun { arn: arn.clone() });
+            self.follow(frame, "MapRunAborted", || Value::Null);
+            self.follow(frame, "MapStateAborted", || Value::Null);
+            return;
         }
+        self.give_up(frame);
+        self.abort_branches(state, frame, by);
+        let (Some(by), Kind::Task(_) | Kind::Wait(_) | Kind::Parallel { .. } | Kind::Map(_)) =
+            (by, &state.kind)
+        else {
+            return;
+        };
+        let kind = state.kind.name();
+        frame.last_event = self.event(format!("{kind}StateAborted"), by, || Value::Null);
     }
 
     /// Resumes every unsuccessful state below (developer guide, "Redriving executions").
@@ -352,6 +358,7 @@ impl Stepper<'_> {
             return Flow::Failed(Failure::new("States.Runtime", "the state does not exist"));
         };
         frame.halted = false;
+        let all_of_it = std::mem::take(&mut frame.rerun);
         frame.retries = vec![0; state.retry.len()];
         let was_entered = frame.entered_event > 0;
         if !was_entered || matches!(state.kind, Kind::Fail { .. }) {
@@ -363,7 +370,7 @@ impl Stepper<'_> {
                 redrives,
                 started_event,
                 ..
-            } => {
+            } if !all_of_it => {
                 *redrives += 1;
                 let (arn, redrives, started) = (arn.clone(), *redrives, *started_event);
                 frame.last_event = self.event(
@@ -376,7 +383,9 @@ impl Stepper<'_> {
                     .push(Command::FollowMapRun { arn, redrives });
                 Result::Waiting
             }
-            Phase::Parallel { .. } | Phase::Map { .. } => self.redrive_branches(state, frame),
+            Phase::Parallel { .. } | Phase::Map { .. } if !all_of_it => {
+                self.redrive_branches(state, frame)
+            }
             _ => {
                 frame.last_event = frame.entered_event;
                 self.begin(state, frame)

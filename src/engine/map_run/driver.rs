@@ -5,7 +5,7 @@
 //! [`Table`] that everyone reads. So nothing is shown that a kill could take back.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use super::{ChildStatus, Closed, ClosedStatus, Row};
 use crate::engine::definition::ChildKind;
 use crate::engine::integrations::{self, Reply, UnderWay};
 use crate::engine::machine::{
-    self, Command, Execution, Failure, Input, MAX_PAYLOAD, Machine, Outcome,
+    self, Command, Execution, Failure, Input, MAX_PAYLOAD, Machine, MapRunPlan, Outcome,
 };
 use crate::engine::runner::{Runner, Turn};
 
@@ -34,6 +34,8 @@ const CHUNKS: usize = 4;
 const BUFFER: usize = 4 << 20;
 /// Children started before the driver looks at its messages again.
 const BURST: usize = 1_000;
+/// Standard children whose records are read at once to go on with them.
+const REPLAYS: usize = 500;
 /// How long to wait before a failed write is tried again.
 pub(super) const WRITE_RETRY: Duration = Duration::from_secs(1);
 
@@ -50,6 +52,26 @@ struct Held {
     commands: Vec<(u32, Vec<Command>)>,
     replies: Vec<oneshot::Sender<()>>,
 }
+
+/// What is done with a child once its state is known again.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// It was under way when the engine ended.
+    Continue,
+    Redrive,
+}
+
+/// Standard children that are stepped through their records again, away from the runtime's
+/// threads.
+struct Replay {
+    purpose: Purpose,
+    done: oneshot::Receiver<Vec<Replayed>>,
+}
+
+/// Map Runs that a child has begun, by ARN.
+type Plans = HashMap<String, Box<MapRunPlan>>;
+
+type Replayed = (u32, io::Result<(Running, Plans)>);
 
 struct Commit {
     done: oneshot::Receiver<Vec<u8>>,
@@ -68,6 +90,11 @@ pub(super) struct Driver {
     running: HashMap<u32, Running>,
     /// Calls under way, by child and attempt.
     calls: HashMap<(u32, u64), UnderWay>,
+    replay: Option<Replay>,
+    /// Children under way whose replay comes next.
+    to_continue: VecDeque<u32>,
+    /// Stops of children, while some are being replayed.
+    late_stops: Vec<Message>,
     /// Due times, milliseconds since 1970.
     timers: BinaryHeap<Reverse<(i64, u32, u64)>>,
     /// Records not yet handed to the disk; they will be at `next`.
@@ -94,6 +121,7 @@ pub(super) struct Driver {
 enum Wake {
     Committed(Vec<u8>),
     Written(Result<results::Written, Failure>),
+    Replayed(Vec<Replayed>),
     Items(Option<Chunk>),
     Timer,
     Messages,
@@ -125,6 +153,9 @@ impl Driver {
             items: None,
             running: HashMap::new(),
             calls: HashMap::new(),
+            replay: None,
+            to_continue: VecDeque::new(),
+            late_stops: Vec::new(),
             timers: BinaryHeap::new(),
             buffer: Vec::new(),
             held: Held::default(),
@@ -168,6 +199,7 @@ impl Driver {
             match self.wake(&mut messages).await {
                 Wake::Committed(records) => self.committed(&records),
                 Wake::Written(result) => self.written(result),
+                Wake::Replayed(children) => self.replayed(children),
                 Wake::Items(chunk) => self.take_items(chunk),
                 Wake::Timer => self.fire_timers(),
                 Wake::Messages => messages.drain(..).for_each(|message| self.message(message)),
@@ -196,6 +228,10 @@ impl Driver {
                 Some(result) => Wake::Written(result),
                 None => Wake::Shutdown,
             },
+            replayed = answer(self.replay.as_mut().map(|replay| &mut replay.done)) => match replayed {
+                Some(children) => Wake::Replayed(children),
+                None => Wake::Shutdown,
+            },
             () = self.runner.clock().until(due.unwrap_or_default()), if due.is_some() => Wake::Timer,
             chunk = next_chunk(&mut self.items), if may_begin => Wake::Items(chunk),
             received = self.inbox.recv_many(messages, 256) => {
@@ -218,6 +254,12 @@ impl Driver {
             return;
         }
         let is_new = self.is_new();
+        let (is_untouched, mut from) = {
+            let table = self.handle.table();
+            // Where to go on reading.
+            let from = (!table.read).then_some(table.items_read());
+            (table.is_untouched(), from)
+        };
         let is_stopped = self.stopped.is_some_and(|round| self.round <= round);
         if is_stopped {
             self.closing = Some(Closing {
@@ -235,9 +277,14 @@ impl Driver {
             });
         } else if self.round > self.handle.table().round {
             self.redrive();
-        } else if let (true, None, Some(destination)) =
-            (is_new, &self.closing, &self.handle.row.plan.writer)
-        {
+            // Whatever was read before is forgotten with the redrive.
+            from = if is_untouched { Some(0) } else { from };
+        }
+        if let (true, true, Some(destination)) = (
+            is_untouched,
+            self.closing.is_none(),
+            &self.handle.row.plan.writer,
+        ) {
             let tried = results::try_destination(
                 self.runner.objects(),
                 destination,
@@ -251,20 +298,15 @@ impl Driver {
                 return;
             }
         }
-        if self.closing.is_none() && !self.handle.table().read {
-            self.start_reader();
+        if let (Some(from), None) = (from, &self.closing) {
+            self.start_reader(from);
         }
-        let under_way: Vec<u32> = self
-            .handle
-            .table()
-            .in_status(ChildStatus::Running)
-            .collect();
-        for child in under_way {
-            self.continue_child(child);
-        }
-        if self.closing.is_some() {
-            self.abort_children();
-        }
+        let handle = Arc::clone(&self.handle);
+        let table = handle.table();
+        self.to_continue
+            .extend(table.in_status(ChildStatus::Running));
+        drop(table);
+        self.continue_children();
     }
 
     /// Whether nothing has been read yet.
@@ -282,12 +324,11 @@ impl Driver {
         self.timers.clear();
     }
 
-    fn start_reader(&mut self) {
+    fn start_reader(&mut self, skip: u64) {
         let (sender, receiver) = mpsc::channel(CHUNKS);
         let handle = Arc::clone(&self.handle);
         let objects = self.runner.objects().clone();
         let quotas = self.runner.quotas();
-        let skip = handle.table().items_read();
         tokio::task::spawn_blocking(move || {
             let selector = handle.selector();
             reader::read(&handle.row.plan, selector, &objects, &quotas, skip, &sender);
@@ -331,25 +372,85 @@ impl Driver {
             return false;
         }
         let below = table.children(ChildStatus::Running) < table.limits.concurrency() as u64;
-        let waiting =
-            table.children(ChildStatus::Pending) + table.children(ChildStatus::PendingRedrive);
-        below && waiting > 0
+        let redriven = table.children(ChildStatus::PendingRedrive);
+        let is_held_up = redriven > 0 && self.is_standard() && self.replay.is_some();
+        below && !is_held_up && table.children(ChildStatus::Pending) + redriven > 0
     }
 
     fn start_children(&mut self) {
         if self.buffer.len() >= BUFFER || !self.can_start() {
             return;
         }
-        for (child, row) in self.claim() {
-            let result = if row.status == ChildStatus::PendingRedrive && self.is_standard() {
-                self.redrive_child(child)
-            } else {
-                self.start_child(child, &row)
-            };
-            if let Err(error) = result {
+        let claimed = self.claim();
+        let is_resumed = |row: &Row| row.status == ChildStatus::PendingRedrive;
+        if self.is_standard() && claimed.first().is_some_and(|(_, row)| is_resumed(row)) {
+            let children = claimed.into_iter().map(|(child, _)| child).collect();
+            return self.start_replay(Purpose::Redrive, children);
+        }
+        for (child, row) in claimed {
+            if let Err(error) = self.start_child(child, &row) {
                 self.fail_child(child, &row, &error);
             }
         }
+    }
+
+    /// Goes on with the next of the children that were under way.
+    fn continue_children(&mut self) {
+        let next = self.to_continue.len().min(REPLAYS);
+        let children: Vec<u32> = self.to_continue.drain(..next).collect();
+        if !children.is_empty() {
+            self.start_replay(Purpose::Continue, children);
+        }
+    }
+
+    fn start_replay(&mut self, purpose: Purpose, children: Vec<u32>) {
+        let (sender, done) = oneshot::channel();
+        let handle = Arc::clone(&self.handle);
+        tokio::task::spawn_blocking(move || {
+            let replay = |child| {
+                let mut plans = Plans::new();
+                let running = handle.replay(child, false, |step| {
+                    for command in step.commands {
+                        if let Command::StartMapRun(plan) = command {
+                            plans.insert(plan.arn.clone(), plan);
+                        }
+                    }
+                });
+                (child, running.map(|running| (running, plans)))
+            };
+            // The driver is gone only when the engine stops.
+            let _ = sender.send(children.into_iter().map(replay).collect());
+        });
+        self.replay = Some(Replay { purpose, done });
+    }
+
+    fn replayed(&mut self, children: Vec<Replayed>) {
+        let Some(Replay { purpose, .. }) = self.replay.take() else {
+            return;
+        };
+        for (child, result) in children {
+            match (result, purpose, &self.closing) {
+                // Its turn did not come: it is what it was.
+                (_, Purpose::Redrive, Some(_)) => self.handle.table().put_back(child),
+                (Ok((running, _)), Purpose::Redrive, None) => self.redrive_child(child, running),
+                (Ok((running, plans)), Purpose::Continue, _) => {
+                    self.continue_child(child, running, plans);
+                }
+                (Err(error), ..) => {
+                    let row = self.handle.table().row(child).copied();
+                    if let Some(row) = row {
+                        self.fail_child(child, &row, &error);
+                    }
+                }
+            }
+        }
+        if self.closing.is_some() {
+            self.abort_children();
+        }
+        for stop in std::mem::take(&mut self.late_stops) {
+            self.message(stop);
+        }
+        self.continue_children();
     }
 
     /// Marks the next children as running: redriven ones first, then in the order they were read.
@@ -360,10 +461,15 @@ impl Driver {
         let free = (table.limits.concurrency() as u64)
             .saturating_sub(table.children(ChildStatus::Running));
         let most = BURST.min(free as usize);
-        let mut claimed: Vec<u32> = table
-            .in_status(ChildStatus::PendingRedrive)
-            .take(most)
-            .collect();
+        let redriven = table.in_status(ChildStatus::PendingRedrive);
+        // Standard children are replayed before they go on, so they are claimed by themselves.
+        let (mut claimed, most): (Vec<u32>, usize) = if standard {
+            let claimed: Vec<u32> = redriven.take(most.min(REPLAYS)).collect();
+            let most = if claimed.is_empty() { most } else { 0 };
+            (claimed, most)
+        } else {
+            (redriven.take(most).collect(), most)
+        };
         while claimed.len() < most {
             let Some(child) = table.next_pending(self.cursor) else {
                 break;
@@ -405,33 +511,13 @@ impl Driver {
         Ok(())
     }
 
-    fn redrive_child(&mut self, child: u32) -> io::Result<()> {
-        let mut running = self.handle.replay(child, false, drop)?;
+    fn redrive_child(&mut self, child: u32, mut running: Running) {
         running.redrives = running.redrives.saturating_add(1);
         self.running.insert(child, running);
         self.step_child(child, Input::Redrive);
-        Ok(())
     }
 
-    fn continue_child(&mut self, child: u32) {
-        let mut plans = HashMap::new();
-        let started = |step: machine::Step| {
-            for command in step.commands {
-                if let Command::StartMapRun(plan) = command {
-                    plans.insert(plan.arn.clone(), plan);
-                }
-            }
-        };
-        let running = match self.handle.replay(child, false, started) {
-            Ok(running) => running,
-            Err(error) => {
-                let row = self.handle.table().row(child).copied();
-                if let Some(row) = row {
-                    self.fail_child(child, &row, &error);
-                }
-                return;
-            }
-        };
+    fn continue_child(&mut self, child: u32, running: Running, mut plans: Plans) {
         let machine = Machine {
             scope: &self.handle.processor,
             timeout_seconds: None,
@@ -518,6 +604,7 @@ impl Driver {
             started: if row.started > 0 { row.started } else { now },
             stopped: now,
             status: ChildStatus::Failed,
+            is_history_full: false,
             redrives: row.redrives,
             previous: row.last,
             output: None,
@@ -558,6 +645,7 @@ impl Driver {
             started: running.identity.started,
             stopped: now,
             status,
+            is_history_full: self.is_standard() && running.execution.is_history_full(),
             redrives: running.redrives,
             previous: running.last,
             output: output.as_deref().map(str::as_bytes),
@@ -637,6 +725,11 @@ impl Driver {
                 let limits = change.apply(self.handle.table().limits);
                 self.push(&Record::Limits(limits));
                 self.held.replies.push(done);
+            }
+            Message::StopChild { child, .. }
+                if self.replay.is_some() && !self.running.contains_key(&child) =>
+            {
+                self.late_stops.push(message);
             }
             Message::StopChild { child, done, .. } if !self.running.contains_key(&child) => {
                 // It has ended, or has not begun. Whoever asked may have gone.
@@ -793,7 +886,8 @@ impl Driver {
     }
 
     fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.buffer.is_empty() && self.commit.is_none()
+        let is_replaying = self.replay.is_some() || !self.to_continue.is_empty();
+        self.running.is_empty() && !is_replaying && self.buffer.is_empty() && self.commit.is_none()
     }
 
     fn start_writing(&mut self) {

@@ -1,6 +1,7 @@
 //! A Map Run as everyone sees it: its table, its log, the histories derived from it, and the way to
 //! its driver while there is one.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use crate::engine::disk::Disk;
 use crate::engine::machine::{self, Execution, Identity, Input, Machine};
 use crate::engine::query::Template;
 use crate::engine::runner::Runner;
-use crate::engine::store::MapRunRow;
+use crate::engine::store::{HistorySpan, MapRunRow};
 
 /// Messages that may wait for the driver.
 const INBOX: usize = 4_096;
@@ -107,7 +108,7 @@ impl Handle {
                 io::Error::new(io::ErrorKind::InvalidData, text)
             })?;
         let processor = Arc::clone(&map.processor);
-        let mut table = Table::new(Limits::of(&row.plan));
+        let mut table = Table::new(Limits::of(&row.plan), row.plan.children);
         let is_closed = row.closed.is_some();
         if is_closed && !path.exists() {
             return Err(lost(path, "is missing"));
@@ -165,9 +166,11 @@ impl Handle {
         map.selector.as_ref()
     }
 
-    pub fn describe(&self) -> Value {
+    /// `DescribeMapRun` at `now`.
+    pub fn describe(&self, now: i64) -> Value {
+        let row = &self.row;
         self.table()
-            .describe(&self.row.plan.arn, &self.row.execution, self.row.started)
+            .describe(&row.plan.arn, &row.execution, row.started, now)
     }
 
     /// A child's input, JSON text.
@@ -249,11 +252,36 @@ impl Handle {
         Ok(running)
     }
 
-    /// The history of a Standard child: derived, for its steps are pure.
-    pub fn history(&self, child: u32) -> io::Result<Vec<machine::Event>> {
-        let mut events = Vec::new();
-        self.replay(child, true, |step| events.extend(step.events))?;
-        Ok(events)
+    /// A page of a Standard child's history, derived, for its steps are pure; and whether there
+    /// is more. Only what is on the page is held.
+    pub fn history(
+        &self,
+        child: u32,
+        span: HistorySpan,
+    ) -> io::Result<(Vec<machine::Event>, bool)> {
+        let mut events: VecDeque<machine::Event> = VecDeque::new();
+        let mut more = false;
+        self.replay(child, true, |step| {
+            for event in step.events {
+                if span.newest_first && event.id <= span.from {
+                    events.push_back(event);
+                    if events.len() > span.limit {
+                        events.pop_front();
+                        more = true;
+                    }
+                } else if !span.newest_first && event.id >= span.from {
+                    match events.len() < span.limit {
+                        true => events.push_back(event),
+                        false => more = true,
+                    }
+                }
+            }
+        })?;
+        let mut events = Vec::from(events);
+        if span.newest_first {
+            events.reverse();
+        }
+        Ok((events, more))
     }
 
     /// Makes sure that a driver is at work until round `round` has closed and its end is delivered.
@@ -264,6 +292,18 @@ impl Handle {
     /// Stops the run, whether or not a driver is at work.
     pub async fn stop(self: &Arc<Self>, runner: &Runner) {
         self.tell_or_start(runner, Message::Stop).await;
+    }
+
+    /// Changes the limits of an open run; `false` when it has closed.
+    pub async fn update(self: &Arc<Self>, runner: &Runner, change: LimitsChange) -> bool {
+        if self.table().closed.is_some() {
+            return false;
+        }
+        let (done, answer) = oneshot::channel();
+        self.tell_or_start(runner, Message::Update { change, done })
+            .await;
+        // A run that closes meanwhile does not answer.
+        answer.await.is_ok()
     }
 
     pub(super) async fn tell_or_start(self: &Arc<Self>, runner: &Runner, message: Message) {

@@ -73,6 +73,8 @@ pub struct End<'r> {
     pub started: i64,
     pub stopped: i64,
     pub status: ChildStatus,
+    /// Its history has no room for a redrive.
+    pub is_history_full: bool,
     pub redrives: u16,
     pub previous: u64,
     /// JSON text, of a success.
@@ -86,6 +88,8 @@ const ITEMS_READ: u8 = 2;
 const START: u8 = 3;
 const INPUT: u8 = 4;
 const END: u8 = 5;
+/// In an end's status: the history is full.
+const FULL: u8 = 0x80;
 const REDRIVE: u8 = 6;
 const LIMITS: u8 = 7;
 const WRITTEN: u8 = 8;
@@ -130,7 +134,7 @@ impl Record<'_> {
                 buffer.extend_from_slice(&end.child.to_le_bytes());
                 buffer.extend_from_slice(&end.started.to_le_bytes());
                 buffer.extend_from_slice(&end.stopped.to_le_bytes());
-                buffer.push(end.status as u8);
+                buffer.push(end.status as u8 | if end.is_history_full { FULL } else { 0 });
                 buffer.extend_from_slice(&end.redrives.to_le_bytes());
                 buffer.extend_from_slice(&end.previous.to_le_bytes());
                 for text in [
@@ -249,17 +253,22 @@ pub fn decode(payload: &[u8]) -> Option<Record<'_>> {
             redrive: fields.byte()? != 0,
             input: fields.0,
         },
-        END => Record::End(End {
-            child: fields.u32()?,
-            started: fields.i64()?,
-            stopped: fields.i64()?,
-            status: ChildStatus::from_u8(fields.byte()?)?,
-            redrives: fields.take().map(u16::from_le_bytes)?,
-            previous: fields.u64()?,
-            output: fields.optional()?,
-            error: fields.optional_text()?,
-            cause: fields.optional_text()?,
-        }),
+        END => {
+            let (child, started, stopped) = (fields.u32()?, fields.i64()?, fields.i64()?);
+            let status = fields.byte()?;
+            Record::End(End {
+                child,
+                started,
+                stopped,
+                status: ChildStatus::from_u8(status & !FULL)?,
+                is_history_full: status & FULL != 0,
+                redrives: fields.take().map(u16::from_le_bytes)?,
+                previous: fields.u64()?,
+                output: fields.optional()?,
+                error: fields.optional_text()?,
+                cause: fields.optional_text()?,
+            })
+        }
         REDRIVE => Record::Redrive {
             at: fields.i64()?,
             round: fields.u32()?,
@@ -524,6 +533,7 @@ mod tests {
             } else {
                 ChildStatus::Failed
             },
+            is_history_full: output.is_none(),
             redrives: 1,
             previous: 77,
             output,

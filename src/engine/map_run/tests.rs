@@ -12,7 +12,7 @@ fn limits(tolerated_count: u64, tolerated_percentage: f64) -> Limits {
 }
 
 fn table(children: u32, limits: Limits) -> Table {
-    let mut table = Table::new(limits);
+    let mut table = Table::new(limits, ChildKind::Standard);
     for child in 0..children {
         table.apply(
             &Record::Item {
@@ -31,6 +31,7 @@ fn end(child: u32, started: i64, status: ChildStatus) -> Record<'static> {
         started,
         stopped: started + 1,
         status,
+        is_history_full: false,
         redrives: 0,
         previous: 0,
         output: None,
@@ -79,7 +80,7 @@ fn a_redrive_takes_the_unsuccessful_back_and_leaves_the_rest() {
     table.apply(&end(1, 2, ChildStatus::Failed), 2);
     table.apply(&end(2, 3, ChildStatus::Aborted), 3);
     table.apply(&Record::Redrive { at: 9, round: 1 }, 4);
-    let counts = table.describe("m", "e", 0)["itemCounts"].clone();
+    let counts = table.describe("m", "e", 0, 0)["itemCounts"].clone();
     assert_eq!(
         (
             counts["succeeded"].as_u64(),
@@ -104,7 +105,7 @@ fn a_redrive_takes_the_unsuccessful_back_and_leaves_the_rest() {
         result: Err(failure),
     };
     table.apply(&Record::Closed(closed), 5);
-    let counts = table.describe("m", "e", 0)["itemCounts"].clone();
+    let counts = table.describe("m", "e", 0, 0)["itemCounts"].clone();
     assert_eq!(counts["pendingRedrive"], 0);
     assert_eq!(
         (counts["failed"].as_u64(), counts["aborted"].as_u64()),
@@ -154,7 +155,7 @@ proptest! {
     /// started child once.
     #[test]
     fn counts_and_pages_agree_with_rows(changes in proptest::collection::vec(change(), 0..60)) {
-        let mut table = Table::new(limits(0, 100.0));
+        let mut table = Table::new(limits(0, 100.0), ChildKind::Standard);
         let mut round = 0;
         for (offset, change) in changes.into_iter().enumerate() {
             match change {

@@ -7,19 +7,25 @@ use tokio::sync::oneshot;
 
 use super::arguments::{Arguments, bad_arn, check_name, invalid};
 use super::machines::{self, Part, refuse_deleting};
-use super::{page, put};
+use super::{page, put, reading};
 use crate::engine::api::ApiError;
 use crate::engine::definition::ChildKind;
-use crate::engine::machine::{Event, Execution, Identity, MAX_EVENTS, exceeds_depth, seconds};
+use crate::engine::machine::{
+    Event, Execution, Identity, REDRIVE_PERIOD_MS, exceeds_depth, seconds,
+};
 use crate::engine::map_run::handle::{Handle, Message};
 use crate::engine::map_run::log::{Record, decode};
 use crate::engine::map_run::{ChildStatus, Names, Row};
 use crate::engine::state_machines::MachineRow;
-use crate::engine::store::{ExecutionFilter, ExecutionRow, ExecutionStatus, Position, Provenance};
+use crate::engine::store::{
+    ExecutionFilter, ExecutionRow, ExecutionStatus, HistorySpan, Position, Provenance,
+};
 use crate::engine::{ACCOUNT, Engine, REGION};
 
-/// How long after its end an execution can be redriven (API reference, RedriveExecution).
-const REDRIVE_PERIOD_MS: i64 = 14 * 24 * 3_600_000;
+/// Executions started before this, 15 November 2023, cannot be redriven.
+const REDRIVE_LAUNCH_MS: i64 = 1_700_006_400_000;
+/// How long a Standard execution may take in all, redrives included (Step Functions quotas).
+const MAX_LIFE_MS: i64 = 365 * 24 * 3_600_000;
 /// How long a name stays taken after its execution closed (API reference, StartExecution).
 const NAME_LIFE_MS: i64 = 90 * 24 * 3_600_000;
 /// How long a client token of RedriveExecution is remembered, and how many are.
@@ -252,7 +258,7 @@ pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiE
     Ok(json!({"executionArn": arn, "startDate": seconds(started)}))
 }
 
-/// Refuses a start where as many executions are open as an account may have.
+/// Refuses a start or a redrive where as many executions are open as an account may have.
 pub fn refuse_too_many(engine: &Engine) -> Result<(), ApiError> {
     match engine.runner().is_full() {
         true => Err(ApiError::new(
@@ -323,11 +329,12 @@ pub async fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, A
     let included = arguments.text("includedData")?;
     let now = engine.runner().now();
     let mut described = match locate(engine, arguments).await? {
-        Located::Execution(row) => describe_execution(&row, now),
+        Located::Execution(row) => {
+            let reason = not_redrivable(engine, &row, now)?;
+            describe_execution(&row, reason)
+        }
         Located::Child { handle, child, .. } => {
-            tokio::task::spawn_blocking(move || describe_child(&handle, child))
-                .await
-                .map_err(|error| ApiError::new("InternalServerException", error.to_string()))??
+            reading(move || describe_child(&handle, child, now)).await?
         }
     };
     if included == Some("METADATA_ONLY") {
@@ -370,7 +377,7 @@ fn summary(row: &ExecutionRow) -> Map<String, Value> {
     summary
 }
 
-fn describe_execution(row: &ExecutionRow, now: i64) -> Map<String, Value> {
+fn describe_execution(row: &ExecutionRow, reason: Option<&'static str>) -> Map<String, Value> {
     let mut described = summary(row);
     put(&mut described, "input", Some(row.input_text()));
     put(
@@ -389,7 +396,6 @@ fn describe_execution(row: &ExecutionRow, now: i64) -> Map<String, Value> {
     put(&mut described, "error", row.error.clone());
     put(&mut described, "cause", row.cause.clone());
     put(&mut described, "traceHeader", row.provenance.trace.clone());
-    let reason = not_redrivable(row, now);
     let status = if reason.is_some() {
         "NOT_REDRIVABLE"
     } else {
@@ -400,20 +406,46 @@ fn describe_execution(row: &ExecutionRow, now: i64) -> Map<String, Value> {
     described
 }
 
-/// AWS's reason why this execution cannot be redriven now.
-fn not_redrivable(row: &ExecutionRow, now: i64) -> Option<&'static str> {
-    match row.status {
-        ExecutionStatus::Running => return Some("Execution is RUNNING and cannot be redriven"),
-        ExecutionStatus::Succeeded => return Some("Execution is SUCCEEDED and cannot be redriven"),
-        ExecutionStatus::Failed | ExecutionStatus::TimedOut | ExecutionStatus::Aborted => {}
-    }
-    if row.stopped.is_some_and(|at| now - at > REDRIVE_PERIOD_MS) {
-        return Some("Execution redrivable period exceeded");
-    }
-    (row.execution.events() + 1 >= MAX_EVENTS).then_some("Execution history event limit exceeded")
+/// AWS's reason why this execution cannot be redriven now (API reference, DescribeExecution,
+/// "redriveStatusReason").
+fn not_redrivable(
+    engine: &Engine,
+    row: &ExecutionRow,
+    now: i64,
+) -> Result<Option<&'static str>, ApiError> {
+    let reason = match row.status {
+        ExecutionStatus::Running => Some("Execution is RUNNING and cannot be redriven"),
+        ExecutionStatus::Succeeded => Some("Execution is SUCCEEDED and cannot be redriven"),
+        _ if row.identity.started < REDRIVE_LAUNCH_MS => {
+            Some("Execution was started before the launch of RedriveExecution")
+        }
+        _ if row.execution.is_history_full() => Some("Execution history event limit exceeded"),
+        _ if now - row.identity.started > MAX_LIFE_MS => {
+            Some("Execution has exceeded the max execution time")
+        }
+        _ if row.stopped.is_some_and(|at| now - at > REDRIVE_PERIOD_MS) => {
+            Some("Execution redrivable period exceeded")
+        }
+        _ if engine
+            .runner()
+            .store()
+            .machine(&row.identity.machine_id)?
+            .is_none() =>
+        {
+            Some("State machine is in DELETING status")
+        }
+        _ => None,
+    };
+    Ok(reason)
 }
 
-fn child_summary(handle: &Handle, child: u32, row: &Row) -> Map<String, Value> {
+/// `redriven`: when a Standard child was; Express ones have no such date.
+fn child_summary(
+    handle: &Handle,
+    child: u32,
+    row: &Row,
+    redriven: Option<i64>,
+) -> Map<String, Value> {
     let mut summary = object(json!({
         "executionArn": handle.names.arn(child),
         "stateMachineArn": handle.names.state_machine_arn(),
@@ -429,14 +461,19 @@ fn child_summary(handle: &Handle, child: u32, row: &Row) -> Map<String, Value> {
         "stopDate",
         has_stopped.then(|| seconds(row.stopped)),
     );
+    put(&mut summary, "redriveDate", redriven.map(seconds));
     summary
 }
 
-fn describe_child(handle: &Handle, child: u32) -> Result<Map<String, Value>, ApiError> {
-    let row = handle.table().row(child).copied();
+fn describe_child(handle: &Handle, child: u32, now: i64) -> Result<Map<String, Value>, ApiError> {
+    let (row, redriven, refusal) = {
+        let table = handle.table();
+        let row = table.row(child).copied();
+        (row, table.redriven_at(child), table.refusal(child, now))
+    };
     let row = row.ok_or_else(|| unknown(&handle.names.arn(child)))?;
     let mut reader = handle.reader();
-    let mut described = child_summary(handle, child, &row);
+    let mut described = child_summary(handle, child, &row, redriven);
     put(
         &mut described,
         "input",
@@ -481,6 +518,7 @@ fn describe_child(handle: &Handle, child: u32) -> Result<Map<String, Value>, Api
             "NOT_REDRIVABLE",
             Some("Execution is RUNNING and cannot be redriven"),
         ),
+        _ if refusal.is_some() => ("NOT_REDRIVABLE", refusal),
         _ => ("REDRIVABLE_BY_MAP_RUN", None),
     };
     put(&mut described, "redriveStatus", Some(status));
@@ -529,10 +567,8 @@ async fn list_executions(
         since: machine.created,
     };
     let store = engine.runner().store().clone();
-    let read = move || store.executions_of(&machine.arn, before, limit, &filter);
-    let (rows, next) = tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|error| ApiError::new("InternalServerException", error.to_string()))??;
+    let (rows, next) =
+        reading(move || Ok(store.executions_of(&machine.arn, before, limit, &filter)?)).await?;
     let items = rows.iter().map(|row| Value::Object(summary(row))).collect();
     Ok(page(
         "executions",
@@ -559,13 +595,13 @@ async fn list_children(
     let table = handle.table();
     let wanted = |row: &Row| redriven.is_none_or(|redriven| (row.redrives > 0) == redriven);
     let (children, next) = table.page(status.and_then(ChildStatus::parse), before, limit, wanted);
-    let rows: Vec<(u32, Row)> = children
+    let rows: Vec<(u32, Row, Option<i64>)> = children
         .into_iter()
-        .filter_map(|child| Some((child, *table.row(child)?)))
+        .filter_map(|child| Some((child, *table.row(child)?, table.redriven_at(child))))
         .collect();
     drop(table);
-    let items = rows.iter().map(|(child, row)| {
-        let mut item = child_summary(&handle, *child, row);
+    let items = rows.iter().map(|(child, row, redriven)| {
+        let mut item = child_summary(&handle, *child, row, *redriven);
         put(&mut item, "itemCount", Some(row.items));
         Value::Object(item)
     });
@@ -586,43 +622,29 @@ pub async fn history(engine: &Engine, arguments: &Arguments) -> Result<Value, Ap
     let now = runner.now();
     let first = if newest_first { u64::MAX } else { 1 };
     let from: u64 = arguments.position(now)?.unwrap_or(first);
-    let mut events = match locate(engine, arguments).await? {
-        Located::Execution(row) => {
-            runner
-                .store()
-                .history(&row.identity.id, from, newest_first, limit + 1)?
-        }
-        Located::Child { handle, child, .. } => {
-            let events = tokio::task::spawn_blocking(move || handle.history(child))
-                .await
-                .map_err(|error| ApiError::new("InternalServerException", error.to_string()))??;
-            child_page(&events, from, newest_first, limit + 1)
-        }
+    let located = locate(engine, arguments).await?;
+    let store = runner.store().clone();
+    let span = HistorySpan {
+        from,
+        newest_first,
+        limit,
     };
-    let more = events.len() > limit;
-    events.truncate(limit);
-    let next = more
-        .then(|| events.last().and_then(|event| event.get("id")?.as_u64()))
-        .flatten();
+    let (mut events, more) = reading(move || match located {
+        Located::Execution(row) => Ok(store.history(&row.identity.id, span)?),
+        Located::Child { handle, child, .. } => {
+            let (events, more) = handle.history(child, span)?;
+            Ok((events.iter().map(Event::to_json).collect(), more))
+        }
+    })
+    .await?;
+    let last = events.last().and_then(|event| event.get("id")?.as_u64());
     if !with_data {
         events.iter_mut().for_each(strip_data);
     }
+    let next = last.filter(|_| more);
     let next =
         next.map(|last| arguments.token(if newest_first { last - 1 } else { last + 1 }, now));
     Ok(page("events", events, next))
-}
-
-fn child_page(events: &[Event], from: u64, newest_first: bool, limit: usize) -> Vec<Value> {
-    if newest_first {
-        let older = events.iter().rev().filter(|event| event.id <= from);
-        return older.take(limit).map(Event::to_json).collect();
-    }
-    events
-        .iter()
-        .filter(|event| event.id >= from)
-        .take(limit)
-        .map(Event::to_json)
-        .collect()
 }
 
 /// `includeExecutionData: false` keeps error and cause.
@@ -671,10 +693,11 @@ pub async fn redrive(engine: &Engine, arguments: &Arguments) -> Result<Value, Ap
     if let Some((_, at)) = known {
         return Ok(json!({"redriveDate": seconds(*at)}));
     }
-    if let Some(reason) = not_redrivable(&row, now) {
+    if let Some(reason) = not_redrivable(engine, &row, now)? {
         let text = format!("Execution {arn} invalid for redrive as: {reason}");
         return Err(ApiError::new("ExecutionNotRedrivable", text));
     }
+    refuse_too_many(engine)?;
     row.redrive_tokens
         .extend(token.map(|token| (token.to_owned(), now)));
     let surplus = row.redrive_tokens.len().saturating_sub(REDRIVE_TOKENS);

@@ -1,14 +1,13 @@
 //! Map Runs: describe, list, update.
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use super::arguments::{Arguments, invalid};
 use super::{missing, page};
 use crate::engine::Engine;
 use crate::engine::api::ApiError;
-use crate::engine::machine::seconds;
-use crate::engine::map_run::handle::{LimitsChange, Message};
+use crate::engine::machine::{REDRIVE_PERIOD_MS, seconds};
+use crate::engine::map_run::handle::LimitsChange;
 use crate::engine::store::MapRunRow;
 
 fn find(engine: &Engine, arguments: &Arguments) -> Result<MapRunRow, ApiError> {
@@ -22,28 +21,34 @@ fn find(engine: &Engine, arguments: &Arguments) -> Result<MapRunRow, ApiError> {
 }
 
 /// `DescribeMapRun` of this row: live counts, or those it closed with.
-fn described(engine: &Engine, row: &MapRunRow) -> Value {
-    match (
-        engine.runner().map_run_in_memory(&row.plan.arn),
-        &row.closed,
-    ) {
-        (Some(handle), _) => handle.describe(),
-        (None, Some(closed)) => closed.clone(),
-        // It is about to be opened: nothing has happened yet, or nothing is known again yet.
-        (None, None) => {
-            let limits = crate::engine::map_run::Limits::of(&row.plan);
-            crate::engine::map_run::Table::new(limits).describe(
-                &row.plan.arn,
-                &row.execution,
-                row.started,
-            )
-        }
+async fn described(engine: &Engine, row: &MapRunRow) -> Result<Value, ApiError> {
+    let runner = engine.runner();
+    let (arn, now) = (&row.plan.arn, runner.now());
+    let closed = row
+        .closed
+        .as_ref()
+        .filter(|closed| !is_out_of_date(closed, now));
+    if let (None, Some(closed)) = (runner.map_run_in_memory(arn), closed) {
+        return Ok(closed.clone());
     }
+    let handle = runner.map_run(arn).await?.ok_or_else(|| missing(arn))?;
+    Ok(handle.describe(now))
 }
 
-pub fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
+/// Whether failures that could be redriven when the run closed cannot be any more.
+fn is_out_of_date(closed: &Value, now: i64) -> bool {
+    let started = closed["startDate"].as_f64().unwrap_or_default() * 1_000.0;
+    let counts = &closed["executionCounts"];
+    let unsuccessful = ["failed", "timedOut", "aborted"]
+        .iter()
+        .filter_map(|count| counts[count].as_u64())
+        .sum::<u64>();
+    now as f64 - started > REDRIVE_PERIOD_MS as f64 && unsuccessful > 0
+}
+
+pub async fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let row = find(engine, arguments)?;
-    Ok(described(engine, &row))
+    described(engine, &row).await
 }
 
 pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
@@ -51,8 +56,9 @@ pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
     let execution = arguments.required("executionArn")?;
     // A Map Run's child may have Map Runs of its own.
     super::executions::locate(engine, arguments).await?;
-    let store = engine.runner().store();
-    let now = engine.runner().now();
+    let runner = engine.runner();
+    let store = runner.store();
+    let now = runner.now();
     let limit = arguments.limit()?;
     let last: Option<String> = arguments.position(now)?;
     let arns = store.map_runs_of(execution)?;
@@ -66,7 +72,6 @@ pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
         let Some(row) = store.map_run(arn)? else {
             continue;
         };
-        let described = described(engine, &row);
         let machine = format!(
             "{}/{}",
             super::executions::machine_arn(execution),
@@ -78,8 +83,18 @@ pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
             "stateMachineArn": machine,
             "startDate": seconds(row.started),
         });
-        if let (Some(stop), Some(object)) = (described.get("stopDate"), item.as_object_mut()) {
-            object.insert("stopDate".to_owned(), stop.clone());
+        let stopped = match runner.map_run_in_memory(arn) {
+            Some(handle) => handle
+                .table()
+                .closed
+                .as_ref()
+                .map(|closed| seconds(closed.at)),
+            None => row
+                .closed
+                .and_then(|closed| closed.get("stopDate").cloned()),
+        };
+        if let (Some(stopped), Some(object)) = (stopped, item.as_object_mut()) {
+            object.insert("stopDate".to_owned(), stopped);
         }
         items.push(item);
     }
@@ -106,12 +121,7 @@ pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
         .map_run(&row.plan.arn)
         .await?
         .ok_or_else(|| missing(&row.plan.arn))?;
-    if handle.table().closed.is_some() {
-        return Err(completed());
-    }
-    let (done, answer) = oneshot::channel();
-    let told = handle.tell(Message::Update { change, done }).await;
-    if told && answer.await.is_ok() {
+    if handle.update(engine.runner(), change).await {
         Ok(json!({}))
     } else {
         Err(completed())
