@@ -13,6 +13,7 @@ use super::query::{Language, Template};
 mod choice;
 mod parse;
 mod resource;
+mod variables;
 
 pub use super::query::Given;
 pub use choice::Rule;

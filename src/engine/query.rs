@@ -255,6 +255,17 @@ impl Wanted {
     };
 }
 
+impl<T> Given<T> {
+    /// Calls `each` with every variable that the field may read.
+    pub fn variables(&self, each: &mut dyn FnMut(&str)) {
+        match self {
+            Self::Value(_) => {}
+            Self::Path(path) => path.variables(each),
+            Self::Jsonata(expression) => expression.variables().for_each(each),
+        }
+    }
+}
+
 impl<T: Clone> Given<T> {
     /// The value of the field `field`, which `read` makes of what was found.
     ///

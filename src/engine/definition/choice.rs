@@ -91,6 +91,17 @@ fn all(rules: &[Rule], source: &dyn Source, wanted: bool) -> Result<bool, Evalua
 }
 
 impl Test {
+    /// The path of a `…Path` comparison.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Compare {
+                with: Operand::Path(path),
+                ..
+            } => Some(path),
+            _ => None,
+        }
+    }
+
     fn holds(&self, value: &Value, source: &dyn Source) -> Result<bool, EvaluationError> {
         Ok(match self {
             Self::IsPresent(wanted) => *wanted,

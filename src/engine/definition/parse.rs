@@ -1,6 +1,6 @@
 //! Text → [`Definition`], collecting problems on the way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -13,10 +13,11 @@ mod simple;
 mod task;
 
 use super::choice::{Comparable, Operand, Order, Rule, Test};
+use super::variables;
 use super::{
     Batcher, Catcher, Checked, ChildKind, ChoiceRule, Csv, Dataset, Definition, Distributed,
-    Format, Given, Kind, MapState, Problem, Reader, Resource, Retrier, Scope, Selection, Shape,
-    State, Task, Transformation, Wait, Writer,
+    Format, Given, Kind, MapState, Pattern, Problem, Reader, Resource, Retrier, Scope, Selection,
+    Shape, State, Task, Transformation, Wait, Writer,
 };
 use crate::engine::jsonata;
 use crate::engine::path::{Expression, Path};
@@ -119,6 +120,7 @@ impl Parser {
             is_top: true,
         };
         let scope = self.scope(object, "", place);
+        variables::check(&scope, "", &BTreeSet::new(), &mut self.problems);
         Definition {
             scope: Arc::new(scope),
             timeout_seconds,
@@ -225,7 +227,11 @@ impl Parser {
                     place,
                     &[&paths, &flow, &results, &calls, &errors, &own],
                 );
-                self.task(object, place)?
+                let kind = self.task(object, place)?;
+                if inside.workflow == ChildKind::Express {
+                    self.refuse_for_express(&kind, place);
+                }
+                kind
             }
             Some("Choice") => {
                 self.fields(object, place, &[&paths, &["Choices", "Default", "Assign"]]);
@@ -293,6 +299,23 @@ impl Parser {
             },
             kind,
         })
+    }
+
+    /// What only STANDARD workflows have (developer guide, "Choosing workflow type").
+    fn refuse_for_express(&mut self, kind: &Kind, place: &str) {
+        let Kind::Task(task) = kind else { return };
+        let what = match &task.resource {
+            Resource::Activity(_) => "Activity ARN",
+            Resource::Service(service) => match service.pattern {
+                Pattern::RequestResponse => return,
+                Pattern::Sync | Pattern::SyncJson => "'.sync' service integration",
+                // AWS's own text ends with a space.
+                Pattern::WaitForTaskToken => "'.waitForTaskToken' service integration ",
+            },
+            Resource::Function(_) => return,
+        };
+        let text = format!("Express state machine does not support {what}");
+        self.problem(&format!("{place}/Resource"), text);
     }
 
     fn fields(&mut self, object: &Object, place: &str, groups: &[&[&str]]) {
@@ -396,11 +419,11 @@ impl Parser {
         sees: Sees,
     ) -> Option<Template> {
         let value = object.get(field)?;
-        self.other_language(field).is_none().then(|| {
-            self.reading(sees, |reading| {
-                Template::read(value, &format!("{place}/{field}"), reading)
-            })
-        })
+        let at = format!("{place}/{field}");
+        variables::check_dollars(value, &at, self.language, &mut self.problems);
+        self.other_language(field)
+            .is_none()
+            .then(|| self.reading(sees, |reading| Template::read(value, &at, reading)))
     }
 
     fn reading<T>(&mut self, sees: Sees, read: impl FnOnce(&mut Reading<'_>) -> T) -> T {

@@ -94,3 +94,107 @@ fn runtime_errors_are_never_covered_and_timeouts_not_by_task_failed() {
     assert!(covers(&all, "X") && !covers(&all, "States.Runtime"));
     assert!(covers(&task_failed, "X") && !covers(&task_failed, "States.Timeout"));
 }
+
+fn told(definition: Value, kind: ChildKind) -> Vec<String> {
+    let checked = Definition::check(&definition.to_string(), kind);
+    checked
+        .problems
+        .iter()
+        .map(|problem| format!("{} {problem}", problem.severity.name()))
+        .collect()
+}
+
+fn one_state(state: Value) -> Value {
+    json!({"StartAt": "S", "States": {"S": state}})
+}
+
+#[test]
+fn each_language_keeps_to_its_fields() {
+    let mixed = one_state(json!({"Type": "Pass", "Output": 1, "End": true}));
+    assert_eq!(
+        told(mixed, ChildKind::Standard),
+        [
+            "ERROR SCHEMA_VALIDATION_FAILED: The QueryLanguage is set to 'JSONPath', but field 'Output' is only supported for the 'JSONata' QueryLanguage at /States/S"
+        ]
+    );
+    let mut machine = one_state(
+        json!({"Type": "Wait", "QueryLanguage": "JSONPath", "SecondsPath": "$.x", "End": true}),
+    );
+    machine["QueryLanguage"] = "JSONata".into();
+    let problems = told(machine, ChildKind::Standard);
+    assert!(problems[0].contains(
+        "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine at /States/S"
+    ));
+}
+
+#[test]
+fn a_machine_must_be_able_to_end() {
+    let endless = json!({"StartAt": "A", "States": {
+        "A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Pass", "Next": "A"}}});
+    assert_eq!(
+        told(endless, ChildKind::Standard),
+        ["ERROR MISSING_END_STATE: Workflow has no terminal state"]
+    );
+    let island = json!({"StartAt": "A", "States": {"A": {"Type": "Succeed"},
+        "B": {"Type": "Pass", "Next": "C"}, "C": {"Type": "Pass", "Next": "B"}}});
+    let problems = told(island, ChildKind::Standard);
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[1].ends_with("State \"C\" is not reachable. at /States/C"));
+}
+
+#[test]
+fn express_lacks_what_waits() {
+    let task = |resource: &str| {
+        one_state(json!({"Type": "Task", "Resource": resource, "End": true,
+            "Parameters": {"StateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:x"}}))
+    };
+    let sync = task("arn:aws:states:::states:startExecution.sync:2");
+    assert!(told(sync.clone(), ChildKind::Standard).is_empty());
+    let problems = told(sync, ChildKind::Express);
+    assert!(
+        problems[0].contains("Express state machine does not support '.sync' service integration")
+    );
+}
+
+#[test]
+fn variables_are_not_shadowed_and_unknown_ones_are_warned_of() {
+    let inner =
+        json!({"StartAt": "I", "States": {"I": {"Type": "Pass", "Assign": {"x": 2}, "End": true}}});
+    let map = |config: Value| {
+        let mut processor = inner.clone();
+        processor["ProcessorConfig"] = config;
+        json!({"StartAt": "A", "States": {
+            "A": {"Type": "Pass", "Assign": {"x": 1}, "Next": "M"},
+            "M": {"Type": "Map", "ItemSelector": {"y.$": "$nobody.z", "n": "$.plain"}, "ItemProcessor": processor, "End": true}}})
+    };
+    let problems = told(map(json!({"Mode": "INLINE"})), ChildKind::Standard);
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems[0].starts_with("WARNING NO_DOLLAR"));
+    assert!(problems[1].starts_with("WARNING POSSIBLY_UNDEFINED_VARIABLE: The variable 'nobody'"));
+    assert!(
+        problems[2].starts_with("ERROR")
+            && problems[2].contains("'x' is assigned in an outer scope")
+    );
+    let distributed = map(json!({"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}));
+    let checked = Definition::check(&distributed.to_string(), ChildKind::Standard);
+    assert!(checked.definition.is_some(), "{:?}", checked.problems);
+}
+
+#[test]
+fn ranges_targets_and_broken_text_are_told_with_their_places() {
+    let retry = one_state(json!({"Type": "Parallel", "Branches": [], "End": true,
+        "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 0}]}));
+    assert_eq!(
+        told(retry, ChildKind::Standard),
+        [
+            "ERROR SCHEMA_VALIDATION_FAILED: Value cannot be empty at /States/S/Branches",
+            "ERROR SCHEMA_VALIDATION_FAILED: Value must be between 1 and 99999999 at /States/S/Retry[0]/IntervalSeconds"
+        ]
+    );
+    let choice = json!({"StartAt": "C", "States": {"C": {"Type": "Choice",
+        "Choices": [{"Variable": "$.x", "IsNull": true, "Next": "Gone"}]}, "E": {"Type": "Succeed"}}});
+    let problems = told(choice, ChildKind::Standard);
+    assert!(problems[0].ends_with("Missing 'Next' target: Gone at /States/C/Choices[0]/Next"));
+    let broken = Definition::check("{not json", ChildKind::Standard);
+    assert!(!broken.problems[0].to_string().ends_with(" at "));
+}

@@ -10,6 +10,78 @@ use crate::engine::query::Sees;
 pub(super) const INVALID: &str = "INVALID_JSONATA_EXPRESSION";
 const UNSUPPORTED: &str = "UNSUPPORTED_JSONATA_EXPRESSION";
 
+/// Functions, which are read like variables when they are passed on.
+const FUNCTIONS: [&str; 68] = [
+    "abs",
+    "append",
+    "assert",
+    "average",
+    "base64decode",
+    "base64encode",
+    "boolean",
+    "ceil",
+    "contains",
+    "count",
+    "decodeUrl",
+    "decodeUrlComponent",
+    "distinct",
+    "each",
+    "encodeUrl",
+    "encodeUrlComponent",
+    "error",
+    "eval",
+    "exists",
+    "filter",
+    "floor",
+    "formatBase",
+    "formatInteger",
+    "formatNumber",
+    "fromMillis",
+    "hash",
+    "join",
+    "keys",
+    "length",
+    "lookup",
+    "lowercase",
+    "map",
+    "match",
+    "max",
+    "merge",
+    "millis",
+    "min",
+    "not",
+    "now",
+    "number",
+    "pad",
+    "parse",
+    "parseInteger",
+    "partition",
+    "power",
+    "random",
+    "range",
+    "reduce",
+    "replace",
+    "reverse",
+    "round",
+    "shuffle",
+    "sift",
+    "single",
+    "sort",
+    "split",
+    "spread",
+    "sqrt",
+    "string",
+    "substring",
+    "substringAfter",
+    "substringBefore",
+    "sum",
+    "toMillis",
+    "trim",
+    "type",
+    "uppercase",
+    "uuid",
+];
+
 type Refusals = Vec<(&'static str, String)>;
 
 /// The syntax tree, and the workflow variables that it may read.
@@ -217,7 +289,7 @@ impl Walk {
     }
 
     fn variable(&mut self, name: &str) {
-        if !self.bound.iter().any(|bound| bound == name) {
+        if !FUNCTIONS.contains(&name) && !self.bound.iter().any(|bound| bound == name) {
             self.variables.insert(name.to_owned());
         }
     }

@@ -431,3 +431,179 @@ fn data_that_could_not_be_stored_again_is_refused() {
     };
     assert_eq!(failure.error.as_deref(), Some("States.DataLimitExceeded"));
 }
+
+fn jsonata(states: Value) -> Value {
+    let start = states.as_object().unwrap().keys().next().unwrap().clone();
+    json!({"QueryLanguage": "JSONata", "StartAt": start, "States": states})
+}
+
+fn output(definition: Value, input: Value) -> Value {
+    match Driver::new(definition, input).run().outcome {
+        Some(Outcome::Succeeded(output)) => output,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn failure(driver: &Driver) -> (String, String) {
+    match &driver.outcome {
+        Some(Outcome::Failed(failure)) => (
+            failure.error.clone().unwrap_or_default(),
+            failure.cause.clone().unwrap_or_default(),
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn jsonata_states_take_input_result_error_and_context() {
+    let definition = jsonata(json!({
+        "Call": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
+            "Arguments": {"FunctionName": "f", "Payload": {"n": "{% $states.input.n + 1 %}"}},
+            "Assign": {"seen": "{% $states.result %}"},
+            "Output": {"got": "{% $states.result.v %}", "in": "{% $states.context.State.Name %}"},
+            "Catch": [{"ErrorEquals": ["Oops"], "Output": "{% $states.errorOutput.Cause %}", "Next": "Caught"}],
+            "Next": "Pick"},
+        "Pick": {"Type": "Choice", "Default": "Caught",
+            "Choices": [{"Condition": "{% $states.input.got > 1 %}", "Next": "Done",
+                "Assign": {"picked": true}, "Output": "{% [$states.input.in, $seen.v] %}"}]},
+        "Done": {"Type": "Pass", "Output": "{% {'all': $states.input, 'picked': $picked} %}", "End": true},
+        "Caught": {"Type": "Succeed"}
+    }));
+    let run = |answer| {
+        Driver::new(definition.clone(), json!({"n": 1}))
+            .answer("f", &[answer])
+            .run()
+    };
+    let driver = run(Ok(json!({"v": 7})));
+    let expected = json!({"all": ["Call", 7], "picked": true});
+    assert_eq!(driver.outcome, Some(Outcome::Succeeded(expected)));
+    let exited = |name: &str| {
+        let event = driver.events.iter().find(|event| {
+            event.kind.ends_with("Exited")
+                && event
+                    .details
+                    .as_ref()
+                    .is_some_and(|details| details["name"] == name)
+        });
+        event.unwrap().details.clone().unwrap()
+    };
+    assert_eq!(
+        exited("Call")["assignedVariables"],
+        json!({"seen": "{\"v\":7}"})
+    );
+    assert_eq!(
+        exited("Pick")["assignedVariablesDetails"],
+        json!({"truncated": false})
+    );
+    assert_eq!(exited("Done").get("assignedVariables"), None);
+    let driver = run(Err(Failure::new("Oops", "why")));
+    assert_eq!(driver.outcome, Some(Outcome::Succeeded(json!("why"))));
+}
+
+#[test]
+fn a_failed_evaluation_is_told_where_aws_tells_it() {
+    let wait = jsonata(json!({"W": {"Type": "Wait", "Seconds": "{% 'soon' %}", "End": true}}));
+    let driver = Driver::new(wait, json!({})).run();
+    assert_eq!(
+        driver.history()[1..],
+        [
+            "WaitStateEntered 2<-0",
+            "EvaluationFailed 3<-2",
+            "ExecutionFailed 4<-3"
+        ]
+    );
+    let details = driver.events[2].details.clone().unwrap();
+    assert_eq!(details["location"], "Seconds");
+    assert_eq!(details["state"], "W");
+    let cause = "An error occurred while executing the state 'W' (entered at the event id #2). The JSONata expression ''soon'' specified for the field 'Seconds' returned an unexpected result type. Expected 'number', but was 'string' for value: \"soon\"";
+    assert_eq!(
+        failure(&driver),
+        ("States.QueryEvaluationError".into(), cause.into())
+    );
+    let processor = json!({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": true}}});
+    let map = jsonata(json!({
+        "M": {"Type": "Map", "Items": "{% $states.input.none %}", "ItemProcessor": processor,
+            "Catch": [{"ErrorEquals": ["States.QueryEvaluationError"], "Next": "E"}], "End": true},
+        "E": {"Type": "Succeed"}}));
+    let driver = Driver::new(map, json!({})).run();
+    assert_eq!(
+        driver.history()[1..5],
+        [
+            "MapStateEntered 2<-0",
+            "EvaluationFailed 3<-0",
+            "MapStateFailed 4<-3",
+            "MapStateExited 5<-4"
+        ]
+    );
+}
+
+#[test]
+fn variables_are_read_below_their_scope_and_live_through_a_restart() {
+    let branch = json!({"StartAt": "B", "States": {
+        "B": {"Type": "Pass", "Parameters": {"of.$": "$who.name", "sum.$": "States.MathAdd($n, 1)"}, "Next": "C"},
+        "C": {"Type": "Wait", "Seconds": 5, "Assign": {"own.$": "$.sum"}, "Next": "D"},
+        "D": {"Type": "Pass", "Parameters": {"own.$": "$own", "of.$": "$.of"}, "End": true}}});
+    let definition = json!({"StartAt": "A", "States": {
+        "A": {"Type": "Pass", "Result": {"name": "x"}, "Assign": {"who.$": "$", "n": 2}, "Next": "P"},
+        "P": {"Type": "Parallel", "Branches": [branch], "End": true}}});
+    let mut driver = Driver::new(definition, json!({}));
+    let machine = Machine {
+        scope: &driver.definition.scope,
+        timeout_seconds: None,
+        identity: &driver.identity,
+        input: &driver.input,
+        record: true,
+    };
+    let first = step(&machine, &mut driver.execution, Input::Start, 0);
+    let [Command::Timer { token, at }] = first.commands.as_slice() else {
+        panic!("{:?}", first.commands)
+    };
+    let stored = serde_json::to_string(&driver.execution).unwrap();
+    let mut restored: Execution = serde_json::from_str(&stored).unwrap();
+    let last = step(
+        &machine,
+        &mut restored,
+        Input::TimerFired { token: *token },
+        *at,
+    );
+    let expected = json!([{"own": 3, "of": "x"}]);
+    assert_eq!(last.outcome, Some(Outcome::Succeeded(expected)));
+}
+
+#[test]
+fn languages_mix_and_a_catcher_assigns() {
+    let definition = json!({"StartAt": "T", "States": {
+        "T": task("f", json!({"End": null, "Next": "J", "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": null, "Assign": {"why.$": "$.Cause"}, "Next": "J"}]})),
+        "J": {"Type": "Pass", "QueryLanguage": "JSONata", "Output": "{% $why & '!' %}", "End": true}}});
+    let driver = Driver::new(definition, json!({"a": 1}))
+        .answer("f", &[Err(Failure::new("Oops", "because"))])
+        .run();
+    assert_eq!(driver.outcome, Some(Outcome::Succeeded(json!("because!"))));
+}
+
+#[test]
+fn every_branch_is_entered_before_one_failure_ends_them() {
+    let definition = json!({"StartAt": "P", "States": {"P": {"Type": "Parallel", "End": true, "Branches": [
+        {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "E"}}},
+        {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 60, "End": true}}}]}}});
+    let driver = Driver::new(definition, json!({})).run();
+    assert_eq!(
+        driver.history()[3..],
+        [
+            "FailStateEntered 4<-3",
+            "WaitStateEntered 5<-3",
+            "WaitStateAborted 6<-5",
+            "ParallelStateFailed 7<-4",
+            "ExecutionFailed 8<-7"
+        ]
+    );
+}
+
+#[test]
+fn unique_numbers_within_an_evaluation() {
+    let pass = json!({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": true,
+        "Parameters": {"a.$": "States.UUID()", "b.$": "States.UUID()"}}}});
+    let both = output(pass.clone(), json!({}));
+    assert_ne!(both["a"], both["b"]);
+    assert_eq!(both, output(pass, json!({})));
+}

@@ -179,42 +179,44 @@ impl Stepper<'_> {
         frame.phase = Phase::Parallel {
             branches: branches.collect(),
         };
-        for (index, scope) in scopes.iter().enumerate() {
-            if let Some(failed) = self.run_branch(scope, state, frame, index) {
-                return Ok(failed);
+        // All are entered before one's failure ends the others.
+        let flows: Vec<Flow> = scopes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, scope)| {
+                self.work_on_branch(frame, index, |stepper, inner| stepper.run(scope, inner))
+            })
+            .collect();
+        Ok(self
+            .settle_branches(state, frame, flows.into_iter().enumerate())
+            .unwrap_or_else(|| self.join_parallel(frame)))
+    }
+
+    /// Works on a branch that is running.
+    fn work_on_branch(
+        &mut self,
+        frame: &mut Frame,
+        index: usize,
+        work: impl FnOnce(&mut Self, &mut Frame) -> Flow,
+    ) -> Option<Flow> {
+        self.inside(frame, |stepper, frame| {
+            match branches_of(&mut frame.phase).get_mut(index) {
+                Some(Branch::Running(inner)) => Some(work(stepper, inner)),
+                _ => None,
             }
-        }
-        Ok(self.join_parallel(frame))
+        })
     }
 
-    /// Runs a branch from its present state. `Some` when the whole state has failed by it.
-    fn run_branch(
-        &mut self,
-        scope: &Scope,
-        state: &State,
-        frame: &mut Frame,
-        index: usize,
-    ) -> Option<Result> {
-        let Some(Branch::Running(inner)) = branches_of(&mut frame.phase).get_mut(index) else {
-            return None;
-        };
-        let mut inner = std::mem::take(inner);
-        let flow = self.inside(frame, |stepper, _| stepper.run(scope, &mut inner));
-        self.put_back(state, frame, index, inner, flow)
-    }
-
-    fn put_back(
+    /// Files the new standing of branches. `Some` when the whole state has failed by one.
+    fn settle_branches(
         &mut self,
         state: &State,
         frame: &mut Frame,
-        index: usize,
-        inner: Box<Frame>,
-        flow: Flow,
+        flows: impl IntoIterator<Item = (usize, Flow)>,
     ) -> Option<Result> {
-        if let Some(place) = branches_of(&mut frame.phase).get_mut(index) {
-            *place = Branch::Running(inner);
-        }
-        self.branch_settled(state, frame, index, flow)
+        flows
+            .into_iter()
+            .find_map(|(index, flow)| self.branch_settled(state, frame, index, flow))
     }
 
     fn join_parallel(&mut self, frame: &mut Frame) -> Result {
@@ -228,6 +230,7 @@ impl Stepper<'_> {
 
     /// Starts iterations while the limit allows; joins when all have succeeded.
     pub(super) fn pump_map(&mut self, state: &State, map: &MapState, frame: &mut Frame) -> Result {
+        let mut next = 0;
         loop {
             let Phase::Map {
                 items,
@@ -239,24 +242,28 @@ impl Stepper<'_> {
             else {
                 return Result::Waiting;
             };
-            if let Some(outputs) = outputs(branches) {
-                // The Exited event follows what this one follows (recorded histories).
-                self.event("MapStateSucceeded", frame.last_event, || Value::Null);
-                return Result::Done(outputs);
+            let is_waiting = |branch: &Branch| matches!(branch, Branch::Waiting);
+            // Those before were seen to be under way.
+            next += branches[next..]
+                .iter()
+                .position(is_waiting)
+                .unwrap_or(branches.len() - next);
+            if next == branches.len() {
+                return self.join_map(frame);
             }
-            let running = branches
+            let is_running = |branch: &&Branch| matches!(branch, Branch::Running(_));
+            if branches[..next]
                 .iter()
-                .filter(|branch| matches!(branch, Branch::Running(_)))
-                .count();
-            let next = branches
-                .iter()
-                .position(|branch| matches!(branch, Branch::Waiting));
-            let (Some(index), true) = (next, running < *limit) else {
+                .filter(is_running)
+                .take(*limit)
+                .count()
+                == *limit
+            {
                 return Result::Waiting;
-            };
+            }
             let item = Item {
-                index,
-                value: items[index].clone(),
+                index: next,
+                value: items[next].clone(),
             };
             // One at a time, an iteration follows the last event inside the one before it
             // (recorded histories).
@@ -268,6 +275,15 @@ impl Stepper<'_> {
                 return failed;
             }
         }
+    }
+
+    fn join_map(&mut self, frame: &mut Frame) -> Result {
+        let Some(outputs) = outputs(branches_of(&mut frame.phase)) else {
+            return Result::Waiting;
+        };
+        // The Exited event follows what this one follows (recorded histories).
+        self.event("MapStateSucceeded", frame.last_event, || Value::Null);
+        Result::Done(outputs)
     }
 
     fn start_iteration(
@@ -300,7 +316,10 @@ impl Stepper<'_> {
             ..Frame::default()
         });
         let flow = self.inside(frame, |stepper, _| stepper.run(&map.processor, &mut inner));
-        self.put_back(state, frame, index, inner, flow)
+        if let Some(place) = branches_of(&mut frame.phase).get_mut(index) {
+            *place = Branch::Running(inner);
+        }
+        self.branch_settled(state, frame, index, flow)
     }
 
     fn abort_branches(&mut self, state: &State, frame: &mut Frame, by: Option<u64>) {
@@ -395,18 +414,24 @@ impl Stepper<'_> {
     }
 
     fn redrive_branches(&mut self, state: &State, frame: &mut Frame) -> Result {
+        let mut flows = Vec::new();
         for index in 0..branches_of(&mut frame.phase).len() {
-            let Some(Branch::Failed(inner)) = branches_of(&mut frame.phase).get_mut(index) else {
+            let Some(place @ Branch::Failed(_)) = branches_of(&mut frame.phase).get_mut(index)
+            else {
                 continue;
             };
-            let mut inner = std::mem::take(inner);
+            if let Branch::Failed(inner) = std::mem::replace(place, Branch::Waiting) {
+                *place = Branch::Running(inner);
+            }
             let Some(scope) = branch_scope(state, index) else {
                 continue;
             };
-            let flow = self.inside(frame, |stepper, _| stepper.redrive(scope, &mut inner));
-            if let Some(failed) = self.put_back(state, frame, index, inner, flow) {
-                return failed;
-            }
+            let flow =
+                self.work_on_branch(frame, index, |stepper, inner| stepper.redrive(scope, inner));
+            flows.extend(flow.map(|flow| (index, flow)));
+        }
+        if let Some(failed) = self.settle_branches(state, frame, flows) {
+            return failed;
         }
         match &state.kind {
             Kind::Map(map) => self.pump_map(state, map, frame),
@@ -494,12 +519,14 @@ fn branch_scope(state: &State, index: usize) -> Option<&Scope> {
 
 /// The outputs, once every branch has succeeded.
 fn outputs(branches: &[Branch]) -> Option<Value> {
+    let output = |branch: &Branch| match branch {
+        Branch::Succeeded(output) => Some(output.clone()),
+        _ => None,
+    };
+    let is_done = |branch: &Branch| matches!(branch, Branch::Succeeded(_));
+    // Asked after every iteration: outputs are copied only once all are there.
     branches
         .iter()
-        .map(|branch| match branch {
-            Branch::Succeeded(output) => Some(output.clone()),
-            _ => None,
-        })
-        .collect::<Option<Vec<Value>>>()
-        .map(Value::Array)
+        .all(is_done)
+        .then(|| branches.iter().filter_map(output).collect())
 }

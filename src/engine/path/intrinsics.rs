@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::engine::machine::random_uuid;
-use crate::engine::query::Source;
+use crate::engine::digest;
+use crate::engine::machine::{mix, random_uuid};
+use crate::engine::query::{Source, shown};
 
 /// What the engine knows; anything else is refused when the state machine is created.
-pub(super) const NAMES: [&str; 14] = [
+pub(super) const NAMES: [&str; 18] = [
     "States.Format",
     "States.StringToJson",
     "States.JsonToString",
@@ -21,8 +22,14 @@ pub(super) const NAMES: [&str; 14] = [
     "States.MathAdd",
     "States.StringSplit",
     "States.UUID",
+    "States.Base64Encode",
+    "States.Base64Decode",
+    "States.Hash",
+    "States.MathRandom",
 ];
 
+/// The longest text that Base64 and Hash take, in characters (developer guide, same page).
+const MAX_TEXT: usize = 10_000;
 /// `States.ArrayRange` makes at most this many elements (developer guide, same page).
 const MAX_RANGE: i128 = 1_000;
 
@@ -39,20 +46,24 @@ pub(super) fn call(
         ("States.JsonToString", [value]) => Ok(Value::String(value.to_string())),
         ("States.Array", _) => Ok(Value::Array(arguments)),
         ("States.ArrayPartition", [Value::Array(array), size]) => {
-            let size = size
-                .as_u64()
+            let size = usize::try_from(whole(size)?)
+                .ok()
                 .filter(|size| *size > 0)
                 .ok_or("the chunk size must be a positive integer")?;
-            let chunks = array.chunks(usize::try_from(size).unwrap_or(usize::MAX));
+            let chunks = array.chunks(size);
             Ok(chunks.map(|chunk| Value::Array(chunk.to_vec())).collect())
         }
         ("States.ArrayContains", [Value::Array(array), value]) => Ok(array.contains(value).into()),
         ("States.ArrayRange", [from, to, by]) => range(from, to, by),
-        ("States.ArrayGetItem", [Value::Array(array), index]) => index
-            .as_u64()
-            .and_then(|index| array.get(usize::try_from(index).ok()?))
-            .cloned()
-            .ok_or_else(|| format!("index {index} is not in the array")),
+        ("States.ArrayGetItem", [Value::Array(array), index]) => {
+            let index = whole(index)?;
+            let found = usize::try_from(index)
+                .ok()
+                .and_then(|index| array.get(index));
+            found
+                .cloned()
+                .ok_or_else(|| format!("index {index} is not in the array"))
+        }
         ("States.ArrayLength", [Value::Array(array)]) => Ok(array.len().into()),
         ("States.ArrayUnique", [Value::Array(array)]) => {
             let mut unique: Vec<Value> = Vec::new();
@@ -75,13 +86,38 @@ pub(super) fn call(
             merged.extend(second.clone());
             Ok(Value::Object(merged))
         }
-        ("States.MathAdd", [left, right]) => match (left.as_i64(), right.as_i64()) {
-            (Some(left), Some(right)) => left
-                .checked_add(right)
+        ("States.MathAdd", [left, right]) => whole(left)?
+            .checked_add(whole(right)?)
+            .map(Value::from)
+            .ok_or_else(|| "the sum is out of range".to_owned()),
+        ("States.MathRandom", [from, to]) => random(from, to, source.random()),
+        ("States.MathRandom", [from, to, seed]) => {
+            // One seed, one number: the execution has no part in it.
+            random(
+                from,
+                to,
+                mix(0, "States.MathRandom", 0, whole(seed)? as u64),
+            )
+        }
+        ("States.Base64Encode", [Value::String(text)]) if fits(text) => {
+            Ok(digest::base64_encode(text.as_bytes()).into())
+        }
+        ("States.Base64Decode", [Value::String(text)]) if fits(text) => {
+            let bytes = digest::base64_decode(text).ok_or("the text is not valid Base64")?;
+            Ok(String::from_utf8_lossy(&bytes).into())
+        }
+        ("States.Hash", [value, Value::String(algorithm)]) => {
+            let text = shown(value);
+            if !fits(&text) {
+                return Err(format!("the text is longer than {MAX_TEXT} characters"));
+            }
+            digest::hash(text.as_bytes(), algorithm)
                 .map(Value::from)
-                .ok_or_else(|| "the sum is out of range".to_owned()),
-            _ => Err("both numbers must be integers".to_owned()),
-        },
+                .ok_or_else(|| format!("the algorithm {algorithm} is not supported"))
+        }
+        ("States.Base64Encode" | "States.Base64Decode", [Value::String(_)]) => {
+            Err(format!("the text is longer than {MAX_TEXT} characters"))
+        }
         ("States.StringSplit", [Value::String(text), Value::String(separators)]) => {
             let parts = text
                 .split(|c| separators.contains(c))
@@ -121,16 +157,154 @@ fn format(template: &str, values: &[Value]) -> Result<Value, String> {
 }
 
 fn range(from: &Value, to: &Value, by: &Value) -> Result<Value, String> {
-    let integer = |value: &Value| value.as_i64().ok_or("range bounds must be integers");
-    let (from, to, by) = (integer(from)?, integer(to)?, integer(by)?);
+    let (from, to, by) = (whole(from)?, whole(to)?, whole(by)?);
     if by == 0 {
         return Err("the increment must not be 0".to_owned());
     }
-    let count = (i128::from(to) - i128::from(from)) / i128::from(by) + 1;
+    let span = i128::from(to) - i128::from(from);
+    // Away from `to` there is nothing on the way.
+    let count = if span.signum() * i128::from(by.signum()) < 0 {
+        0
+    } else {
+        span / i128::from(by) + 1
+    };
     if count > MAX_RANGE {
         return Err(format!("a range holds at most {MAX_RANGE} values"));
     }
-    Ok((0..count.max(0) as i64)
+    Ok((0..count as i64)
         .map(|n| Value::from(from + n * by))
         .collect())
+}
+
+/// From `from` up to, not with, `to`.
+fn random(from: &Value, to: &Value, number: u64) -> Result<Value, String> {
+    let (from, to) = (whole(from)?, whole(to)?);
+    let span = u64::try_from(i128::from(to) - i128::from(from)).unwrap_or_default();
+    if span == 0 {
+        return Err("the end must be greater than the start".to_owned());
+    }
+    Ok((from.wrapping_add_unsigned(number % span)).into())
+}
+
+/// An integer; other numbers are rounded to the nearest one.
+fn whole(value: &Value) -> Result<i64, String> {
+    value
+        .as_i64()
+        .or_else(|| value.as_f64().map(|number| number.round() as i64))
+        .ok_or_else(|| format!("{value} is not a number"))
+}
+
+fn fits(text: &str) -> bool {
+    text.chars().count() <= MAX_TEXT
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use crate::engine::path::Expression;
+    use crate::engine::query::Plain;
+    use serde_json::Value;
+
+    fn call(text: &str, input: &Value) -> Result<Value, String> {
+        let expression = Expression::parse(text).map_err(|error| error.to_string())?;
+        expression
+            .evaluate(&Plain(input))
+            .map_err(|error| format!("{} {}", error.error, error.cause))
+    }
+
+    #[test]
+    fn every_function_answers_as_documented() {
+        let input = json!({"a": [1, 2, 3, 1], "o": {"x": 1}, "p": {"x": 2, "y": 3}, "s": "q'{}"});
+        for (text, expected) in [
+            (
+                r"States.Format('\{{}\} is {}', 7, $.a[0])",
+                json!("{7} is 1"),
+            ),
+            (r"States.Format('{}', 'it\'s {}')", json!("it's {}")),
+            ("States.StringToJson('[1, null]')", json!([1, null])),
+            ("States.JsonToString($.o)", json!("{\"x\":1}")),
+            (
+                "States.Array(1, 'b', $.o, null)",
+                json!([1, "b", {"x": 1}, null]),
+            ),
+            ("States.ArrayPartition($.a, 3)", json!([[1, 2, 3], [1]])),
+            ("States.ArrayContains($.a, 3)", json!(true)),
+            ("States.ArrayRange(1, 9, 2)", json!([1, 3, 5, 7, 9])),
+            ("States.ArrayRange(3, 1, -1)", json!([3, 2, 1])),
+            ("States.ArrayRange(3, 1, 1)", json!([])),
+            ("States.ArrayGetItem($.a, 2)", json!(3)),
+            ("States.ArrayLength($.a)", json!(4)),
+            ("States.ArrayUnique($.a)", json!([1, 2, 3])),
+            ("States.JsonMerge($.o, $.p, false)", json!({"x": 2, "y": 3})),
+            ("States.MathAdd(1.6, -3)", json!(-1)),
+            ("States.StringSplit('1,2;3', ',;')", json!(["1", "2", "3"])),
+            (
+                "States.Base64Encode('Data to encode')",
+                json!("RGF0YSB0byBlbmNvZGU="),
+            ),
+            (
+                "States.Base64Decode('RGF0YSB0byBlbmNvZGU=')",
+                json!("Data to encode"),
+            ),
+            (
+                "States.Hash('abc', 'MD5')",
+                json!("900150983cd24fb0d6963f7d28e17f72"),
+            ),
+            ("States.MathRandom(5, 6)", json!(5)),
+        ] {
+            assert_eq!(call(text, &input), Ok(expected), "{text}");
+        }
+        for text in [
+            "States.ArrayRange(1, 5000, 1)",
+            "States.ArrayPartition($.a, 0)",
+            "States.Hash('abc', 'CRC')",
+            "States.MathRandom(6, 5)",
+            "States.Base64Decode('?')",
+            "States.JsonMerge($.o, $.p, true)",
+            "States.ArrayGetItem($.a, 9)",
+        ] {
+            let error = call(text, &input).unwrap_err();
+            assert!(
+                error.starts_with("States.IntrinsicFailure The function"),
+                "{error}"
+            );
+        }
+        let missing = call("States.Array($.none)", &input).unwrap_err();
+        assert!(missing.contains("argument for the field '$.none' could not be found"));
+    }
+
+    #[test]
+    fn what_may_not_be_escaped_is_refused() {
+        for text in [
+            r#"States.StringToJson('{"a":"\"b\""}')"#,
+            r"States.Format('\n')",
+            "States.Format('open",
+        ] {
+            assert!(Expression::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_quoted_text_comes_back(text in "[a-z'{}\\\\ ]{0,12}") {
+            let quoted: String = text
+                .chars()
+                .map(|c| if "'{}\\".contains(c) { format!("\\{c}") } else { c.to_string() })
+                .collect();
+            let formatted = call(&format!("States.Format('{quoted}')"), &Value::Null);
+            prop_assert_eq!(formatted, Ok(json!(text.clone())));
+            let array = call(&format!("States.Array('{quoted}')"), &Value::Null);
+            prop_assert_eq!(array, Ok(json!([text])));
+        }
+
+        #[test]
+        fn partitions_hold_every_element_in_order(items in prop::collection::vec(0..9, 0..20), size in 1_usize..7) {
+            let parts = call(&format!("States.ArrayPartition($, {size})"), &json!(items)).unwrap();
+            let parts: Vec<Vec<i32>> = serde_json::from_value(parts).unwrap();
+            prop_assert!(parts.iter().all(|part| part.len() <= size));
+            prop_assert_eq!(parts.concat(), items);
+        }
+    }
 }

@@ -229,8 +229,32 @@ impl Parser<'_> {
         Some(number)
     }
 
-    /// A string in single or double quotes; a backslash keeps the next character.
+    /// A string in single or double quotes. A backslash escapes the quote and itself; before
+    /// anything else it stands for itself (recorded from AWS).
     fn quoted(&mut self) -> Result<String, PathError> {
+        self.string(|escaped, quote| match escaped {
+            '\\' => Some("\\".to_owned()),
+            escaped if escaped == quote => Some(escaped.to_string()),
+            other => Some(format!("\\{other}")),
+        })
+    }
+
+    /// A string argument of an intrinsic function: a backslash may stand before a quote, a brace
+    /// and itself only (developer guide, "Reserved characters in intrinsic functions"). Of a
+    /// `template`, braces and backslashes stay escaped: they are read once more.
+    fn argument_string(&mut self, is_template: bool) -> Result<String, PathError> {
+        self.string(|escaped, _| match escaped {
+            '\'' => Some("'".to_owned()),
+            '{' | '}' | '\\' if is_template => Some(format!("\\{escaped}")),
+            '{' | '}' | '\\' => Some(escaped.to_string()),
+            _ => None,
+        })
+    }
+
+    fn string(
+        &mut self,
+        unescape: impl Fn(char, char) -> Option<String>,
+    ) -> Result<String, PathError> {
         let quote = self
             .peek()
             .filter(|c| matches!(c, '\'' | '"'))
@@ -242,9 +266,9 @@ impl Parser<'_> {
             self.at += c.len_utf8();
             match c {
                 '\\' => {
-                    let kept = self.peek().ok_or_else(|| self.error())?;
-                    self.at += kept.len_utf8();
-                    text.push(kept);
+                    let escaped = self.peek().ok_or_else(|| self.error())?;
+                    text.push_str(&unescape(escaped, quote).ok_or_else(|| self.error())?);
+                    self.at += escaped.len_utf8();
                 }
                 c if c == quote => return Ok(text),
                 c => text.push(c),
@@ -362,7 +386,8 @@ impl Parser<'_> {
         self.blanks();
         if !self.eat(")") {
             loop {
-                arguments.push(self.argument()?);
+                let is_template = name == "States.Format" && arguments.is_empty();
+                arguments.push(self.argument(is_template)?);
                 if !self.comma() {
                     break;
                 }
@@ -378,11 +403,11 @@ impl Parser<'_> {
         })
     }
 
-    fn argument(&mut self) -> Result<Expression, PathError> {
+    fn argument(&mut self, is_template: bool) -> Result<Expression, PathError> {
         match self.peek() {
             Some('$') => self.path().map(Expression::Path),
             Some('\'') => self
-                .quoted()
+                .argument_string(is_template)
                 .map(|text| Expression::Constant(Value::String(text))),
             Some('S') => self.call(),
             _ => self.literal().map(Expression::Constant),

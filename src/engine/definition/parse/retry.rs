@@ -2,6 +2,11 @@
 
 use super::{Catcher, Object, Parser, Retrier, Sees, Value};
 
+/// The most that `IntervalSeconds` and `MaxAttempts`, and that `MaxDelaySeconds` may say (developer
+/// guide, "Retrying after an error").
+const MAX_INTERVAL: u64 = 99_999_999;
+const MAX_DELAY: u64 = 31_622_400;
+
 impl Parser {
     pub(super) fn error_names(
         &mut self,
@@ -88,6 +93,14 @@ impl Parser {
                 .get("BackoffRate")
                 .map_or(Some(2.0), Value::as_f64)
                 .unwrap_or(0.0);
+            if interval_seconds == 0 || interval_seconds > MAX_INTERVAL {
+                let text = format!("Value must be between 1 and {MAX_INTERVAL}");
+                self.problem(&format!("{place}/IntervalSeconds"), text);
+            }
+            if max_delay_seconds.is_some_and(|longest| longest > MAX_DELAY) {
+                let text = format!("Value must not be greater than {MAX_DELAY}");
+                self.problem(&format!("{place}/MaxDelaySeconds"), text);
+            }
             if backoff_rate < 1.0 {
                 self.problem(
                     &format!("{place}/BackoffRate"),
@@ -112,6 +125,10 @@ impl Parser {
                 }
             };
             let max_attempts = self.integer(retrier, &place, "MaxAttempts").unwrap_or(3);
+            if max_attempts > MAX_INTERVAL {
+                let text = format!("Value must not be greater than {MAX_INTERVAL}");
+                self.problem(&format!("{place}/MaxAttempts"), text);
+            }
             retriers.push(Retrier {
                 errors,
                 interval_seconds,
