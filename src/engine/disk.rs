@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 mod database;
 #[cfg(test)]
@@ -14,6 +15,9 @@ pub mod faults;
 pub use database::{Database, explain};
 #[cfg(test)]
 use faults::Faults;
+
+/// How long to wait before a failed write is tried again.
+pub const RETRY: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1_000 });
 
 /// A handle; clones write to the same disk.
 #[derive(Debug, Clone, Default)]
@@ -102,9 +106,14 @@ impl Disk {
         file.set_len(0)?;
         file.write_all_at(bytes, 0)?;
         file.sync()?;
-        ask!(self, faults => faults.rename(&new, path));
-        fs::rename(&new, path).map_err(|error| named(path, &error))?;
-        self.sync_folder(folder_of(path))
+        self.rename(&new, path)
+    }
+
+    /// Gives a synced file its name, durably, in place of what had it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        ask!(self, faults => faults.rename(from, to));
+        fs::rename(from, to).map_err(|error| named(to, &error))?;
+        self.sync_folder(folder_of(to))
     }
 }
 

@@ -14,7 +14,7 @@ pub mod handle;
 pub mod log;
 mod names;
 mod nested;
-mod reader;
+pub mod reader;
 mod results;
 
 pub use names::Names;
@@ -201,7 +201,8 @@ pub struct Table {
     /// Redrives so far.
     pub round: u32,
     pub redriven: Option<i64>,
-    /// Where this round's records begin in the log.
+    /// Where the records begin whose results are in no file yet: this round's, and those of rounds
+    /// before it whose results could not be written.
     pub round_offset: u64,
     /// Whether this round's results are written.
     pub written: bool,
@@ -317,7 +318,9 @@ impl Table {
             Record::Redrive { at, round } => {
                 self.round = *round;
                 self.redriven = Some(*at);
-                self.round_offset = offset;
+                if self.written {
+                    self.round_offset = offset;
+                }
                 self.written = false;
                 self.closed = None;
                 if self.is_untouched() {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::definition::Definition;
-use super::disk::Disk;
+use super::disk::{self, Disk};
 use super::functions::Functions;
 use super::integrations::activities::Activities;
 use super::integrations::{self, Reply, UnderWay};
@@ -31,8 +31,6 @@ use super::store::{Batch, ExecutionRow, ExecutionStatus, MapRunRow, Store, Store
 const INBOX: usize = 256;
 /// How long an Express execution may take, seconds (Step Functions quotas).
 const EXPRESS_SECONDS: u64 = 300;
-/// How long to wait before a failed commit is tried again.
-const COMMIT_RETRY: Duration = Duration::from_secs(1);
 /// Map Runs kept open for readers besides those at work.
 const IDLE_MAP_RUNS: usize = 8;
 /// Locks that keep two calls about one execution apart.
@@ -557,7 +555,14 @@ impl Runner {
         if let Input::Start = input {
             batch.new_execution(&row);
         }
-        self.0.store.commit(batch).await?;
+        if let Err(error) = self.0.store.commit(batch).await {
+            // The disk may have failed after the commit. What is there goes on, or nobody would
+            // work on it before the next start.
+            let there = self.0.store.execution(&row.identity.id);
+            if !there.is_ok_and(|there| there.as_ref() == Some(&row)) {
+                return Err(error);
+            }
+        }
         // A step that begins and ends may still have something to stop.
         if row.status == ExecutionStatus::Running || !step.commands.is_empty() {
             let actor = Actor::register(self, row, definition, Keep::Steps);
@@ -931,7 +936,7 @@ impl Actor {
             tracing::error!(%error, "a step cannot be committed; trying again");
             tokio::select! {
                 () = self.runner.stopping() => return false,
-                () = tokio::time::sleep(COMMIT_RETRY) => {}
+                () = tokio::time::sleep(disk::RETRY) => {}
             }
         }
         self.perform(step.commands).await;

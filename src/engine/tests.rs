@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::api::sfn;
 use super::*;
 
+mod crash;
 mod nesting;
 mod readers;
 mod writers;

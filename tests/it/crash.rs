@@ -1,5 +1,14 @@
 //! The real program killed in the middle of runs: what it serves afterwards is complete.
 
+use std::path::Path;
+use std::time::Duration;
+
+use fanout::engine::Engine;
+use fanout::engine::api::sfn;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+
 use crate::house::{Lookup, Serving, lines_of};
 
 const LINES: usize = 3_000;
@@ -81,4 +90,137 @@ fn an_engine_that_comes_back_is_found_where_it_was() {
     serving.kill();
     serving.restart();
     assert_eq!(endpoint(&serving), before);
+}
+
+/// Lines of a run that is killed at random, and kills in each of its two halves.
+const SHORT: usize = 600;
+const KILLS_A_HALF: usize = 5;
+
+fn kill_at_random(serving: &mut Serving, random: &mut StdRng, times: usize) {
+    for _ in 0..times {
+        std::thread::sleep(Duration::from_millis(random.random_range(0..400)));
+        serving.kill();
+        if random.random_ratio(1, 5) {
+            serving.restart_and_kill(Duration::from_millis(random.random_range(0..150)));
+        }
+        serving.restart();
+    }
+}
+
+/// How many kills, and the seed of their moments: `FANOUT_KILLS=100 FANOUT_SEED=…`.
+fn wanted() -> (usize, u64) {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let kills = number("FANOUT_KILLS").map_or(4, |kills| kills as usize);
+    (kills, number("FANOUT_SEED").unwrap_or_else(rand::random))
+}
+
+/// Runs that fail, are repaired and redriven, and write their results, with kills all the while.
+#[test]
+fn killed_at_any_moment_the_engine_loses_nothing_and_doubles_nothing() {
+    let (kills, seed) = wanted();
+    println!("{kills} kills, FANOUT_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut serving = Serving::start();
+    let mut left = kills;
+    let mut runs = 0;
+    while left > 0 {
+        runs += 1;
+        let first = left.min(KILLS_A_HALF);
+        let second = (left - first).min(KILLS_A_HALF);
+        left -= first + second;
+        killed_run(&mut serving, &mut random, runs, (first, second));
+        println!("{runs} runs, {left} kills to go");
+    }
+    serving.kill();
+    check_histories(&serving.data(), runs);
+}
+
+fn killed_run(serving: &mut Serving, random: &mut StdRng, run: usize, kills: (usize, usize)) {
+    let lookup = Lookup::start();
+    let name = format!("killed-{run}");
+    let file = serving.folder().join(format!("{name}.txt"));
+    let word = |n: usize| match n.is_multiple_of(BAD) {
+        true => format!("bad {n}"),
+        false => format!("word {n}"),
+    };
+    let lines: Vec<String> = (1..=SHORT).map(word).collect();
+    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+    let input = json!({
+        "request": {"url": format!("{}/{{line}}", lookup.url())},
+        "output": {"line": "{line},{response}"},
+        "concurrency": 20,
+        "tolerate": 1,
+    });
+    let file = file.to_str().unwrap();
+    let input = input.to_string();
+    let start = ["start", file, "--name", &name, "--input", &input, "--yes"];
+    serving.fanout(&start).success();
+    kill_at_random(serving, random, kills.0);
+    serving.fanout(&["wait", &name]).exit(1);
+
+    lookup.repair();
+    serving.fanout(&["redrive", &name, "--yes"]).success();
+    kill_at_random(serving, random, kills.1);
+    serving.fanout(&["wait", &name]).success();
+
+    let target = serving.folder().join(format!("{name}.csv"));
+    let get = ["outputs", "get", &name, "--to", target.to_str().unwrap()];
+    serving.fanout(&get).success();
+    let expected: Vec<String> = lines.iter().map(|line| format!("{line},ok")).collect();
+    assert_eq!(lines_of(&target), expected, "{name}");
+}
+
+/// Histories without gaps or doubles, and counts equal to the children, of every run in the folder.
+fn check_histories(data: &Path, runs: usize) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let engine = Engine::open(data).await.unwrap();
+        let call = async |operation: &str, body: Value| {
+            let body = body.to_string();
+            sfn::call(&engine, operation, body.as_bytes())
+                .await
+                .unwrap()
+        };
+        let machines = call("ListStateMachines", json!({})).await;
+        let machine = &machines["stateMachines"][0]["stateMachineArn"];
+        let executions = call("ListExecutions", json!({"stateMachineArn": machine})).await;
+        let executions = executions["executions"].as_array().unwrap();
+        assert_eq!(executions.len(), runs);
+        for execution in executions {
+            let arn = &execution["executionArn"];
+            let history = json!({"executionArn": arn, "maxResults": 1000});
+            let history = call("GetExecutionHistory", history).await;
+            let events = history["events"].as_array().unwrap();
+            let ids: Vec<_> = events.iter().map(|event| event["id"].as_u64()).collect();
+            let expected: Vec<_> = (1..=ids.len() as u64).map(Some).collect();
+            assert_eq!(ids, expected, "{arn}");
+            let count = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
+            let counts = (
+                count("ExecutionStarted"),
+                count("ExecutionFailed"),
+                count("ExecutionRedriven"),
+                count("ExecutionSucceeded"),
+            );
+            assert_eq!(counts, (1, 1, 1, 1), "{arn}: {history}");
+            let listed = call("ListMapRuns", json!({"executionArn": arn})).await;
+            let map_run = &listed["mapRuns"][0]["mapRunArn"];
+            let run = call("DescribeMapRun", json!({"mapRunArn": map_run})).await;
+            for counts in ["itemCounts", "executionCounts"] {
+                assert_eq!(run[counts]["total"], SHORT, "{run}");
+                assert_eq!(run[counts]["succeeded"], SHORT, "{run}");
+                assert_eq!(run[counts]["resultsWritten"], SHORT, "{run}");
+            }
+            let children =
+                json!({"mapRunArn": map_run, "maxResults": 1000, "statusFilter": "SUCCEEDED"});
+            let children = call("ListExecutions", children).await;
+            let names: std::collections::BTreeSet<_> = children["executions"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|child| child["executionArn"].as_str().unwrap())
+                .collect();
+            assert_eq!(names.len(), SHORT, "{arn}");
+        }
+        engine.stop().await;
+    });
 }

@@ -92,6 +92,16 @@ impl Serving {
         self.process = serve(self.folder.path());
     }
 
+    /// Starts the engine and kills it so soon that it may not have opened what is there.
+    pub fn restart_and_kill(&mut self, after: std::time::Duration) {
+        self.process = command(self.folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(after);
+        self.kill();
+    }
+
     /// A verb against this engine.
     pub fn fanout(&self, arguments: &[&str]) -> Given {
         let mut command = fanout(self.folder());
@@ -112,14 +122,18 @@ impl Drop for Serving {
     }
 }
 
-/// Starts the engine and returns once it says where it is.
-fn serve(folder: &Path) -> Child {
+fn command(folder: &Path) -> Command {
     let mut command = fanout(folder);
     command
         .arg("--data-dir")
         .arg(folder.join("engine"))
         .args(["local", "serve"]);
-    let mut process = command
+    command
+}
+
+/// Starts the engine and returns once it says where it is.
+fn serve(folder: &Path) -> Child {
+    let mut process = command(folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
 
-use super::{Disk, DiskFile, folder_of};
+use super::{Disk, DiskFile};
 
 /// Pages that redb keeps in memory, bytes.
 const CACHE: usize = 32 << 20;
@@ -33,10 +33,12 @@ impl Database {
     /// # Errors
     /// For [`explain`].
     pub fn open(disk: &Disk, path: &Path) -> Result<Self, redb::Error> {
+        if !path.exists() {
+            create(disk, path)?;
+        }
         let file = Arc::new(disk.open(path)?);
         file.lock()?;
         let opened = open(&file, true)?;
-        disk.sync_folder(folder_of(path))?;
         Ok(Self {
             file,
             open: RwLock::new(opened),
@@ -74,6 +76,16 @@ impl Database {
         }
         Ok(Arc::clone(&current.database))
     }
+}
+
+/// Makes an empty database under another name first: a crash half-way leaves none.
+fn create(disk: &Disk, path: &Path) -> Result<(), redb::Error> {
+    let new = path.with_extension("new");
+    let file = Arc::new(disk.open(&new)?);
+    file.set_len(0)?;
+    drop(open(&file, false)?);
+    file.sync()?;
+    Ok(disk.rename(&new, path)?)
 }
 
 fn open(file: &Arc<DiskFile>, check: bool) -> Result<Open, redb::Error> {

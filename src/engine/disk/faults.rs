@@ -31,6 +31,7 @@ struct State {
     /// The power is cut before the operation with this number.
     cut_at: Option<u64>,
     is_cut: bool,
+    is_spared: bool,
     /// Bytes that may still be written; `None`: no limit.
     room: Option<u64>,
     /// What each file's content is, by number: a name may come to mean another content.
@@ -121,6 +122,17 @@ impl Faults {
         let _ = is_cut.wait_for(|is_cut| *is_cut).await;
     }
 
+    pub fn is_cut(&self) -> bool {
+        self.state().is_cut
+    }
+
+    /// Spares a test's own look at things the cut; whether there is power.
+    pub fn spare(&self, spared: bool) -> bool {
+        let mut state = self.state();
+        state.is_spared = spared;
+        !state.is_cut
+    }
+
     /// Operations so far that make something durable.
     pub fn done(&self) -> u64 {
         self.state().done
@@ -138,7 +150,7 @@ impl Faults {
     /// Counts an operation that makes something durable; from the cut on none is done.
     fn durable(&self) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.state();
-        if !state.is_cut {
+        if !state.is_cut && !state.is_spared {
             state.done += 1;
             state.is_cut = state.cut_at.is_some_and(|at| state.done >= at);
             if state.is_cut {

@@ -8,7 +8,6 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -22,6 +21,7 @@ use super::reader::{self, Chunk};
 use super::results;
 use super::{ChildStatus, Closed, ClosedStatus, Row};
 use crate::engine::definition::ChildKind;
+use crate::engine::disk::RETRY;
 use crate::engine::integrations::{self, Reply, UnderWay};
 use crate::engine::machine::{
     self, Command, Execution, Failure, Input, MAX_PAYLOAD, Machine, MapRunPlan, Outcome,
@@ -36,8 +36,6 @@ const BUFFER: usize = 4 << 20;
 const BURST: usize = 1_000;
 /// Standard children whose records are read at once to go on with them.
 const REPLAYS: usize = 500;
-/// How long to wait before a failed write is tried again.
-pub(super) const WRITE_RETRY: Duration = Duration::from_secs(1);
 
 /// How a run is being closed.
 #[derive(Clone)]
@@ -367,8 +365,9 @@ impl Driver {
 
     fn can_start(&mut self) -> bool {
         let table = self.handle.table();
-        // A redrive counts once its record is on disk: the redriven ones go first.
-        if self.closing.is_some() || self.round > table.round {
+        // A redrive counts once its record is on disk: the redriven ones go first. A closed run that
+        // was opened again only to tell its parent starts nothing.
+        if self.closing.is_some() || table.closed.is_some() || self.round > table.round {
             return false;
         }
         let below = table.children(ChildStatus::Running) < table.limits.concurrency() as u64;
@@ -1035,7 +1034,7 @@ async fn append(
         tracing::error!(%error, "a Map Run's log cannot be written; trying again");
         tokio::select! {
             () = &mut stopping => return None,
-            () = tokio::time::sleep(WRITE_RETRY) => {}
+            () = tokio::time::sleep(RETRY) => {}
         }
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::driver::WRITE_RETRY;
 use super::handle::Handle;
+use crate::engine::disk::RETRY;
 use crate::engine::machine::{Failure, Input, MapRunPlan};
 use crate::engine::runner::Runner;
 use crate::engine::store::{Batch, MapRunRow, Owner, StoreError};
@@ -87,7 +87,7 @@ async fn perform(runner: Runner, handle: Arc<Handle>, asked: Vec<Asked>) {
         tracing::error!(%error, "a nested Map Run cannot be begun; trying again");
         tokio::select! {
             () = runner.stopping() => return,
-            () = tokio::time::sleep(WRITE_RETRY) => {}
+            () = tokio::time::sleep(RETRY) => {}
         }
     }
     for asked in asked {
