@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use fanout::engine::{Engine, FunctionError};
 
+mod maps;
+
 pub struct Wire {
     pub sfn: aws_sdk_sfn::Client,
     s3: aws_sdk_s3::Client,
