@@ -653,6 +653,27 @@ impl Runner {
         }
     }
 
+    /// Makes sure that the Map Run goes on, redriven that many times.
+    ///
+    /// # Errors
+    /// Why it cannot; the Map state fails by that.
+    pub async fn follow_map_run(&self, arn: &str, redrives: u32) -> Result<(), String> {
+        let most = self.quotas().map_run_redrives;
+        if redrives > most {
+            return Err(format!(
+                "The Map Run cannot be redriven more than {most} times."
+            ));
+        }
+        match self.map_run(arn).await {
+            Ok(Some(handle)) => {
+                handle.follow(self, redrives).await;
+                Ok(())
+            }
+            Ok(None) => Err("the Map Run has no row".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// Gives a Map Run's end to the execution or child that entered its Map state.
     pub async fn map_run_ended(&self, row: &MapRunRow, ended: Input) {
         let Some(owner) = &row.owner else {
@@ -980,15 +1001,8 @@ impl Actor {
     }
 
     async fn follow(&self, arn: &str, redrives: u32) {
-        let most = self.runner.quotas().map_run_redrives;
-        let problem = if redrives > most {
-            format!("The Map Run cannot be redriven more than {most} times.")
-        } else {
-            match self.runner.map_run(arn).await {
-                Ok(Some(handle)) => return handle.follow(&self.runner, redrives).await,
-                Ok(None) => "the Map Run has no row".to_owned(),
-                Err(error) => error.to_string(),
-            }
+        let Err(problem) = self.runner.follow_map_run(arn, redrives).await else {
+            return;
         };
         tracing::error!(arn, problem, "a Map Run cannot go on");
         let result = Err(Failure::new("States.Runtime", problem));

@@ -112,13 +112,8 @@ async fn perform(runner: Runner, handle: Arc<Handle>, asked: Vec<Asked>) {
                 continue;
             }
         };
-        let problem = match runner.map_run(&arn).await {
-            Ok(Some(nested)) => {
-                nested.follow(&runner, redrives).await;
-                continue;
-            }
-            Ok(None) => "the Map Run has no row".to_owned(),
-            Err(error) => error.to_string(),
+        let Err(problem) = runner.follow_map_run(&arn, redrives).await else {
+            continue;
         };
         tracing::error!(arn, problem, "a nested Map Run cannot go on");
         let ended = Input::MapRunEnded {
@@ -157,7 +152,8 @@ fn rows(runner: &Runner, handle: &Handle, asked: &[Asked]) -> Result<Batch, Stor
             (Some(row), _) => {
                 let closed = row.closed.as_ref();
                 let round = closed.and_then(|closed| closed.get("redriveCount")?.as_u64());
-                if round.is_some_and(|round| round < u64::from(redrives)) {
+                let is_allowed = redrives <= runner.quotas().map_run_redrives;
+                if is_allowed && round.is_some_and(|round| round < u64::from(redrives)) {
                     batch.map_run(MapRunRow {
                         closed: None,
                         ..row
