@@ -34,6 +34,7 @@ const MODULES: [(&str, &[&str], &[&str]); 9] = [
             "redb",
             "aws_sigv4",
             "reqwest",
+            "flate2",
         ],
     ),
     (
