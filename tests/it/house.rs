@@ -74,6 +74,16 @@ impl Serving {
         Self { folder, process }
     }
 
+    /// With a settings file.
+    pub fn with_settings(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = folder.path().join("config/fanout");
+        std::fs::create_dir_all(&settings).unwrap();
+        std::fs::write(settings.join("config.toml"), text).unwrap();
+        let process = serve(folder.path());
+        Self { folder, process }
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
