@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 mod group;
+pub mod pattern;
 mod queue;
 mod segment;
 mod select;
