@@ -28,6 +28,7 @@ mod sfn;
 mod tests;
 mod watch;
 
+pub use connect::NoHostPrefix;
 pub use error::{Error, ErrorKind};
 pub use logs::LogEvent;
 pub use s3::ObjectWriter;

@@ -7,7 +7,7 @@
 //! [`state_machines`] revisions, versions and aliases, [`disk`] how anything gets durable,
 //! [`store`] what is few and durable, [`runner`] performs commands, [`integrations`] what Tasks
 //! call, [`functions`] what a Lambda ARN runs, [`objects`] S3's storage, [`logs`] CloudWatch Logs'
-//! storage, [`api`] the wire.
+//! storage, [`logging`] what executions write there, [`api`] the wire.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -29,6 +29,7 @@ pub mod functions;
 mod hex;
 pub mod integrations;
 pub mod jsonata;
+pub mod logging;
 pub mod logs;
 pub mod machine;
 pub mod map_run;

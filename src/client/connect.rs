@@ -235,13 +235,14 @@ fn json_code(body: &[u8]) -> Option<String> {
 /// Some operations (`TestState`, `StartLiveTail`) put a word before the host even of a custom
 /// endpoint, where nothing of that name exists. This takes it away again.
 #[derive(Debug)]
-struct NoHostPrefix {
+pub struct NoHostPrefix {
     /// Host and port of the endpoint.
     authority: String,
 }
 
 impl NoHostPrefix {
-    fn of(config: &SdkConfig) -> Option<Self> {
+    /// `None` for AWS itself, where the prefixed hosts are.
+    pub fn of(config: &SdkConfig) -> Option<Self> {
         let (_, rest) = config.endpoint_url()?.split_once("://")?;
         let authority = rest.split('/').next().unwrap_or(rest).to_owned();
         Some(Self { authority })

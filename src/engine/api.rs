@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 mod auth;
 mod lambda;
+mod logs;
 mod s3;
 pub mod sfn;
 mod sts;
@@ -33,6 +34,7 @@ mod sts;
 mod tests;
 
 use crate::engine::functions::{Functions, MAX_EVENT};
+use crate::engine::logs::Logs;
 use crate::engine::objects::Objects;
 use crate::engine::{Credentials, Engine};
 use auth::Verifier;
@@ -85,11 +87,12 @@ pub(crate) async fn serve(engine: Engine, listener: TcpListener, shutdown: Cance
     let objects = engine.objects().clone();
     let credentials = engine.credentials().clone();
     let functions = engine.functions().clone();
+    let logs = engine.logs().clone();
     let states = move |operation: String, body: Bytes, trace: Option<String>| {
         let engine = engine.clone();
         async move { sfn::call_traced(&engine, &operation, &body, trace.as_deref()).await }.boxed()
     };
-    let front = Arc::new(Front::new(objects, functions, credentials, states));
+    let front = Arc::new(Front::new(objects, logs, functions, credentials, states));
     front.serve(listener, shutdown).await;
 }
 
@@ -102,6 +105,7 @@ type States = dyn Fn(String, Bytes, Option<String>) -> BoxFuture<'static, Result
 struct Front {
     verifier: Verifier,
     objects: S3Service,
+    logs: Logs,
     functions: Functions,
     states: Box<States>,
 }
@@ -161,6 +165,7 @@ impl Service {
 impl Front {
     fn new(
         objects: Objects,
+        logs: Logs,
         functions: Functions,
         credentials: Credentials,
         states: impl Fn(String, Bytes, Option<String>) -> BoxFuture<'static, Result<Value, ApiError>>
@@ -171,6 +176,7 @@ impl Front {
         Self {
             verifier: Verifier::new(credentials.clone()),
             objects: s3::service(objects, credentials),
+            logs,
             functions,
             states: Box::new(states),
         }
@@ -287,10 +293,10 @@ impl Front {
             }
             Service::Sts => sts::call(&body, id),
             Service::Lambda => lambda::call(&self.functions, parts, body, id).await,
-            Service::Logs => Err(ApiError::unknown_operation(format!(
-                "CloudWatch Logs operation {operation} is not supported by the local engine"
-            ))),
-            Service::States | Service::Unknown | Service::S3 => {
+            Service::Logs if parts.method == Method::POST => {
+                logs::call(&self.logs, operation, &body, id).await
+            }
+            Service::States | Service::Logs | Service::Unknown | Service::S3 => {
                 Err(ApiError::unknown_operation(format!(
                     "{} {target} is not supported by the local engine",
                     parts.method

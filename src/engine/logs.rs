@@ -21,6 +21,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 mod group;
 pub mod pattern;
@@ -52,7 +53,7 @@ pub struct Limits {
     pub total: u64,
     /// Of a segment, the unit in which old events go.
     pub segment: u64,
-    /// Of events that wait to be written.
+    /// Of events that wait to be written; from an eighth of it on, who can wait is asked to.
     pub queue: usize,
 }
 
@@ -61,7 +62,7 @@ impl Default for Limits {
         Self {
             total: 1 << 30,
             segment: 8 << 20,
-            queue: 16 << 20,
+            queue: 64 << 20,
         }
     }
 }
@@ -112,6 +113,7 @@ struct Shared {
     queue: Queue,
     groups: Mutex<BTreeMap<String, Group>>,
     tails: tail::Tails,
+    stop: CancellationToken,
 }
 
 impl Shared {
@@ -186,6 +188,7 @@ impl Logs {
             queue: Queue::new(limits.queue),
             groups: Mutex::new(groups),
             tails: tail::Tails::default(),
+            stop: CancellationToken::new(),
         });
         let writer = Writer::new(Arc::clone(&shared), folder.to_owned(), limits);
         let writer = std::thread::Builder::new()
@@ -195,6 +198,11 @@ impl Logs {
             shared,
             writer: Mutex::new(Some(writer)),
         })))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn now(&self) -> i64 {
+        self.0.shared.clock.now()
     }
 
     /// Takes in events of the engine's own, oldest first, for a group and stream that are made
@@ -346,8 +354,14 @@ impl Logs {
         self.0.shared.tails.add(selection)
     }
 
+    /// Resolves when [`Logs::stop`] is called.
+    pub fn stopping(&self) -> impl Future<Output = ()> + use<> {
+        self.0.shared.stop.clone().cancelled_owned()
+    }
+
     /// Writes what waits and ends the writing thread. Later changes are refused.
     pub async fn stop(&self) {
+        self.0.shared.stop.cancel();
         self.0.shared.queue.close();
         let writer = self.0.thread();
         if let Some(writer) = writer {

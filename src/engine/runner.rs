@@ -20,6 +20,7 @@ use super::disk::{self, Disk};
 use super::functions::Functions;
 use super::integrations::activities::Activities;
 use super::integrations::{self, Reply, UnderWay};
+use super::logging::Logger;
 use super::logs::Logs;
 use super::machine::{self, Command, Failure, Input, Machine, Outcome};
 use super::map_run::handle::Handle;
@@ -563,12 +564,20 @@ impl Runner {
                 return Err(error);
             }
         }
+        self.log(&row, &events);
         // A step that begins and ends may still have something to stop.
         if row.status == ExecutionStatus::Running || !step.commands.is_empty() {
             let actor = Actor::register(self, row, definition, Keep::Steps);
             self.track(actor.run(step.commands));
         }
         Ok(())
+    }
+
+    /// Writes what a step that is on disk has to say to the log group, if the execution has one.
+    fn log(&self, row: &ExecutionRow, events: &[machine::Event]) {
+        if let Some(logger) = Logger::of(&self.0.logs, row) {
+            logger.write(&row.identity.id, row.execution.redrive_count, events);
+        }
     }
 
     /// What a step writes.
@@ -721,13 +730,17 @@ impl Runner {
         let row = self.0.store.map_run(arn)?.ok_or_else(missing)?;
         let parent = self.0.store.execution(row.root())?.ok_or_else(missing)?;
         let definition = self.definition(&parent.revision)?;
+        let logger = Logger::of(&self.0.logs, &parent);
         let parent = parent.identity;
         let (log, disk) = (path.clone(), self.0.disk.clone());
         let opened =
             tokio::task::spawn_blocking(move || Handle::open(row, definition, parent, &disk, &log))
                 .await;
         match opened {
-            Ok(Ok(handle)) => Ok(Arc::new(handle)),
+            Ok(Ok(mut handle)) => {
+                handle.logger = logger;
+                Ok(Arc::new(handle))
+            }
             Ok(Err(error)) => Err(StoreError::of(&path, &error)),
             Err(error) => Err(fail(error.to_string())),
         }
@@ -960,6 +973,7 @@ impl Actor {
                 () = tokio::time::sleep(disk::RETRY) => {}
             }
         }
+        self.runner.log(&self.row, &step.events);
         self.perform(step.commands).await;
         true
     }

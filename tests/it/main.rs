@@ -4,6 +4,7 @@
 mod crash;
 mod functions;
 mod house;
+mod logs;
 mod machines;
 mod pty;
 mod tasks;

@@ -35,6 +35,8 @@ const MODULES: [(&str, &[&str], &[&str]); 9] = [
             "aws_sigv4",
             "reqwest",
             "flate2",
+            "aws_smithy_eventstream",
+            "aws_smithy_types",
         ],
     ),
     (

@@ -8,12 +8,13 @@ use crate::engine::Engine;
 use crate::engine::runner::Origin;
 
 mod aliases;
-mod arguments;
+pub(super) mod arguments;
 mod executions;
 mod express;
+mod logging;
 mod machines;
 mod map_runs;
-mod shapes;
+pub(super) mod shapes;
 mod tags;
 mod tasks;
 mod validate;

@@ -36,8 +36,8 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let objects = Objects::open(&folder.path().join("objects")).unwrap();
         let clock = Arc::<crate::engine::runner::Clock>::default();
-        let logs = crate::engine::logs::Logs::open(&folder.path().join("logs"), Arc::clone(&clock));
-        let functions = Functions::new(logs.unwrap(), clock);
+        let logs = Logs::open(&folder.path().join("logs"), Arc::clone(&clock)).unwrap();
+        let functions = Functions::new(logs.clone(), clock);
         let states = |operation: String, body: Bytes, _| {
             async move {
                 match operation.as_str() {
@@ -53,6 +53,7 @@ impl Server {
         };
         let front = Arc::new(Front::new(
             objects.clone(),
+            logs,
             functions.clone(),
             credentials(),
             states,

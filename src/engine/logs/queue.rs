@@ -45,6 +45,38 @@ fn size(change: &Change) -> usize {
     }
 }
 
+/// Puts events to those before them where they belong together, so that they are written at once;
+/// gives the change back otherwise.
+fn join(last: Option<&mut Waiting>, change: Change) -> Option<Change> {
+    let Some(Waiting {
+        change:
+            Change::Append {
+                group,
+                stream,
+                events,
+                ingested,
+                creates: true,
+            },
+        done: None,
+    }) = last
+    else {
+        return Some(change);
+    };
+    match change {
+        Change::Append {
+            group: to,
+            stream: into,
+            events: more,
+            ingested: at,
+            creates: true,
+        } if to == *group && into == *stream && at == *ingested => {
+            events.extend(more);
+            None
+        }
+        other => Some(other),
+    }
+}
+
 impl Queue {
     pub fn new(limit: usize) -> Self {
         Self {
@@ -70,7 +102,9 @@ impl Queue {
             return;
         }
         state.bytes += size(&change);
-        state.waiting.push_back(Waiting { change, done: None });
+        if let Some(change) = join(state.waiting.back_mut(), change) {
+            state.waiting.push_back(Waiting { change, done: None });
+        }
         self.filled.notify_one();
     }
 
@@ -90,10 +124,10 @@ impl Queue {
         true
     }
 
-    /// Half of it: who asks may still add what is at hand.
+    /// An eighth of it: who asks may still add what is at hand.
     pub fn has_room(&self) -> bool {
         let state = self.state();
-        state.closed || state.bytes < self.limit / 2
+        state.closed || state.bytes <= self.limit / 8
     }
 
     pub async fn room(&self) {

@@ -10,6 +10,9 @@ use super::{Event, Streams};
 /// Events of one update (API reference, StartLiveTail).
 pub const MAX_UPDATE: usize = 500;
 
+/// Most bytes of messages that wait for the next update; more is left out, as from a sample.
+const MAX_BYTES: usize = 4 << 20;
+
 /// Whether an event is wanted.
 pub type Accepts = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
@@ -70,6 +73,8 @@ pub struct Tail {
 #[derive(Debug, Default)]
 struct Pending {
     events: Vec<Followed>,
+    /// Of the messages.
+    bytes: usize,
     /// How many there were, kept or not.
     seen: usize,
 }
@@ -102,9 +107,13 @@ impl Tail {
             } else {
                 rand::rng().random_range(0..pending.seen)
             };
-            if place >= MAX_UPDATE {
+            let replaced = pending.events.get(place);
+            let replaced = replaced.map_or(0, |replaced| replaced.event.message.len());
+            let bytes = pending.bytes - replaced + event.message.len();
+            if place >= MAX_UPDATE || bytes > MAX_BYTES {
                 continue;
             }
+            pending.bytes = bytes;
             let followed = Followed {
                 group: group.to_owned(),
                 stream: stream.to_owned(),

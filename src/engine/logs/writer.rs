@@ -193,25 +193,33 @@ impl Writer {
         ingested: i64,
     ) -> Result<(), Error> {
         let most = self.limits.segment;
-        let path = self.in_group(group, |group, _| {
-            let number = group.stream(stream).ok_or(Error::NoStream)?;
-            let segment = group.growing(most)?;
-            let start = segment.end();
-            let mut records = Vec::new();
-            let mut ends = Vec::with_capacity(events.len());
-            for event in events {
-                entry(number, event, ingested).encode(&mut records);
-                ends.push(start + records.len() as u64);
-            }
-            segment::write(&segment.path, start, &records)?;
-            let mut at = start;
-            for (event, end) in events.iter().zip(ends) {
-                segment.note(at, end, &entry(number, event, ingested));
-                at = end;
-            }
-            Ok(Arc::clone(&segment.path))
-        })?;
-        self.unsynced.insert(path);
+        let mut rest = events;
+        while !rest.is_empty() {
+            let (path, written) = self.in_group(group, |group, _| {
+                let number = group.stream(stream).ok_or(Error::NoStream)?;
+                let segment = group.growing(most)?;
+                let start = segment.end();
+                let mut records = Vec::new();
+                let mut ends = Vec::new();
+                for event in rest {
+                    entry(number, event, ingested).encode(&mut records);
+                    let end = start + records.len() as u64;
+                    ends.push(end);
+                    if end >= most {
+                        break;
+                    }
+                }
+                segment::write(&segment.path, start, &records)?;
+                let mut at = start;
+                for (event, end) in rest.iter().zip(&ends) {
+                    segment.note(at, *end, &entry(number, event, ingested));
+                    at = *end;
+                }
+                Ok((Arc::clone(&segment.path), ends.len()))
+            })?;
+            self.unsynced.insert(path);
+            rest = &rest[written..];
+        }
         Ok(())
     }
 

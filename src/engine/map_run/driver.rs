@@ -23,6 +23,7 @@ use super::{ChildStatus, Closed, ClosedStatus, Row};
 use crate::engine::definition::ChildKind;
 use crate::engine::disk::RETRY;
 use crate::engine::integrations::{self, Reply, UnderWay};
+use crate::engine::logging::Logger;
 use crate::engine::machine::{
     self, Command, Execution, Failure, Input, MAX_PAYLOAD, Machine, MapRunPlan, Outcome,
 };
@@ -34,6 +35,8 @@ const CHUNKS: usize = 4;
 const BUFFER: usize = 4 << 20;
 /// Children started before the driver looks at its messages again.
 const BURST: usize = 1_000;
+/// The same where each of them writes log lines: what they write must fit into memory.
+const LOGGED_BURST: usize = 32;
 /// Standard children whose records are read at once to go on with them.
 const REPLAYS: usize = 500;
 
@@ -48,6 +51,8 @@ struct Closing {
 #[derive(Default)]
 struct Held {
     commands: Vec<(u32, Vec<Command>)>,
+    /// Child's ARN, its redrives, and what it did.
+    lines: Vec<(String, u32, Vec<machine::Event>)>,
     replies: Vec<oneshot::Sender<()>>,
 }
 
@@ -212,7 +217,10 @@ impl Driver {
     }
 
     async fn wake(&mut self, messages: &mut Vec<Message>) -> Wake {
-        let may_begin = self.buffer.len() < BUFFER;
+        // Nothing new is begun or taken in while the children's log lines cannot keep up.
+        let logger = self.handle.logger.clone();
+        let has_room = logger.as_ref().is_none_or(Logger::has_room);
+        let may_begin = self.buffer.len() < BUFFER && has_room;
         let more = may_begin && self.can_start();
         let due = self.timers.peek().map(|Reverse((at, ..))| *at);
         tokio::select! {
@@ -232,7 +240,8 @@ impl Driver {
             },
             () = self.runner.clock().until(due.unwrap_or_default()), if due.is_some() => Wake::Timer,
             chunk = next_chunk(&mut self.items), if may_begin => Wake::Items(chunk),
-            received = self.inbox.recv_many(messages, 256) => {
+            () = room(logger.as_ref()), if !has_room => Wake::MoreToStart,
+            received = self.inbox.recv_many(messages, 256), if has_room => {
                 debug_assert!(received > 0, "the driver holds a sender itself");
                 Wake::Messages
             }
@@ -377,7 +386,8 @@ impl Driver {
     }
 
     fn start_children(&mut self) {
-        if self.buffer.len() >= BUFFER || !self.can_start() {
+        let has_room = self.handle.logger.as_ref().is_none_or(Logger::has_room);
+        if self.buffer.len() >= BUFFER || !has_room || !self.can_start() {
             return;
         }
         let claimed = self.claim();
@@ -459,7 +469,11 @@ impl Driver {
         let mut table = self.handle.table();
         let free = (table.limits.concurrency() as u64)
             .saturating_sub(table.children(ChildStatus::Running));
-        let most = BURST.min(free as usize);
+        let burst = match self.handle.logger {
+            Some(_) => LOGGED_BURST,
+            None => BURST,
+        };
+        let most = burst.min(free as usize);
         let redriven = table.in_status(ChildStatus::PendingRedrive);
         // Standard children are replayed before they go on, so they are claimed by themselves.
         let (mut claimed, most): (Vec<u32>, usize) = if standard {
@@ -560,7 +574,9 @@ impl Driver {
         let recorded = self
             .is_standard()
             .then(|| (input == Input::Redrive, serde_json::to_vec(&input)));
-        let step = running.step(&self.handle.processor, kind, false, input.clone(), now);
+        let record = self.handle.logger.is_some();
+        let step = running.step(&self.handle.processor, kind, record, input.clone(), now);
+        self.log(&running, step.events);
         let is_start = input == Input::Start;
         if let Some((redrive, Ok(input))) = recorded {
             let previous = running.last;
@@ -591,6 +607,18 @@ impl Driver {
             self.held.commands.push((child, step.commands));
         } else {
             self.perform(child, step.commands);
+        }
+    }
+
+    /// Lines of a Standard child wait until its step is on disk; an Express one has nothing there.
+    fn log(&mut self, running: &Running, events: Vec<machine::Event>) {
+        let Some(logger) = self.handle.logger.as_ref().filter(|_| !events.is_empty()) else {
+            return;
+        };
+        let (arn, redrives) = (&running.identity.id, running.execution.redrive_count);
+        match self.is_standard() {
+            true => self.held.lines.push((arn.clone(), redrives, events)),
+            false => logger.write(arn, redrives, &events),
         }
     }
 
@@ -831,6 +859,11 @@ impl Driver {
         }
         drop(table);
         self.handle.set_end(at);
+        if let Some(logger) = &self.handle.logger {
+            for (arn, redrives, events) in commit.held.lines {
+                logger.write(&arn, redrives, &events);
+            }
+        }
         for done in commit.held.replies {
             // Whoever asked may have gone.
             let _ = done.send(());
@@ -1036,6 +1069,14 @@ async fn append(
             () = &mut stopping => return None,
             () = tokio::time::sleep(RETRY) => {}
         }
+    }
+}
+
+/// Resolves when log lines can be taken in again.
+async fn room(logger: Option<&Logger>) {
+    match logger {
+        Some(logger) => logger.room().await,
+        None => std::future::pending().await,
     }
 }
 

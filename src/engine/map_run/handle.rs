@@ -15,6 +15,7 @@ use super::log::{End, Log, Reader, Record, decode};
 use super::{Limits, Names, Table};
 use crate::engine::definition::{ChildKind, Definition, Scope};
 use crate::engine::disk::Disk;
+use crate::engine::logging::Logger;
 use crate::engine::machine::{self, Execution, Identity, Input, Machine};
 use crate::engine::query::Template;
 use crate::engine::runner::Runner;
@@ -39,6 +40,8 @@ pub struct Handle {
     /// Where the next record goes.
     end: AtomicU64,
     inbox: Mutex<Option<mpsc::Sender<Message>>>,
+    /// What children do is written there, too.
+    pub logger: Option<Logger>,
 }
 
 /// What a driver takes in besides items.
@@ -133,6 +136,7 @@ impl Handle {
             log,
             end: AtomicU64::new(end),
             inbox: Mutex::new(None),
+            logger: None,
         })
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::shapes;
+use super::shapes::{self, Member};
 use crate::engine::api::ApiError;
 use crate::engine::runner::Origin;
 use crate::engine::{ACCOUNT, REGION, hex};
@@ -36,6 +36,11 @@ impl Arguments {
                 format!("Step Functions has no operation {operation}"),
             )
         })?;
+        Self::checked(members, body)
+    }
+
+    /// The members of a body, every one of them known and within its limits.
+    pub fn checked(members: &'static [Member], body: &[u8]) -> Result<Self, ApiError> {
         let given = match serde_json::from_slice(body) {
             Ok(Value::Object(given)) => given,
             // An empty body is an empty object.

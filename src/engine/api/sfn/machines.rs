@@ -7,6 +7,7 @@ use super::{conflict, page, put};
 use crate::engine::Engine;
 use crate::engine::api::ApiError;
 use crate::engine::definition::{Definition, label_of};
+use crate::engine::logs::Logs;
 use crate::engine::machine::seconds;
 use crate::engine::state_machines::{
     Alias, FirstVersion, MAX_VERSIONS, MachineRow, PublishError, Revision, Settings, Tags, Version,
@@ -110,7 +111,7 @@ pub async fn create(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
     check_name(name)?;
     let definition = arguments.required("definition")?;
     let kind = arguments.text("type")?.unwrap_or("STANDARD");
-    let settings = settings(arguments, &Settings::default())?;
+    let settings = settings(engine.logs(), arguments, &Settings::default())?;
     let first_version = publication(arguments)?;
     let tags = super::tags::given(arguments)?;
     super::validate::refuse_invalid(definition, kind)?;
@@ -207,20 +208,11 @@ pub fn publish(
 }
 
 /// Logging, tracing and encryption as a request changes them.
-fn settings(arguments: &Arguments, now: &Settings) -> Result<Settings, ApiError> {
+fn settings(logs: &Logs, arguments: &Arguments, now: &Settings) -> Result<Settings, ApiError> {
     let refuse = |code: &str, text: &str| Err(ApiError::new(code, text));
     let mut settings = now.clone();
     if let Some(logging) = arguments.value("loggingConfiguration") {
-        let is_on = logging
-            .get("level")
-            .is_some_and(|level| *level != json!("OFF"));
-        let destinations = logging.get("destinations").and_then(Value::as_array);
-        if is_on && destinations.is_none_or(|all| all.len() != 1) {
-            return refuse(
-                "InvalidLoggingConfiguration",
-                "Invalid Logging Configuration: Must specify exactly one Log Destination.",
-            );
-        }
+        super::logging::check(logs, logging)?;
         let off = json!({"level": "OFF", "includeExecutionData": false});
         let is_default = [json!({}), json!({"level": "OFF"}), off].contains(logging);
         settings.logging = (!is_default).then(|| logging.clone());
@@ -271,7 +263,7 @@ pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
         super::validate::refuse_invalid(definition, &row.kind)?;
     }
     let role = arguments.text("roleArn")?.unwrap_or(&row.role).to_owned();
-    let settings = settings(arguments, &row.settings)?;
+    let settings = settings(engine.logs(), arguments, &row.settings)?;
     let is_new = definition != text || role != row.role || settings != row.settings;
     let mut batch = Batch::default();
     let now = runner.now();

@@ -15,7 +15,7 @@ pub struct Member {
     shape: Shape,
 }
 
-enum Shape {
+pub enum Shape {
     /// Length in characters, or in bytes where the limit is one of a payload.
     Text {
         min: usize,
@@ -40,16 +40,23 @@ enum Shape {
         min: usize,
         max: usize,
     },
+    /// Names that are not known beforehand, with text.
+    Map {
+        key: &'static Shape,
+        value: &'static Shape,
+        min: usize,
+        max: usize,
+    },
 }
 
 /// A regular expression of the API reference, and the same as code.
 #[derive(Clone, Copy)]
-struct Pattern {
+pub struct Pattern {
     text: &'static str,
     holds: fn(&str) -> bool,
 }
 
-const fn required(name: &'static str, shape: Shape) -> Member {
+pub const fn required(name: &'static str, shape: Shape) -> Member {
     Member {
         name,
         is_required: true,
@@ -57,7 +64,7 @@ const fn required(name: &'static str, shape: Shape) -> Member {
     }
 }
 
-const fn optional(name: &'static str, shape: Shape) -> Member {
+pub const fn optional(name: &'static str, shape: Shape) -> Member {
     Member {
         name,
         is_required: false,
@@ -65,7 +72,7 @@ const fn optional(name: &'static str, shape: Shape) -> Member {
     }
 }
 
-const fn text(min: usize, max: usize) -> Shape {
+pub const fn text(min: usize, max: usize) -> Shape {
     Shape::Text {
         min,
         max,
@@ -74,7 +81,7 @@ const fn text(min: usize, max: usize) -> Shape {
     }
 }
 
-const fn secret(max: usize) -> Shape {
+pub const fn secret(max: usize) -> Shape {
     Shape::Text {
         min: 0,
         max,
@@ -83,7 +90,7 @@ const fn secret(max: usize) -> Shape {
     }
 }
 
-const fn pattern(min: usize, max: usize, text: &'static str, holds: fn(&str) -> bool) -> Shape {
+pub const fn pattern(min: usize, max: usize, text: &'static str, holds: fn(&str) -> bool) -> Shape {
     Shape::Text {
         min,
         max,
@@ -92,7 +99,7 @@ const fn pattern(min: usize, max: usize, text: &'static str, holds: fn(&str) -> 
     }
 }
 
-const fn integer(min: i64, max: i64) -> Shape {
+pub const fn integer(min: i64, max: i64) -> Shape {
     Shape::Integer { min, max }
 }
 
@@ -580,6 +587,21 @@ impl Violations {
                     self.value(&format!("{place}.{}.member", index + 1), of, value)?;
                 }
             }
+            (
+                Shape::Map {
+                    key,
+                    value: of,
+                    min,
+                    max,
+                },
+                Value::Object(values),
+            ) => {
+                self.length(place, None, values.len(), *min, *max);
+                for (name, value) in values {
+                    self.value(&format!("{place}.{name}"), key, &name.as_str().into())?;
+                    self.value(&format!("{place}.{name}.member"), of, value)?;
+                }
+            }
             (shape, value) => return Err(mistyped(place, shape, value)),
         }
         Ok(())
@@ -633,6 +655,7 @@ fn mistyped(place: &str, wanted: &Shape, found: &Value) -> ApiError {
         Shape::Integer { .. } => "an Integer",
         Shape::Number { .. } => "a Float",
         Shape::Structure(_) => "a structure",
+        Shape::Map { .. } => "a map",
         Shape::List { .. } => "a list",
     };
     ApiError::new(
