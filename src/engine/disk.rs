@@ -155,7 +155,7 @@ impl DiskFile {
     }
 
     pub fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        ask!(self, faults => faults.write(&self.path, at, bytes));
+        ask!(self, faults => faults.write(&self.path, at, bytes).map_err(|error| self.named(&error)));
         let written = self.file.write_all_at(bytes, at);
         written.map_err(|error| self.named(&error))
     }

@@ -637,4 +637,92 @@ mod tests {
             let _ = decode(&bytes);
         }
     }
+
+    /// Appends records as the driver does, so many at a time; returns where each time begins.
+    fn write_log(path: &Path, times: &[Vec<usize>]) -> (Vec<u64>, Vec<String>) {
+        let (log, mut at) = Log::open(&Disk::default(), path, |_, _| ()).unwrap();
+        let mut begins = Vec::new();
+        let mut shown = Vec::new();
+        for sizes in times {
+            let mut buffer = Vec::new();
+            begins.push(at);
+            let synced = Record::Synced { at };
+            synced.encode(&mut buffer);
+            shown.push(format!("{synced:?}"));
+            for size in sizes {
+                let input = vec![b'x'; *size];
+                let item = Record::Item {
+                    items: 1,
+                    input: &input,
+                };
+                item.encode(&mut buffer);
+                shown.push(format!("{item:?}"));
+            }
+            log.append(at, &buffer).unwrap();
+            at += buffer.len() as u64;
+        }
+        (begins, shown)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Of the last time anything may be missing or wrong; what was synced before it is there.
+        #[test]
+        fn what_was_synced_survives_any_torn_end(
+            times in proptest::collection::vec(proptest::collection::vec(1_usize..3_000, 1..6), 1..5),
+            keep in 0.0_f64..1.0,
+            flip in proptest::option::of(0.0_f64..1.0),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("log");
+            let (begins, shown) = write_log(&path, &times);
+            let mut bytes = std::fs::read(&path).unwrap();
+            let last = *begins.last().unwrap() as usize;
+            let rest = bytes.len() - last;
+            bytes.truncate(last + (rest as f64 * keep) as usize);
+            let left = bytes.len() - last;
+            if let (Some(flip), 1..) = (flip, left) {
+                bytes[last + (left as f64 * flip) as usize] ^= 1;
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let (found, _) = texts(&path);
+            let synced = shown.len() - times.last().unwrap().len() - 1;
+            prop_assert!(found.len() >= synced);
+            prop_assert_eq!(&found[..], &shown[..found.len()]);
+        }
+
+        #[test]
+        fn damage_before_something_synced_is_an_error_and_the_file_stays(
+            times in proptest::collection::vec(proptest::collection::vec(1_usize..3_000, 1..6), 2..5),
+            place in 0.0_f64..1.0,
+            bit in 0_u8..8,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("log");
+            let (begins, _) = write_log(&path, &times);
+            let mut bytes = std::fs::read(&path).unwrap();
+            let last = *begins.last().unwrap();
+            bytes[(last as f64 * place) as usize] ^= 1 << bit;
+            std::fs::write(&path, &bytes).unwrap();
+            let error = Log::open(&Disk::default(), &path, |_, _| ()).unwrap_err();
+            prop_assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            prop_assert!(error.to_string().contains(path.to_str().unwrap()));
+            prop_assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_log_of_the_first_version_is_read_and_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut bytes = FIRST_MAGIC.to_vec();
+        Record::ItemsRead.encode(&mut bytes);
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(texts(&path).0, ["ItemsRead"]);
+        assert!(std::fs::read(&path).unwrap().starts_with(MAGIC));
+        std::fs::write(&path, b"fanout7\n").unwrap();
+        let error = Log::open(&Disk::default(), &path, |_, _| ()).unwrap_err();
+        assert!(error.to_string().contains("later fanout"), "{error}");
+    }
 }

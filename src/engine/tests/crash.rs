@@ -547,3 +547,163 @@ fn the_power_may_be_cut_before_anything_becomes_durable() {
         crash_at(number, seed);
     }
 }
+
+/// What the engine answers about everything there is, by question; an error by its text.
+async fn answers(engine: &Engine) -> BTreeMap<String, Result<Vec<u8>, String>> {
+    let mut all = BTreeMap::new();
+    for name in ["run", "stopped"] {
+        let arn = execution_arn(name);
+        let questions = ["DescribeExecution", "GetExecutionHistory", "ListMapRuns"];
+        for question in questions {
+            let answer = call(engine, question, json!({"executionArn": arn})).await;
+            let answer = answer.map_err(|error| error.message);
+            if let ("ListMapRuns", Ok(listed)) = (question, &answer) {
+                for run in listed["mapRuns"].as_array().unwrap() {
+                    let run = json!({"mapRunArn": run["mapRunArn"]});
+                    for question in ["DescribeMapRun", "ListExecutions"] {
+                        let answer = call(engine, question, run.clone()).await;
+                        let answer = answer.map_err(|error| error.message);
+                        let answer = answer.map(|value| value.to_string().into_bytes());
+                        all.insert(format!("{question} {run}"), answer);
+                    }
+                }
+            }
+            let answer = answer.map(|value| value.to_string().into_bytes());
+            all.insert(format!("{question} {arn}"), answer);
+        }
+    }
+    let every = ListQuery {
+        most: 1_000,
+        ..ListQuery::default()
+    };
+    let listed = engine.objects().list("b", &every);
+    for object in listed.map(|listed| listed.objects).unwrap_or_default() {
+        let mut bytes = Vec::new();
+        let read = engine
+            .objects()
+            .read("b", &object.key)
+            .map_err(|error| error.to_string());
+        let read = read.and_then(|(_, mut body)| {
+            body.read_to_end(&mut bytes)
+                .map_err(|error| error.to_string())
+        });
+        all.insert(object.key, read.map(|_| bytes));
+    }
+    all
+}
+
+fn copy(from: &Path, to: &Path, files: &mut Vec<PathBuf>) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target, files);
+        } else {
+            fs::copy(&path, &target).unwrap();
+            files.push(target);
+        }
+    }
+}
+
+/// Any byte changed, any end missing: the damaged file is named, or nothing that is answered
+/// differs from what was answered before.
+#[test]
+fn a_damaged_file_is_named_and_nothing_wrong_is_answered() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let first = runtime();
+    let before = first.block_on(async {
+        let engine = open_in(&world, folder.path(), &Faults::new(folder.path()))
+            .await
+            .unwrap();
+        drive(&engine, &world).await.unwrap();
+        engine.stop().await;
+        answers(&engine).await
+    });
+    first.shutdown_timeout(Duration::from_secs(10));
+    for _ in 0..40 {
+        let seed: u64 = rand::random();
+        let mut random = StdRng::seed_from_u64(seed);
+        let damaged = tempfile::tempdir().unwrap();
+        let mut files = Vec::new();
+        copy(folder.path(), damaged.path(), &mut files);
+        files.retain(|path| {
+            let path = path.strip_prefix(damaged.path()).unwrap();
+            path.starts_with("map_runs")
+                || path.starts_with("objects")
+                || path.ends_with("store.redb")
+        });
+        files.sort();
+        let victim = &files[random.random_range(0..files.len())];
+        let mut bytes = fs::read(victim).unwrap();
+        if bytes.is_empty() {
+            continue;
+        }
+        let at = random.random_range(0..bytes.len());
+        if random.random_bool(0.3) {
+            bytes.truncate(at);
+        } else {
+            bytes[at] ^= 1 << random.random_range(0..8);
+        }
+        fs::write(victim, &bytes).unwrap();
+        let what = format!("seed {seed}: {} at {at}", victim.display());
+        let name = victim.file_name().unwrap().to_str().unwrap();
+        let second = runtime();
+        second.block_on(async {
+            match Engine::open(damaged.path()).await {
+                Err(error) => assert!(error.to_string().contains(name), "{what}: {error}"),
+                Ok(engine) => {
+                    register_functions(&engine, &world);
+                    engine.runner().recover().await.unwrap();
+                    for (question, answer) in answers(&engine).await {
+                        match answer {
+                            Ok(answer) => assert_eq!(
+                                Some(&Ok(answer)),
+                                before.get(&question),
+                                "{what}: {question}"
+                            ),
+                            Err(error) => {
+                                assert!(error.contains(name), "{what}: {question}: {error}")
+                            }
+                        }
+                    }
+                    engine.stop().await;
+                }
+            }
+        });
+        second.shutdown_timeout(Duration::from_secs(10));
+    }
+}
+
+/// Calls fail with the file's name while there is no room, what is under way waits, and all of it
+/// goes on by itself once there is room again.
+#[test]
+fn a_full_disk_is_told_and_nothing_is_lost() {
+    for _ in 0..5 {
+        let room = rand::random_range(0..1_500_000);
+        println!("room for {room} bytes");
+        let world = World::new();
+        let folder = tempfile::tempdir().unwrap();
+        let faults = Faults::new(folder.path());
+        let runtime = runtime();
+        runtime.block_on(async {
+            let engine = open_in(&world, folder.path(), &faults).await.unwrap();
+            faults.set_room(Some(room));
+            let tried = tokio::time::timeout(Duration::from_millis(500), drive(&engine, &world));
+            if let Ok(Err(error)) = tried.await {
+                assert!(error.contains("free some space"), "{error}");
+            }
+            faults.set_room(None);
+            let mut errors = Vec::new();
+            while let Err(error) = drive(&engine, &world).await {
+                errors.push(error);
+                assert!(errors.len() < 20, "{errors:?}");
+            }
+            check_always(&engine, &world).await;
+            check_end(&engine).await;
+            engine.stop().await;
+        });
+        runtime.shutdown_timeout(Duration::from_secs(10));
+    }
+}
