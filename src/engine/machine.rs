@@ -573,8 +573,13 @@ struct Stepper<'s> {
     seed: Option<u64>,
     /// Variables of the frames around the one that is worked on, outermost first.
     outer: Vec<Variables>,
-    /// Of the JSONata evaluation that has just failed: its location, for the event that tells so.
-    evaluation: Option<Option<String>>,
+    /// The JSONata evaluation that has just failed, for the event that tells so.
+    evaluation: Option<FailedEvaluation>,
+}
+
+struct FailedEvaluation {
+    /// The field within the state, where one is to blame.
+    location: Option<String>,
 }
 
 impl Stepper<'_> {

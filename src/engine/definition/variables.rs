@@ -165,8 +165,12 @@ fn read_by_map(map: &MapState, each: &mut Each<'_>) {
                 .filter_map(|it| it.parameters.as_ref()),
         );
     }
-    templates.into_iter().for_each(|it| it.variables(each));
-    limits.into_iter().for_each(|it| it.variables(each));
+    for template in templates {
+        template.variables(each);
+    }
+    for limit in limits {
+        limit.variables(each);
+    }
 }
 
 /// Warns of a text that looks like an expression, below a key that does not make it one.

@@ -224,12 +224,16 @@ impl Walk {
             } => {
                 self.node(condition, top);
                 self.node(then_branch, top);
-                else_branch.iter().for_each(|node| self.node(node, top));
+                if let Some(node) = else_branch {
+                    self.node(node, top);
+                }
             }
             AstNode::FunctionApplication(inner) => self.node(inner, false),
             AstNode::Sort { input, terms } => {
                 self.node(input, top);
-                terms.iter().for_each(|(term, _)| self.node(term, false));
+                for (term, _) in terms {
+                    self.node(term, false);
+                }
             }
             AstNode::Transform {
                 location,
@@ -238,7 +242,9 @@ impl Walk {
             } => {
                 self.node(location, false);
                 self.node(update, false);
-                delete.iter().for_each(|node| self.node(node, false));
+                if let Some(node) = delete {
+                    self.node(node, false);
+                }
             }
             AstNode::String(_)
             | AstNode::Name(_)
@@ -256,7 +262,9 @@ impl Walk {
     }
 
     fn all(&mut self, nodes: &[AstNode], top: bool) {
-        nodes.iter().for_each(|node| self.node(node, top));
+        for node in nodes {
+            self.node(node, top);
+        }
     }
 
     fn pairs(&mut self, pairs: &[(AstNode, AstNode)], top: bool) {

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use serde_json::{Value, json};
 
 use super::context::{Scene, View};
-use super::{Failure, Frame, MAX_PAYLOAD, Stepper, Variables, exceeds};
+use super::{FailedEvaluation, Failure, Frame, MAX_PAYLOAD, Stepper, Variables, exceeds};
 use crate::engine::definition::{Given, MapState, Selection, State};
 use crate::engine::jsonata;
 use crate::engine::path::Path;
@@ -58,7 +58,9 @@ impl Stepper<'_> {
         match error.error {
             "States.Runtime" => located(frame, &error.cause),
             jsonata::ERROR => {
-                self.evaluation = Some(error.location);
+                self.evaluation = Some(FailedEvaluation {
+                    location: error.location,
+                });
                 Failure {
                     error: Some(jsonata::ERROR.to_owned()),
                     ..located(frame, &error.cause)
@@ -70,7 +72,7 @@ impl Stepper<'_> {
 
     /// The event of a JSONata evaluation that has failed, where one has.
     pub(super) fn tell_evaluation(&mut self, frame: &mut Frame, failure: &Failure) -> bool {
-        let Some(location) = self.evaluation.take() else {
+        let Some(FailedEvaluation { location }) = self.evaluation.take() else {
             return false;
         };
         let mut details = json!({
