@@ -100,6 +100,34 @@ impl Kind {
             Self::Map(_) => "Map",
         }
     }
+
+    /// The event that tells of the way in.
+    pub fn entered(&self) -> &'static str {
+        match self {
+            Self::Pass { .. } => "PassStateEntered",
+            Self::Task(_) => "TaskStateEntered",
+            Self::Choice { .. } => "ChoiceStateEntered",
+            Self::Wait(_) => "WaitStateEntered",
+            Self::Succeed => "SucceedStateEntered",
+            Self::Fail { .. } => "FailStateEntered",
+            Self::Parallel { .. } => "ParallelStateEntered",
+            Self::Map(_) => "MapStateEntered",
+        }
+    }
+
+    /// The event that tells of the way out.
+    pub fn exited(&self) -> &'static str {
+        match self {
+            Self::Pass { .. } => "PassStateExited",
+            Self::Task(_) => "TaskStateExited",
+            Self::Choice { .. } => "ChoiceStateExited",
+            Self::Wait(_) => "WaitStateExited",
+            Self::Succeed => "SucceedStateExited",
+            Self::Fail { .. } => "FailStateExited",
+            Self::Parallel { .. } => "ParallelStateExited",
+            Self::Map(_) => "MapStateExited",
+        }
+    }
 }
 
 /// A way out of a Choice state.

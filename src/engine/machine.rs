@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -55,7 +56,8 @@ pub struct Machine<'m> {
     /// `TimeoutSeconds` of the whole execution.
     pub timeout_seconds: Option<u64>,
     pub identity: &'m Identity,
-    pub input: &'m Value,
+    /// Shared: a state that passes it on costs nothing.
+    pub input: &'m Arc<Value>,
     /// Whether events are wanted. Their numbers are counted either way.
     pub record: bool,
 }
@@ -115,7 +117,7 @@ pub type Variables = BTreeMap<String, Value>;
 struct Frame {
     state: String,
     /// As it came to the state, before `InputPath`.
-    input: Value,
+    input: Arc<Value>,
     /// When the state was entered, milliseconds since 1970.
     entered: i64,
     entered_event: u64,
@@ -424,7 +426,7 @@ pub struct Destination {
 /// How an execution ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    Succeeded(Value),
+    Succeeded(Arc<Value>),
     Failed(Failure),
     TimedOut,
     Aborted(Failure),
@@ -634,7 +636,7 @@ impl Stepper<'_> {
         self.set_deadline();
         *root = Frame {
             state: machine.scope.start_at.clone(),
-            input: machine.input.clone(),
+            input: Arc::clone(machine.input),
             ..Frame::default()
         };
         self.run(machine.scope, root)
@@ -754,7 +756,7 @@ fn failure_details(failure: &Failure) -> Value {
 /// How a scope stands after it was worked on.
 enum Flow {
     Waiting,
-    Succeeded(Value),
+    Succeeded(Arc<Value>),
     Failed(Failure),
 }
 

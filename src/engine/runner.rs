@@ -810,7 +810,7 @@ fn settle(row: &mut ExecutionRow, outcome: Option<Outcome>, now: i64) {
     row.stopped = Some(now);
     let (status, failure) = match outcome {
         Outcome::Succeeded(output) => {
-            row.output = Some(output);
+            row.output = Some(Arc::unwrap_or_clone(output));
             (ExecutionStatus::Succeeded, None)
         }
         Outcome::Failed(failure) => (ExecutionStatus::Failed, Some(failure)),

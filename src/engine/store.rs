@@ -92,7 +92,7 @@ pub struct ExecutionRow {
     /// Orders executions that started in the same millisecond.
     pub sequence: u64,
     /// As it was given.
-    pub input: Value,
+    pub input: Arc<Value>,
     pub status: ExecutionStatus,
     pub stopped: Option<i64>,
     pub output: Option<Value>,
@@ -526,7 +526,7 @@ impl Store {
                     && let Some(mut row) = readable::<ExecutionRow>(arn.value(), row.value())
                 {
                     // A listing shows none of its data, which may be large.
-                    (row.input, row.output) = (Value::Null, None);
+                    (row.input, row.output) = (Arc::new(Value::Null), None);
                     row.execution.forget_data();
                     found.push(row);
                 }

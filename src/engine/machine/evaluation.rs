@@ -1,6 +1,7 @@
 //! Fields of a state, evaluated in its language, and the variables that it assigns.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -116,8 +117,12 @@ impl Stepper<'_> {
     }
 
     /// What the state works with: in JSONPath what InputPath leaves, in JSONata all of it.
-    pub(super) fn effective_input(&mut self, state: &State, frame: &Frame) -> Evaluated<Value> {
-        self.select(&state.input_path, frame, frame.input.clone())
+    pub(super) fn effective_input(
+        &mut self,
+        state: &State,
+        frame: &Frame,
+    ) -> Evaluated<Arc<Value>> {
+        self.select(&state.input_path, frame, Arc::clone(&frame.input))
     }
 
     /// What InputPath or OutputPath leaves of a value.
@@ -125,12 +130,12 @@ impl Stepper<'_> {
         &mut self,
         selection: &Selection,
         frame: &Frame,
-        value: Value,
-    ) -> Evaluated<Value> {
+        value: Arc<Value>,
+    ) -> Evaluated<Arc<Value>> {
         match selection {
             Selection::Whole => Ok(value),
-            Selection::Nothing => Ok(json!({})),
-            Selection::Path(path) => self.find(path, frame, &value),
+            Selection::Nothing => Ok(Arc::new(json!({}))),
+            Selection::Path(path) => self.find(path, frame, &value).map(Arc::new),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What each type of state does when it is entered, and what follows when it has a result.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 mod map;
@@ -29,7 +31,7 @@ const INLINE_CONCURRENCY: usize = 40;
 pub(super) enum Result {
     Waiting,
     /// Its result, before ResultSelector, ResultPath and OutputPath.
-    Done(Value),
+    Done(Arc<Value>),
     /// A Choice goes on as a rule says.
     Jump(String, Exit),
     Failed(Failure),
@@ -40,7 +42,7 @@ pub(super) enum Result {
 
 /// What a state leaves behind.
 pub(super) struct Exit {
-    output: Value,
+    output: Arc<Value>,
     /// `None`: the way out assigns no variables.
     assigned: Option<Variables>,
 }
@@ -50,7 +52,7 @@ enum After {
     Waiting,
     /// The frame is at its next state.
     Go,
-    End(Value),
+    End(Arc<Value>),
     Failed(Failure),
 }
 
@@ -69,7 +71,9 @@ impl Stepper<'_> {
             let after = match result {
                 Result::Waiting => After::Waiting,
                 Result::Done(value) => self.complete(scope, frame, value),
-                Result::Jump(next, exit) => self.exit(frame, "Choice", Some(&next), exit),
+                Result::Jump(next, exit) => {
+                    self.exit(frame, "ChoiceStateExited", Some(&next), exit)
+                }
                 Result::Failed(failure) => self.fail(scope, frame, failure),
                 Result::Broken(failure) => self.break_off(scope, frame, failure),
             };
@@ -100,14 +104,13 @@ impl Stepper<'_> {
             let cause = format!("State {} does not exist", frame.state);
             return Result::Failed(Failure::new("States.Runtime", cause));
         };
-        let name = state.kind.name();
         frame.entered = self.now;
         frame.retries = vec![0; state.retry.len()];
         frame.phase = Phase::Ready;
         (frame.halted, frame.rerun) = (false, false);
         frame.before = frame.last_event;
         let (state_name, input) = (&frame.state, &frame.input);
-        frame.last_event = self.event(format!("{name}StateEntered"), frame.last_event, || {
+        frame.last_event = self.event(state.kind.entered(), frame.last_event, || {
             json!({"name": state_name, "input": input.to_string(), "inputDetails": {"truncated": false}})
         });
         frame.entered_event = frame.last_event;
@@ -129,10 +132,10 @@ impl Stepper<'_> {
         Ok(match &state.kind {
             Kind::Pass { result } => {
                 let parameters = match &state.parameters {
-                    Some(template) => self.evaluate(template, frame, &input)?,
+                    Some(template) => Arc::new(self.evaluate(template, frame, &input)?),
                     None => input,
                 };
-                Result::Done(result.clone().unwrap_or(parameters))
+                Result::Done(result.clone().map_or(parameters, Arc::new))
             }
             Kind::Succeed => Result::Done(input),
             Kind::Fail { error, cause } => Result::Failed(Failure {
@@ -184,9 +187,9 @@ impl Stepper<'_> {
         default: Option<&str>,
         state: &State,
         frame: &mut Frame,
-        input: &Value,
+        input: &Arc<Value>,
     ) -> std::result::Result<Result, Failure> {
-        let found = self.look(frame, input.into(), |source| {
+        let found = self.look(frame, input.as_ref().into(), |source| {
             for rule in rules {
                 if rule.rule.holds(source)? {
                     return Ok(Some(rule));
@@ -205,10 +208,10 @@ impl Stepper<'_> {
                 )));
             }
         };
-        let assigned = self.assigned(assign.as_ref(), frame, input.into())?;
+        let assigned = self.assigned(assign.as_ref(), frame, input.as_ref().into())?;
         let output = match output {
-            Some(template) => self.evaluate(template, frame, input)?,
-            None => self.select(&state.output_path, frame, input.clone())?,
+            Some(template) => Arc::new(self.evaluate(template, frame, input)?),
+            None => self.select(&state.output_path, frame, Arc::clone(input))?,
         };
         Ok(Result::Jump(next.to_owned(), Exit { output, assigned }))
     }
@@ -259,12 +262,12 @@ impl Stepper<'_> {
     }
 
     /// Output and variables, the Exited event, and where the scope goes.
-    fn complete(&mut self, scope: &Scope, frame: &mut Frame, result: Value) -> After {
+    fn complete(&mut self, scope: &Scope, frame: &mut Frame, result: Arc<Value>) -> After {
         let Some(state) = scope.states.get(&frame.state) else {
             return After::Failed(Failure::new("States.Runtime", "the state does not exist"));
         };
         match self.leave(state, frame, result) {
-            Ok(exit) => self.exit(frame, state.kind.name(), state.next.as_deref(), exit),
+            Ok(exit) => self.exit(frame, state.kind.exited(), state.next.as_deref(), exit),
             Err(failure) => {
                 // The Map Run has succeeded, so there is nothing in it to redrive: a new one is
                 // started (developer guide, "Redriving Map Runs").
@@ -279,25 +282,27 @@ impl Stepper<'_> {
         &mut self,
         state: &State,
         frame: &Frame,
-        result: Value,
+        result: Arc<Value>,
     ) -> std::result::Result<Exit, Failure> {
         let scene = after(state, &frame.input, &result);
         let assigned = self.assigned(state.assign.as_ref(), frame, scene)?;
         let output = match (state.language, &state.output) {
             (Language::Jsonata, Some(template)) => {
-                self.look(frame, scene, |source| template.evaluate(source))?
+                Arc::new(self.look(frame, scene, |source| template.evaluate(source))?)
             }
             (Language::Jsonata, None) => result,
             (Language::JsonPath, _) => {
                 let result = match &state.result_selector {
-                    Some(template) => self.evaluate(template, frame, &result)?,
+                    Some(template) => Arc::new(self.evaluate(template, frame, &result)?),
                     None => result,
                 };
                 let combined = combine(&state.result_path, &frame.input, result)?;
                 self.select(&state.output_path, frame, combined)?
             }
         };
-        if exceeds(&output, MAX_PAYLOAD) || exceeds_depth(&output) {
+        // What is only passed on was measured when it came.
+        let is_new = !Arc::ptr_eq(&output, &frame.input);
+        if is_new && (exceeds(&output, MAX_PAYLOAD) || exceeds_depth(&output)) {
             let cause = format!(
                 "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
                 frame.state
@@ -307,14 +312,20 @@ impl Stepper<'_> {
         Ok(Exit { output, assigned })
     }
 
-    fn exit(&mut self, frame: &mut Frame, kind: &str, next: Option<&str>, exit: Exit) -> After {
+    fn exit(
+        &mut self,
+        frame: &mut Frame,
+        event: &'static str,
+        next: Option<&str>,
+        exit: Exit,
+    ) -> After {
         // A Distributed Map's exit follows MapRunStarted in recorded histories, not its success.
         if let Phase::MapRun { run_event, .. } = frame.phase {
             frame.last_event = run_event;
         }
         let Exit { output, assigned } = exit;
-        let state = frame.state.clone();
-        self.follow(frame, format!("{kind}StateExited"), || {
+        let state = &frame.state;
+        frame.last_event = self.event(event, frame.last_event, || {
             let mut details = json!({"name": state, "output": output.to_string(), "outputDetails": {"truncated": false}});
             if let (Some(assigned), Some(details)) = (&assigned, details.as_object_mut()) {
                 let texts: serde_json::Map<String, Value> = assigned
@@ -404,7 +415,7 @@ impl Stepper<'_> {
         match self.caught(catcher, state, frame, caught) {
             Ok(exit) => {
                 frame.phase = Phase::Ready;
-                self.exit(frame, state.kind.name(), Some(&catcher.next), exit)
+                self.exit(frame, state.kind.exited(), Some(&catcher.next), exit)
             }
             Err(failure) => {
                 self.tell_evaluation(frame, &failure);
@@ -425,13 +436,15 @@ impl Stepper<'_> {
             Language::JsonPath => (&caught).into(),
             Language::Jsonata => Scene {
                 error: Some(&caught),
-                ..(&frame.input).into()
+                ..frame.input.as_ref().into()
             },
         };
         let assigned = self.assigned(catcher.assign.as_ref(), frame, scene)?;
         let output = match &catcher.output {
-            Some(template) => self.look(frame, scene, |source| template.evaluate(source))?,
-            None => combine(&catcher.result_path, &frame.input, caught)?,
+            Some(template) => {
+                Arc::new(self.look(frame, scene, |source| template.evaluate(source))?)
+            }
+            None => combine(&catcher.result_path, &frame.input, Arc::new(caught))?,
         };
         Ok(Exit { output, assigned })
     }
@@ -439,16 +452,16 @@ impl Stepper<'_> {
 
 fn combine(
     selection: &Selection,
-    input: &Value,
-    result: Value,
-) -> std::result::Result<Value, Failure> {
+    input: &Arc<Value>,
+    result: Arc<Value>,
+) -> std::result::Result<Arc<Value>, Failure> {
     match selection {
         Selection::Whole => Ok(result),
-        Selection::Nothing => Ok(input.clone()),
+        Selection::Nothing => Ok(Arc::clone(input)),
         Selection::Path(path) => {
-            let mut combined = input.clone();
-            path.put(&mut combined, result)?;
-            Ok(combined)
+            let mut combined = input.as_ref().clone();
+            path.put(&mut combined, Arc::unwrap_or_clone(result))?;
+            Ok(Arc::new(combined))
         }
     }
 }

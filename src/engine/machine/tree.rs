@@ -59,7 +59,7 @@ impl Stepper<'_> {
             Ok(value) => {
                 self.follow(frame, "MapRunSucceeded", || Value::Null);
                 self.follow(frame, "MapStateSucceeded", || Value::Null);
-                Result::Done(value)
+                Result::Done(Arc::new(value))
             }
             Err(failure) => {
                 self.follow(frame, "MapRunFailed", || failure_details(&failure));
@@ -110,7 +110,8 @@ impl Stepper<'_> {
         match flow {
             Flow::Waiting => None,
             Flow::Succeeded(output) => {
-                let Branch::Running(inner) = std::mem::replace(branch, Branch::Succeeded(output))
+                let Branch::Running(inner) =
+                    std::mem::replace(branch, Branch::Succeeded(Arc::unwrap_or_clone(output)))
                 else {
                     return None;
                 };
@@ -160,17 +161,17 @@ impl Stepper<'_> {
         scopes: &[Arc<Scope>],
         state: &State,
         frame: &mut Frame,
-        input: &Value,
+        input: &Arc<Value>,
     ) -> std::result::Result<Result, Failure> {
         let input = match &state.parameters {
-            Some(template) => self.evaluate(template, frame, input)?,
-            None => input.clone(),
+            Some(template) => Arc::new(self.evaluate(template, frame, input)?),
+            None => Arc::clone(input),
         };
         let started = self.follow(frame, "ParallelStateStarted", || Value::Null);
         let branches = scopes.iter().map(|scope| {
             Branch::Running(Box::new(Frame {
                 state: scope.start_at.clone(),
-                input: input.clone(),
+                input: Arc::clone(&input),
                 last_event: started,
                 item: frame.item.clone(),
                 ..Frame::default()
@@ -225,7 +226,7 @@ impl Stepper<'_> {
         };
         // The Exited event follows what this one follows (recorded histories).
         self.event("ParallelStateSucceeded", frame.last_event, || Value::Null);
-        Result::Done(outputs)
+        Result::Done(Arc::new(outputs))
     }
 
     /// Starts iterations while the limit allows; joins when all have succeeded.
@@ -283,7 +284,7 @@ impl Stepper<'_> {
         };
         // The Exited event follows what this one follows (recorded histories).
         self.event("MapStateSucceeded", frame.last_event, || Value::Null);
-        Result::Done(outputs)
+        Result::Done(Arc::new(outputs))
     }
 
     fn start_iteration(
@@ -310,7 +311,7 @@ impl Stepper<'_> {
         };
         let mut inner = Box::new(Frame {
             state: map.processor.start_at.clone(),
-            input,
+            input: Arc::new(input),
             last_event: started,
             item: Some(item),
             ..Frame::default()

@@ -375,7 +375,7 @@ pub(super) fn damaged(child: u32) -> io::Error {
 pub(super) struct Running {
     pub execution: Execution,
     pub identity: Identity,
-    pub input: Value,
+    pub input: Arc<Value>,
     pub redrives: u16,
     /// The child's newest record, 0 when there is none.
     pub last: u64,

@@ -203,7 +203,7 @@ impl Beginning {
             },
             revision: revision.map_or(machine.revision, |revision| revision.id.clone()),
             sequence: runner.sequence(),
-            input: self.input,
+            input: Arc::new(self.input),
             status: ExecutionStatus::Running,
             stopped: None,
             output: None,
@@ -237,7 +237,7 @@ pub async fn start(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiE
         // A Task that asks again after a restart has started it before, whatever became of it.
         let is_asked_again =
             row.nested_in.is_some() && row.nested_in.as_ref() == arguments.origin();
-        if is_asked_again || is_running && row.input == beginning.input {
+        if is_asked_again || is_running && *row.input == beginning.input {
             return Ok(json!({"executionArn": arn, "startDate": seconds(row.identity.started)}));
         }
         let is_free = row.stopped.is_some_and(|at| now - at > NAME_LIFE_MS);

@@ -1,5 +1,7 @@
 //! Tasks: what is scheduled, what becomes of an attempt, and what it waits for.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -414,7 +416,7 @@ impl Stepper<'_> {
                         json!({"output": value.to_string(), "outputDetails": {"truncated": false}});
                     with_resource(&task.resource, details)
                 });
-                Result::Done(value)
+                Result::Done(Arc::new(value))
             }
             Err(failure) => {
                 let kind = if failure.name() == "States.Timeout" {

@@ -1,15 +1,18 @@
 //! Tasks step by step: events, commands and what is owed, for every integration pattern.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::super::*;
+use super::succeeded;
 use crate::engine::definition::Definition;
 
 /// One state of type Task, driven by hand.
 struct Hand {
     definition: Definition,
     identity: Identity,
-    input: Value,
+    input: Arc<Value>,
     execution: Execution,
     events: Vec<Event>,
 }
@@ -33,7 +36,7 @@ impl Hand {
                 nonce: "n".into(),
                 ..Identity::default()
             },
-            input: json!({"in": 1}),
+            input: Arc::new(json!({"in": 1})),
             execution: Execution::default(),
             events: Vec::new(),
         }
@@ -141,7 +144,7 @@ fn a_task_that_is_called_back_is_submitted_and_then_ended_by_its_token() {
         },
         3_000,
     );
-    assert_eq!(step.outcome, Some(Outcome::Succeeded(json!("done"))));
+    assert_eq!(step.outcome, succeeded(json!("done")));
     assert!(!awaits(&hand.execution, token));
     assert_eq!(
         hand.told(),
@@ -175,7 +178,7 @@ fn a_token_may_come_back_before_the_call_is_answered() {
         },
         1,
     );
-    assert_eq!(step.outcome, Some(Outcome::Succeeded(json!(1))));
+    assert_eq!(step.outcome, succeeded(json!(1)));
     let late = hand.give(
         Input::TaskSubmitted {
             token,
@@ -302,7 +305,7 @@ fn silence_is_a_timeout_that_error_equals_can_tell() {
         );
         match step.outcome {
             Some(Outcome::Succeeded(caught)) => {
-                assert_eq!(caught, json!({"Error": "States.Timeout", "Cause": ""}));
+                assert_eq!(*caught, json!({"Error": "States.Timeout", "Cause": ""}));
                 assert!(goes_on, "{covering}");
             }
             outcome => assert!(!goes_on && outcome.is_some(), "{covering}: {outcome:?}"),
@@ -400,7 +403,7 @@ fn a_redriven_task_has_another_token_and_what_is_too_large_is_not_sent() {
 
     let mut large = waiting(json!({}));
     large.definition = Definition::parse(&json!({"StartAt": "T", "States": {"T": {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:f", "Parameters": {"a.$": "$.in", "b.$": "$.in"}, "End": true}}}).to_string()).unwrap();
-    large.input = json!({"in": "x".repeat(MAX_PAYLOAD / 2)});
+    large.input = Arc::new(json!({"in": "x".repeat(MAX_PAYLOAD / 2)}));
     let step = large.give(Input::Start, 0);
     let Some(Outcome::Failed(failure)) = step.outcome else {
         panic!("{:?}", step.outcome)
