@@ -107,7 +107,9 @@ async fn perform(cli: Cli, out: &mut Output) -> Result<Exit, Error> {
         Verb::Demo(arguments) => return demo::run(arguments, global, out).await,
         Verb::Local(verb) => {
             return match verb {
-                Engine::Serve { port } => engine::serve(global, *port, out).await,
+                Engine::Serve { port, switches } => {
+                    engine::serve(global, *port, switches, out).await
+                }
                 Engine::Env => engine::env(global, out).await,
                 Engine::Status => engine::status(global, out).await,
                 Engine::Reset => engine::reset(global, out).await,

@@ -39,6 +39,7 @@ pub mod query;
 pub mod runner;
 pub mod state_machines;
 pub mod store;
+pub mod switches;
 
 use disk::Disk;
 pub use functions::{FunctionError, Functions};

@@ -18,6 +18,8 @@ use crate::engine::functions::{self, Source};
 use crate::engine::{self, ACCOUNT, Endpoint, Engine, FunctionError};
 use crate::workflow::{self, Context};
 
+pub use crate::engine::switches::{Fault, Switches, Throttle};
+
 pub mod lookup;
 pub mod sample;
 
@@ -44,6 +46,8 @@ pub struct Options {
     pub default_url: Option<String>,
     /// Functions besides the workflow's, by name. One of the same name takes its place.
     pub functions: BTreeMap<String, config::Function>,
+    /// On from the first call of somebody else.
+    pub switches: Switches,
 }
 
 struct Serving {
@@ -112,6 +116,9 @@ impl Local {
         context.send_replace(Some(handlers));
         client.create_bucket(bucket).await?;
         deploy(&client).await?;
+        if let Some(serving) = &local.ours {
+            serving.engine.runner().set_switches(options.switches);
+        }
         Ok(local)
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::local::{Fault, Throttle};
+
 /// Run files of lines through AWS Step Functions Distributed Maps, watch them and repair them.
 ///
 /// Without a verb the dashboard opens. A verb never opens it: data goes to stdout, messages to
@@ -308,6 +310,21 @@ pub enum Outputs {
     },
 }
 
+/// What makes the engine behave as AWS does on a bad day.
+#[derive(Debug, Clone, Args)]
+pub struct SwitchArgs {
+    /// Throttle calls and state transitions as AWS does: none, aws-a (us-east-1, us-west-2,
+    /// eu-west-1) or aws-b (other Regions)
+    #[arg(long, default_value = "none")]
+    pub throttle: Throttle,
+    /// How old Describe and List answers are, as 2s or 500ms
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    pub delay: Duration,
+    /// Let an operation fail, always or with a probability from 0 to 1: OPERATION=ERROR[:PROBABILITY]
+    #[arg(long, value_name = "FAULT")]
+    pub fault: Vec<Fault>,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Engine {
     /// Serve the engine on this machine until interrupted; prints the endpoint
@@ -317,6 +334,8 @@ pub enum Engine {
         /// Port on 127.0.0.1; 0 lets the system choose
         #[arg(long, default_value_t = 0)]
         port: u16,
+        #[command(flatten)]
+        switches: SwitchArgs,
     },
     /// Print export lines that point any AWS tool at the engine that is serving
     ///

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::cli::args::Global;
+use crate::cli::args::{Global, SwitchArgs};
 use crate::cli::exit::{Error, Exit};
 use crate::cli::output::{Output, VERSION, confirm, note};
 use crate::cli::session::settings;
@@ -16,12 +16,22 @@ use crate::local::{self, Local};
 /// Variables that would send a tool elsewhere.
 const UNSET: [&str; 2] = ["AWS_PROFILE", "AWS_SESSION_TOKEN"];
 
-pub async fn serve(global: &Global, port: u16, out: &mut Output) -> Result<Exit, Error> {
+pub async fn serve(
+    global: &Global,
+    port: u16,
+    switches: &SwitchArgs,
+    out: &mut Output,
+) -> Result<Exit, Error> {
     let config = settings(global)?.config;
     let folder = config.engine_dir()?;
     let options = local::Options {
         port,
         functions: config.functions.clone(),
+        switches: local::Switches {
+            throttle: switches.throttle,
+            delay: switches.delay,
+            faults: switches.fault.clone(),
+        },
         ..local::Options::default()
     };
     let local = Local::start(&folder, &config.bucket, options).await?;

@@ -561,6 +561,24 @@ impl Table {
         })
     }
 
+    /// The counts as they were at `at`, as far as the rows tell: a redrive is shown at once.
+    pub fn counted_at(&self, at: i64) -> Self {
+        let mut then = Self::new(self.limits, self.kind);
+        for row in &self.rows {
+            let status = match row.status {
+                _ if row.started == 0 || row.started > at => ChildStatus::Pending,
+                _ if row.stopped > at => ChildStatus::Running,
+                status => status,
+            };
+            then.count(&Row { status, ..*row }, 1);
+        }
+        then.closed = self.closed.clone().filter(|closed| closed.at <= at);
+        then.written = self.written && then.closed.is_some();
+        (then.read, then.round) = (self.read, self.round);
+        then.redriven = self.redriven;
+        then
+    }
+
     /// `DescribeMapRun` at `now`.
     pub fn describe(&self, arn: &str, execution: &str, started: i64, now: i64) -> Value {
         let stuck = self.not_redrivable(now);

@@ -27,6 +27,7 @@ use super::map_run::handle::Handle;
 use super::map_run::{ChildStatus, Quotas};
 use super::objects::Objects;
 use super::store::{Batch, ExecutionRow, ExecutionStatus, MapRunRow, Store, StoreError};
+use super::switches::{Gate, Switches};
 
 /// Inputs that may wait for an execution.
 const INBOX: usize = 256;
@@ -113,6 +114,7 @@ struct Inner {
     disk: Disk,
     clock: Arc<Clock>,
     quotas: Mutex<Quotas>,
+    gate: Mutex<Gate>,
     /// A permit for each Map Run that may still be opened.
     turns: Arc<Semaphore>,
     executions: Mutex<HashMap<String, mpsc::Sender<Message>>>,
@@ -171,6 +173,7 @@ impl Runner {
             disk,
             clock,
             quotas: Mutex::default(),
+            gate: Mutex::default(),
             turns: Arc::new(Semaphore::new(Quotas::default().open_map_runs)),
             executions: Mutex::default(),
             ended: Notify::new(),
@@ -235,6 +238,17 @@ impl Runner {
 
     pub fn quotas(&self) -> Quotas {
         *locked(&self.0.quotas)
+    }
+
+    /// Turns switches on and off from now on.
+    pub fn set_switches(&self, switches: Switches) {
+        self.0.store.keep_past(&self.0.clock, switches.delay);
+        *locked(&self.0.gate) = Gate::new(switches);
+    }
+
+    /// Throttling, delay and faults.
+    pub fn gate(&self) -> MutexGuard<'_, Gate> {
+        locked(&self.0.gate)
     }
 
     /// Sets other limits than the service's, for tests of what takes gigabytes.
@@ -974,8 +988,29 @@ impl Actor {
             }
         }
         self.runner.log(&self.row, &step.events);
+        self.throttle(&step.events).await;
         self.perform(step.commands).await;
         true
+    }
+
+    /// Waits for the state transitions that were made, where they are throttled.
+    async fn throttle(&self, events: &[machine::Event]) {
+        if self.row.provenance.express {
+            return;
+        }
+        let entered = events
+            .iter()
+            .filter(|event| event.kind.ends_with("StateEntered"));
+        let wait = self
+            .runner
+            .gate()
+            .transit(entered.count() as u64, self.runner.now());
+        if !wait.is_zero() {
+            tokio::select! {
+                () = self.runner.stopping() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
     }
 
     async fn perform(&mut self, commands: Vec<Command>) {

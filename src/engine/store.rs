@@ -18,8 +18,10 @@
 //! Values are JSON. All writers hand their batches to one thread, which commits whatever has come
 //! together in one transaction (one fsync) and then answers; readers use snapshots and block nobody.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use redb::{ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
@@ -29,6 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::disk::{Database, Disk, explain};
 use super::machine::{Execution, Identity, MapRunPlan};
+use super::runner::Clock;
 use super::state_machines::{MachineRow, Revision};
 
 mod layout;
@@ -382,6 +385,48 @@ pub struct Store {
     database: Arc<Database>,
     path: Arc<PathBuf>,
     commits: mpsc::Sender<Waiting>,
+    past: Arc<Mutex<Option<Past>>>,
+    /// Reads see this one; `None`: the newest.
+    snapshot: Option<Arc<redb::ReadTransaction>>,
+}
+
+/// What the store was, for answers that are old.
+struct Past {
+    clock: Arc<Clock>,
+    /// Milliseconds.
+    delay: i64,
+    /// Oldest first, with the time from which on it was so.
+    snapshots: VecDeque<(i64, Arc<redb::ReadTransaction>)>,
+}
+
+impl Past {
+    fn add(&mut self, database: &Database) -> Result<(), redb::Error> {
+        let now = self.clock.now();
+        let snapshot = Arc::new(database.begin_read()?);
+        self.snapshots.push_back((now, snapshot));
+        // The oldest that is still shown is the last one before that time.
+        while self
+            .snapshots
+            .get(1)
+            .is_some_and(|(since, _)| *since <= now - self.delay)
+        {
+            self.snapshots.pop_front();
+        }
+        Ok(())
+    }
+
+    fn shown(&self) -> Option<Arc<redb::ReadTransaction>> {
+        let until = self.clock.now() - self.delay;
+        let mut snapshots = self.snapshots.iter().rev();
+        let shown = snapshots.find(|(since, _)| *since <= until);
+        let shown = shown.or(self.snapshots.front());
+        shown.map(|(_, snapshot)| Arc::clone(snapshot))
+    }
+}
+
+fn locked(past: &Mutex<Option<Past>>) -> MutexGuard<'_, Option<Past>> {
+    // Nothing that panics runs under this lock.
+    past.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Store {
@@ -402,6 +447,8 @@ impl Store {
             database,
             path,
             commits,
+            past: Arc::default(),
+            snapshot: None,
         };
         let committer = store.clone_for_thread();
         std::thread::Builder::new()
@@ -415,6 +462,7 @@ impl Store {
         Committer {
             database: Arc::clone(&self.database),
             path: Arc::clone(&self.path),
+            past: Arc::clone(&self.past),
         }
     }
 
@@ -626,14 +674,39 @@ impl Store {
         })
     }
 
+    /// Keeps what the store is from now on, so that [`Store::delayed`] can show it so long after.
+    pub fn keep_past(&self, clock: &Arc<Clock>, delay: Duration) {
+        let mut past = Past {
+            clock: Arc::clone(clock),
+            delay: i64::try_from(delay.as_millis()).unwrap_or(i64::MAX),
+            snapshots: VecDeque::new(),
+        };
+        let kept = !delay.is_zero() && past.add(&self.database).is_ok();
+        *locked(&self.past) = kept.then_some(past);
+    }
+
+    /// The store as eventually consistent operations see it: as it was some time ago, where that
+    /// was asked for.
+    pub fn delayed(&self) -> Self {
+        let snapshot = locked(&self.past).as_ref().and_then(Past::shown);
+        Self {
+            snapshot,
+            ..self.clone()
+        }
+    }
+
     fn read<T>(
         &self,
         read: impl FnOnce(&redb::ReadTransaction) -> Result<T, ReadError>,
     ) -> Result<T, StoreError> {
-        let transaction = self
-            .database
-            .begin_read()
-            .map_err(|error| self.error(explain(&self.path, &error)))?;
+        let transaction = match &self.snapshot {
+            Some(snapshot) => Arc::clone(snapshot),
+            None => Arc::new(
+                self.database
+                    .begin_read()
+                    .map_err(|error| self.error(explain(&self.path, &error)))?,
+            ),
+        };
         read(&transaction).map_err(|error| match error {
             ReadError::Row(error) => {
                 self.error(format!("is damaged: a row cannot be read: {error}"))
@@ -668,6 +741,7 @@ fn readable<T: DeserializeOwned>(arn: &str, bytes: &[u8]) -> Option<T> {
 struct Committer {
     database: Arc<Database>,
     path: Arc<PathBuf>,
+    past: Arc<Mutex<Option<Past>>>,
 }
 
 impl Committer {
@@ -769,6 +843,9 @@ impl Committer {
             }
         }
         transaction.commit()?;
+        if let Some(past) = locked(&self.past).as_mut() {
+            past.add(&self.database)?;
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod house;
 mod logs;
 mod machines;
 mod pty;
+mod switches;
 mod tasks;
 mod tidy;
 mod verbs;

@@ -41,10 +41,38 @@ pub async fn call_traced(
     trace: Option<&str>,
 ) -> Result<Value, ApiError> {
     let mut arguments = Arguments::parse(operation, body)?;
+    pass_gate(engine, operation, &arguments)?;
     if let Some(trace) = trace {
         arguments.put("traceHeader", trace);
     }
     answer(engine, operation, &arguments).await
+}
+
+/// Whether Step Functions has this operation.
+pub fn is_operation(name: &str) -> bool {
+    shapes::request(name).is_some()
+}
+
+/// Throttling and injected faults, where they are switched on.
+fn pass_gate(engine: &Engine, operation: &str, arguments: &Arguments) -> Result<(), ApiError> {
+    let runner = engine.runner();
+    let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let draw = random as f64 / u64::MAX as f64;
+    let is_start = operation == "StartExecution";
+    let is_express = is_start
+        && machines::find(runner.store(), arguments, "stateMachineArn")
+            .is_ok_and(|(machine, _)| machine.kind == "EXPRESS");
+    let mut gate = runner.gate();
+    if let Some(fault) = gate.fault(operation, draw) {
+        return Err(ApiError {
+            status: fault.status(),
+            ..ApiError::new(&fault.error, "injected by a switch of this engine")
+        });
+    }
+    match gate.admits(operation, is_express, runner.now()) {
+        true => Ok(()),
+        false => Err(ApiError::new("ThrottlingException", "Rate exceeded")),
+    }
 }
 
 /// Answers an operation that a Task calls; `origin` tells which, so that one who asks again after

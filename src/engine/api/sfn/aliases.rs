@@ -205,7 +205,7 @@ pub async fn delete(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
 
 /// Of a version's ARN: the aliases that route to it.
 pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    let (row, part) = find(engine, arguments, "stateMachineArn")?;
+    let (row, part) = find(engine.runner().store(), arguments, "stateMachineArn")?;
     let version = match &part {
         Part::Whole => None,
         Part::Version(version) => Some(version.number),

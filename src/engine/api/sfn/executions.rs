@@ -147,7 +147,13 @@ pub struct Beginning {
 /// What StartExecution and StartSyncExecution share: the state machine with the version that an
 /// alias chooses, the name and the input.
 pub fn beginning(engine: &Engine, arguments: &Arguments) -> Result<Beginning, ApiError> {
-    let (machine, part) = machines::find(engine, arguments, "stateMachineArn")?;
+    let store = engine.runner().store();
+    // An update is not seen at once; a state machine that was made just now is.
+    let found = match machines::find(&store.delayed(), arguments, "stateMachineArn") {
+        Err(_) => machines::find(store, arguments, "stateMachineArn"),
+        found => found,
+    };
+    let (machine, part) = found?;
     refuse_deleting(&machine)?;
     let (version, alias) = match &part {
         Part::Whole => (None, None),
@@ -330,6 +336,9 @@ pub async fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, A
     let now = engine.runner().now();
     let mut described = match locate(engine, arguments).await? {
         Located::Execution(row) => {
+            let arn = &row.identity.id;
+            let row = engine.runner().store().delayed().execution(arn)?;
+            let row = row.ok_or_else(|| unknown(arn))?;
             let reason = not_redrivable(engine, &row, now)?;
             describe_execution(&row, reason)
         }
@@ -546,7 +555,8 @@ async fn list_executions(
     status: Option<&str>,
     by_redrive: bool,
 ) -> Result<Value, ApiError> {
-    let (machine, part) = machines::find(engine, arguments, "stateMachineArn")?;
+    let store = engine.runner().store().delayed();
+    let (machine, part) = machines::find(&store, arguments, "stateMachineArn")?;
     if by_redrive || status == Some("PENDING_REDRIVE") {
         return Err(invalid("This filter can only be used with mapRunArn"));
     }
@@ -566,7 +576,6 @@ async fn list_executions(
         qualified: qualified.map(str::to_owned),
         since: machine.created,
     };
-    let store = engine.runner().store().clone();
     let (rows, next) =
         reading(move || Ok(store.executions_of(&machine.arn, before, limit, &filter)?)).await?;
     let items = rows.iter().map(|row| Value::Object(summary(row))).collect();

@@ -13,7 +13,7 @@ use crate::engine::state_machines::{
     Alias, FirstVersion, MAX_VERSIONS, MachineRow, PublishError, Revision, Settings, Tags, Version,
     arn_of,
 };
-use crate::engine::store::{Batch, ExecutionRow};
+use crate::engine::store::{Batch, ExecutionRow, Store};
 
 /// What an ARN names of a state machine.
 pub enum Part {
@@ -55,7 +55,7 @@ pub fn refuse_deleting(row: &MachineRow) -> Result<(), ApiError> {
 
 /// What the member `name` names: `SM`, `SM:version`, `SM:alias` or `SM/Label`.
 pub fn find(
-    engine: &Engine,
+    store: &Store,
     arguments: &Arguments,
     name: &str,
 ) -> Result<(MachineRow, Part), ApiError> {
@@ -69,7 +69,7 @@ pub fn find(
         Some((machine, qualifier)) => (machine, Some(qualifier)),
         None => (machine, None),
     };
-    let row = engine.runner().store().machine(&arn_of(machine))?;
+    let row = store.machine(&arn_of(machine))?;
     let row = row.ok_or_else(|| unknown(shown))?;
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let part = match (label, qualifier) {
@@ -89,7 +89,7 @@ pub fn find(
 
 /// The state machine of `stateMachineArn`, where only a whole one will do.
 pub fn find_whole(engine: &Engine, arguments: &Arguments) -> Result<MachineRow, ApiError> {
-    match find(engine, arguments, "stateMachineArn")? {
+    match find(engine.runner().store(), arguments, "stateMachineArn")? {
         (row, Part::Whole) => Ok(row),
         (_, Part::Map(_)) => Err(labelled()),
         _ => Err(invalid(
@@ -292,7 +292,8 @@ pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
 }
 
 pub fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    let (row, part) = find(engine, arguments, "stateMachineArn")?;
+    let store = engine.runner().store().delayed();
+    let (row, part) = find(&store, arguments, "stateMachineArn")?;
     let version = part.version(&row);
     let revision = version.map_or_else(|| row.current(), |version| version.revision.clone());
     let text = engine
@@ -472,7 +473,7 @@ pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let limit = arguments.limit()?;
     let last: Option<String> = arguments.position(now)?;
     // In the order of names, so that what comes and goes meanwhile moves no page.
-    let rows = engine.runner().store().machines()?;
+    let rows = engine.runner().store().delayed().machines()?;
     let mut rows = rows
         .into_iter()
         .filter(|row| last.as_ref().is_none_or(|last| row.arn > *last));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::arguments::{Arguments, invalid};
-use super::{missing, page};
+use super::{missing, page, reading};
 use crate::engine::Engine;
 use crate::engine::api::ApiError;
 use crate::engine::machine::{REDRIVE_PERIOD_MS, seconds};
@@ -48,7 +48,23 @@ fn is_out_of_date(closed: &Value, now: i64) -> bool {
 
 pub async fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let row = find(engine, arguments)?;
-    described(engine, &row).await
+    let runner = engine.runner();
+    let delay = runner.gate().delay();
+    if delay.is_zero() {
+        return described(engine, &row).await;
+    }
+    let arn = &row.plan.arn;
+    let at = runner.now() - i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+    if row.started > at {
+        return Err(missing(arn));
+    }
+    let handle = runner.map_run(arn).await?.ok_or_else(|| missing(arn))?;
+    let (arn, execution, started) = (arn.clone(), row.execution.clone(), row.started);
+    reading(move || {
+        let then = handle.table().counted_at(at);
+        Ok(then.describe(&arn, &execution, started, at))
+    })
+    .await
 }
 
 pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
