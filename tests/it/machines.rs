@@ -25,6 +25,8 @@ macro_rules! sent {
     }};
 }
 
+pub(crate) use sent;
+
 /// What a request was refused with: `Code: message`.
 macro_rules! refused {
     ($request:expr) => {{
@@ -396,7 +398,8 @@ async fn an_express_execution_can_be_waited_for() {
     assert_eq!(ended.status(), &SyncExecutionStatus::Failed);
     assert_eq!((ended.error(), ended.cause()), (Some("E"), Some("c")));
     let token = json!({"StartAt": "T", "States": {"T": {"Type": "Task", "End": true,
-        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken"}}});
+        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+        "Parameters": {"FunctionName": "work", "Payload": {"t.$": "$$.Task.Token"}}}}});
     assert!(refused!(express("token", token.to_string())).contains(
         "Express state machine does not support '.waitForTaskToken' service integration "
     ));

@@ -9,6 +9,7 @@ mod machines;
 mod pty;
 mod switches;
 mod tasks;
+mod test_state;
 mod tidy;
 mod verbs;
 mod wire;

@@ -17,6 +17,7 @@ mod map_runs;
 pub(super) mod shapes;
 mod tags;
 mod tasks;
+mod test_state;
 mod validate;
 mod versions;
 
@@ -117,6 +118,7 @@ async fn answer(
         "TagResource" => tags::add(engine, arguments).await,
         "UntagResource" => tags::remove(engine, arguments).await,
         "ListTagsForResource" => tags::list(engine, arguments),
+        "TestState" => test_state::test(engine, arguments).await,
         "StartSyncExecution" => express::start_sync(engine, arguments).await,
         "StartExecution" => executions::start(engine, arguments).await,
         "StopExecution" => executions::stop(engine, arguments).await,

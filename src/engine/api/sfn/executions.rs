@@ -282,7 +282,7 @@ fn labelled() -> ApiError {
     }
 }
 
-fn parse_input(text: &str) -> Result<Value, ApiError> {
+pub fn parse_input(text: &str) -> Result<Value, ApiError> {
     let refuse = |text: String| {
         ApiError::new(
             "InvalidExecutionInput",
