@@ -339,7 +339,8 @@ fn strip_metadata_only(
     described: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
     if arguments.text("includedData")? == Some("METADATA_ONLY") {
-        described.remove("definition");
+        // The reference has this instead of nothing: the member is required.
+        put(described, "definition", Some("{}"));
     }
     Ok(())
 }
