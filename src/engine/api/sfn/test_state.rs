@@ -5,6 +5,8 @@
 //! transitions. What a field makes of the data is what the state gives when it has no fields after
 //! that one.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
@@ -37,7 +39,7 @@ type Mock = Result<Value, Failure>;
 struct Subject {
     name: String,
     state: Object,
-    input: Value,
+    input: Arc<Value>,
     variables: Object,
     identity: Identity,
     mock: Option<Mock>,
@@ -172,7 +174,7 @@ fn subject(engine: &Engine, arguments: &Arguments) -> Result<Subject, ApiError> 
         identity: identity(engine, arguments, mock.is_some())?,
         name: name.to_owned(),
         state,
-        input: parse_input(arguments.text("input")?.unwrap_or("{}"))?,
+        input: Arc::new(parse_input(arguments.text("input")?.unwrap_or("{}"))?),
         variables,
         mock,
     })
