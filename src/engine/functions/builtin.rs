@@ -47,7 +47,9 @@ impl Log {
         }
         if self.logged < LOGGED {
             self.logged += 1;
-            lines.into_iter().for_each(|line| self.stream.line(line));
+            for line in lines {
+                self.stream.line(line);
+            }
             self.stream.append();
         } else {
             self.missed += 1;

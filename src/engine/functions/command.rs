@@ -115,8 +115,11 @@ impl Fleet {
         let duration = started.elapsed();
         let (result, mut log) = match done {
             Ok((mut instance, init, result)) => {
-                let mut report = self.report(duration.min(self.timeout), init);
-                report.memory = Some((self.program.memory, instance.memory_used()));
+                let report = Report {
+                    init,
+                    memory: Some((self.program.memory, instance.memory_used())),
+                    ..Report::new(duration.min(self.timeout))
+                };
                 write_end(&mut instance.log, &request, &report);
                 instance.log.flush().await;
                 let tail = instance.log.take_tail();
@@ -228,8 +231,11 @@ impl Fleet {
         duration: Duration,
     ) -> Result<(Failed, Stream), Refusal> {
         let mut log = broken.log;
-        let mut report = self.report(duration, broken.init);
-        report.memory = Some((self.program.memory, broken.memory));
+        let mut report = Report {
+            init: broken.init,
+            memory: Some((self.program.memory, broken.memory)),
+            ..Report::new(duration)
+        };
         let failed = match broken.trouble {
             Trouble::Stopped => return Err(Refusal::Stopping),
             Trouble::TimedOut => {
@@ -262,13 +268,6 @@ impl Fleet {
         }
         write_end(&mut log, request, &report);
         Ok((failed, log))
-    }
-
-    fn report(&self, duration: Duration, init: Option<Duration>) -> Report {
-        Report {
-            init,
-            ..Report::new(duration)
-        }
     }
 
     /// Puts an instance back for the next call.

@@ -628,3 +628,152 @@ async fn what_a_function_started_ends_with_its_instance() {
     house.fails(json!({"do": "exit", "code": 1})).await;
     until(|| !is_running(&grandchild)).await;
 }
+
+/// Answers one request with `answer`, and gives back what was asked.
+async fn answer_once(answer: String) -> (String, tokio::task::JoinHandle<String>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/rate", listener.local_addr().unwrap());
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = String::new();
+        let mut part = [0; 4096];
+        while !asked.ends_with('}') {
+            let size = stream.read(&mut part).await.unwrap();
+            asked.push_str(std::str::from_utf8(&part[..size]).unwrap());
+        }
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        asked
+    });
+    (url, asked)
+}
+
+fn http(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
+}
+
+impl House {
+    fn with_url(url: String) -> Self {
+        let house = Self::new();
+        let settings = Settings {
+            source: Source::Url(url),
+            timeout: Duration::from_secs(1),
+            reserved: None,
+        };
+        house.functions.register_external("f", settings);
+        house
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_posted_to_a_url_and_the_answer_is_the_result() {
+    let (url, asked) = answer_once(http("200 OK", "", r#"{"rate":2}"#)).await;
+    let house = House::with_url(url);
+    assert_eq!(house.ok(json!({"n": 1})).await, json!({"rate": 2}));
+    let asked = asked.await.unwrap();
+    assert!(asked.starts_with("POST /rate HTTP/1.1\r\n"), "{asked}");
+    assert!(asked.ends_with("\r\n\r\n{\"n\":1}"), "{asked}");
+    assert!(asked.contains("lambda-runtime-aws-request-id: "), "{asked}");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_behind_a_url_has_lambdas_shape() {
+    let own = r#"{"errorType":"RateError","errorMessage":"none"}"#;
+    for (answer, error, message) in [
+        (
+            http("503 Service Unavailable", "", "busy"),
+            "Url.Status",
+            "answered 503 Service Unavailable: busy",
+        ),
+        (
+            http("500 Internal Server Error", "", own),
+            "RateError",
+            "none",
+        ),
+        (
+            http("200 OK", "x-amz-function-error: Unhandled\r\n", own),
+            "RateError",
+            "none",
+        ),
+        (
+            http("302 Found", "location: http://127.0.0.1:1/\r\n", ""),
+            "Url.Status",
+            "answered 302 Found: ",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_owned(),
+            "Url.Unreachable",
+            "broke off",
+        ),
+    ] {
+        let (url, _asked) = answer_once(answer).await;
+        let house = House::with_url(url);
+        let (name, payload) = house.fails(json!({})).await;
+        assert_eq!(name, error);
+        assert_eq!(payload["errorType"], error);
+        assert!(
+            payload["errorMessage"].as_str().unwrap().contains(message),
+            "{payload}"
+        );
+        let text = house.text().await;
+        assert!(
+            text.starts_with("START RequestId: ") && text.contains(error),
+            "{text}"
+        );
+    }
+    let house = House::with_url("http://127.0.0.1:1/".to_owned());
+    let (name, payload) = house.fails(json!({})).await;
+    assert_eq!(name, "Url.Unreachable");
+    let message = payload["errorMessage"].as_str().unwrap();
+    assert!(
+        message.contains("POST http://127.0.0.1:1/ failed: "),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_url_that_does_not_answer_times_out() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let house = House::with_url(format!("http://{}", listener.local_addr().unwrap()));
+    let (name, payload) = house.fails(json!({})).await;
+    assert_eq!(name, "Sandbox.Timedout");
+    let message = payload["errorMessage"].as_str().unwrap();
+    assert!(
+        message.ends_with("Task timed out after 1.00 seconds"),
+        "{message}"
+    );
+}
+
+/// The keeper's pipe closes with the engine's process, however that ends.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_keeper_kills_what_is_left_when_its_pipe_closes() {
+    use std::io::BufRead as _;
+    use std::os::unix::process::CommandExt as _;
+    let keeper = Keeper::start().unwrap();
+    let start = || {
+        let mut process = Command::new("sh")
+            .args(["-c", "sleep 600 & echo $!; wait"])
+            .stdout(std::process::Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut child = String::new();
+        let output = process.stdout.take().unwrap();
+        std::io::BufReader::new(output)
+            .read_line(&mut child)
+            .unwrap();
+        (process, json!(child.trim().parse::<u32>().unwrap()))
+    };
+    let ((mut ended, its_child), (mut left, left_child)) = (start(), start());
+    keeper.begin(ended.id());
+    keeper.begin(left.id());
+    keeper.end(ended.id());
+    until(|| !is_running(&its_child)).await;
+    assert!(is_running(&left_child));
+    drop(keeper);
+    until(|| !is_running(&left_child)).await;
+    ended.wait().unwrap();
+    left.wait().unwrap();
+}

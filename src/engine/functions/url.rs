@@ -47,7 +47,7 @@ impl Remote {
         let asked = tokio::time::timeout(timeout, self.ask(call)).await;
         let result = asked.unwrap_or_else(|_| {
             let seconds = timeout.as_secs_f64();
-            Err(self.failed(
+            Err(failed(
                 &request,
                 "Sandbox.Timedout",
                 &format!("Task timed out after {seconds:.2} seconds"),
@@ -90,7 +90,7 @@ impl Remote {
         });
         let http = http
             .as_ref()
-            .map_err(|problem| self.failed(&id, "Url.Unreachable", problem))?;
+            .map_err(|problem| failed(&id, "Url.Unreachable", problem))?;
         let deadline = Timestamp::now().as_millisecond()
             + i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX);
         let sent = http
@@ -104,7 +104,7 @@ impl Remote {
             .await;
         let mut response = sent.map_err(|error| {
             let problem = format!("POST {} failed: {}", self.url, reason(&error));
-            self.failed(&id, "Url.Unreachable", &problem)
+            failed(&id, "Url.Unreachable", &problem)
         })?;
         let status = response.status();
         let is_error = response.headers().contains_key("x-amz-function-error");
@@ -115,7 +115,7 @@ impl Remote {
                 Ok(None) => break,
                 Err(error) => {
                     let problem = format!("{} broke off: {}", self.url, reason(&error));
-                    return Err(self.failed(&id, "Url.Unreachable", &problem));
+                    return Err(failed(&id, "Url.Unreachable", &problem));
                 }
             }
             if MAX_RESULT < body.len() {
@@ -141,19 +141,19 @@ impl Remote {
         }
         let shown = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
         let problem = format!("POST {} answered {status}: {shown}", self.url);
-        self.failed(request, "Url.Status", &problem)
+        failed(request, "Url.Status", &problem)
     }
+}
 
-    fn failed(&self, request: &str, error_type: &str, problem: &str) -> Failed {
-        let payload = json!({
-            "errorType": error_type,
-            "errorMessage": format!("RequestId: {request} Error: {problem}"),
-            "requestId": request,
-        });
-        Failed {
-            error_type: error_type.to_owned(),
-            payload: payload.to_string().into(),
-        }
+fn failed(request: &str, error_type: &str, problem: &str) -> Failed {
+    let payload = json!({
+        "errorType": error_type,
+        "errorMessage": format!("RequestId: {request} Error: {problem}"),
+        "requestId": request,
+    });
+    Failed {
+        error_type: error_type.to_owned(),
+        payload: payload.to_string().into(),
     }
 }
 
