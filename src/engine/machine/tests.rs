@@ -591,7 +591,7 @@ fn every_branch_is_entered_before_one_failure_ends_them() {
         [
             "FailStateEntered 4<-3",
             "WaitStateEntered 5<-3",
-            "WaitStateAborted 6<-5",
+            "WaitStateAborted 6<-4",
             "ParallelStateFailed 7<-4",
             "ExecutionFailed 8<-7"
         ]

@@ -242,7 +242,7 @@ fn a_job_that_cannot_be_submitted_fails_and_one_that_is_submitted_is_watched_aft
         2,
     );
     assert_eq!(step.commands, [Command::Abandon { attempt: token }]);
-    assert_eq!(hand.told()[3..], ["TaskStateAborted", "ExecutionAborted"]);
+    assert_eq!(hand.told()[3..], ["ExecutionAborted"]);
 }
 
 #[test]
