@@ -176,7 +176,12 @@ impl Logs {
         fs::create_dir_all(folder)?;
         let mut groups = BTreeMap::new();
         for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
+            let entry = entry?;
+            let path = entry.path();
+            // What a file manager leaves behind is none of ours.
+            if !entry.file_type()?.is_dir() {
+                continue;
+            }
             match Group::open(path.clone())? {
                 Some(group) => _ = groups.insert(group.row.name.clone(), group),
                 // Half made, or half deleted.

@@ -309,7 +309,7 @@ async fn filtering_interleaves_streams_and_pages_by_token() {
     wire.engine
         .runner()
         .clock()
-        .advance(std::time::Duration::from_secs(25 * 3_600));
+        .advance(std::time::Duration::from_hours(25));
     let late = ask().log_stream_name_prefix("a").limit(7).next_token(token);
     assert_eq!(
         late.send().await.unwrap_err().message(),

@@ -80,6 +80,9 @@ async fn what_was_appended_is_there_after_the_folder_is_opened_again() {
         ..query("g")
     };
     assert_eq!(all(&logs, &paged), numbers);
+    fs::write(folder.path().join(".DS_Store"), "").unwrap();
+    drop(logs);
+    let logs = open(folder.path(), SMALL);
     let odd = Query {
         streams: Streams::Named(vec!["odd".into()]),
         from: 5,
@@ -170,7 +173,7 @@ async fn expired_events_are_not_shown_and_their_files_go() {
     }
     logs.retain("g", Some(1)).await.unwrap();
     assert_eq!(all(&logs, &query("g")).len(), 100);
-    clock.advance(std::time::Duration::from_secs(25 * 3_600));
+    clock.advance(std::time::Duration::from_hours(25));
     assert_eq!(all(&logs, &query("g")).len(), 0);
     logs.retain("g", Some(1)).await.unwrap();
     let (groups, _) = logs.groups(None, 1, |_| true);

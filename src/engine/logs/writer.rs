@@ -16,7 +16,7 @@ use super::segment::{self, Entry, Segment};
 use super::{Change, Error, Event, Limits, MAX_MESSAGE, Shared};
 
 /// How often expired events are looked for while nothing else happens.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 pub struct Writer {
     shared: Arc<Shared>,

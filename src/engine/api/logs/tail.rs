@@ -28,7 +28,7 @@ use crate::engine::logs::{Error, Logs, Selection, Streams, Tail, Update};
 /// How often there is an update.
 const PACE: Duration = Duration::from_secs(1);
 /// How long a session lives.
-const LIFE: Duration = Duration::from_secs(3 * 3_600);
+const LIFE: Duration = Duration::from_hours(3);
 /// Updates that wait for a slow reader; then the oldest ones go.
 const WAITING: usize = 10;
 
