@@ -57,7 +57,7 @@ fn installed(name: &str, commands: &[&[&str]]) -> Option<PathBuf> {
     std::fs::create_dir_all(&folder).unwrap();
     for command in commands {
         if let Err(problem) = run(&folder, command) {
-            println!("skipped: {name} cannot be installed here: {problem}");
+            eprintln!("skipped: {name} cannot be installed here: {problem}");
             return None;
         }
     }
