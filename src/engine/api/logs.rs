@@ -110,8 +110,8 @@ fn group_name(identifier: &str) -> Result<&str, ApiError> {
 /// The group that `logGroupName` or `logGroupIdentifier` means.
 fn group_of(arguments: &Arguments) -> Result<&str, ApiError> {
     match (
-        arguments.text("logGroupName")?,
-        arguments.text("logGroupIdentifier")?,
+        arguments.text("logGroupName"),
+        arguments.text("logGroupIdentifier"),
     ) {
         (Some(name), None) => Ok(name),
         (None, Some(identifier)) => group_name(identifier),

@@ -117,12 +117,12 @@ pub async fn get(logs: &Logs, arguments: &Arguments) -> Result<Value, ApiError> 
     let stream = arguments.required("logStreamName")?;
     let now = logs.now();
     let token = arguments
-        .text("nextToken")?
+        .text("nextToken")
         .map(|token| Token::parse(token, group, stream, now));
     let token = token.transpose()?;
     let forward = match &token {
         Some(token) => token.forward,
-        None => arguments.flag("startFromHead")?,
+        None => arguments.flag("startFromHead"),
     };
     let from = time(arguments, "startTime").unwrap_or(0);
     let query = Query {
@@ -248,7 +248,7 @@ impl Token {
 pub async fn filter(logs: &Logs, arguments: &Arguments) -> Result<Value, ApiError> {
     let group = group_of(arguments)?;
     let names = texts(arguments, "logStreamNames");
-    let prefix = arguments.text("logStreamNamePrefix")?;
+    let prefix = arguments.text("logStreamNamePrefix");
     let streams = match (names.is_empty(), prefix) {
         (true, None) => Streams::All,
         (false, None) => Streams::Named(names),
@@ -259,7 +259,7 @@ pub async fn filter(logs: &Logs, arguments: &Arguments) -> Result<Value, ApiErro
             ));
         }
     };
-    let pattern = arguments.text("filterPattern")?.map(Pattern::parse);
+    let pattern = arguments.text("filterPattern").map(Pattern::parse);
     let now = logs.now();
     let after: Option<(i64, u64)> = arguments.position(now).map_err(as_parameter)?;
     let query = Query {

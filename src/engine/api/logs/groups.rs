@@ -25,14 +25,14 @@ pub async fn create(logs: &Logs, arguments: &Arguments) -> Result<Value, ApiErro
         ));
     }
     if let Some(class) = arguments
-        .text("logGroupClass")?
+        .text("logGroupClass")
         .filter(|it| *it != "STANDARD")
     {
         return Err(invalid(format!(
             "The log class {class} is not supported by this engine"
         )));
     }
-    if arguments.flag("deletionProtectionEnabled")? {
+    if arguments.flag("deletionProtectionEnabled") {
         return Err(invalid(
             "deletionProtectionEnabled is not supported by this engine",
         ));
@@ -54,14 +54,14 @@ pub async fn delete(logs: &Logs, arguments: &Arguments) -> Result<Value, ApiErro
 }
 
 pub fn describe(logs: &Logs, arguments: &Arguments) -> Result<Value, ApiError> {
-    let prefix = arguments.text("logGroupNamePrefix")?;
-    let part = arguments.text("logGroupNamePattern")?;
+    let prefix = arguments.text("logGroupNamePrefix");
+    let part = arguments.text("logGroupNamePattern");
     if prefix.is_some() && part.is_some() {
         return Err(invalid(
             "LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.",
         ));
     }
-    if arguments.flag("includeLinkedAccounts")? || arguments.has("accountIdentifiers") {
+    if arguments.flag("includeLinkedAccounts") || arguments.has("accountIdentifiers") {
         return Err(invalid(
             "Linked accounts (includeLinkedAccounts, accountIdentifiers) are not supported by this engine",
         ));
@@ -74,7 +74,7 @@ pub fn describe(logs: &Logs, arguments: &Arguments) -> Result<Value, ApiError> {
     let now = logs.now();
     let after: Option<String> = arguments.position(now).map_err(as_parameter)?;
     let has_class = arguments
-        .text("logGroupClass")?
+        .text("logGroupClass")
         .is_none_or(|class| class == "STANDARD");
     // Whatever its case, as AWS compares it.
     let part = part.map(str::to_lowercase);
@@ -139,7 +139,7 @@ fn given_tags(arguments: &Arguments) -> BTreeMap<String, String> {
 
 /// The group that the older or the newer tag operations name.
 fn tagged(logs: &Logs, arguments: &Arguments) -> Result<GroupRow, ApiError> {
-    let name = match arguments.text("resourceArn")? {
+    let name = match arguments.text("resourceArn") {
         Some(arn) if arn.starts_with("arn:") => group_name(arn)?,
         Some(other) => return Err(invalid(format!("The resource ARN '{other}' is not valid."))),
         None => arguments.required("logGroupName")?,

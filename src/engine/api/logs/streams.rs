@@ -25,8 +25,8 @@ pub async fn delete(logs: &Logs, arguments: &Arguments) -> Result<Value, ApiErro
 
 pub fn describe(logs: &Logs, arguments: &Arguments) -> Result<Value, ApiError> {
     let group = group_of(arguments)?;
-    let prefix = arguments.text("logStreamNamePrefix")?;
-    let by_time = arguments.text("orderBy")? == Some("LastEventTime");
+    let prefix = arguments.text("logStreamNamePrefix");
+    let by_time = arguments.text("orderBy") == Some("LastEventTime");
     if by_time && prefix.is_some() {
         return Err(invalid(
             "Cannot order by LastEventTime with a logStreamNamePrefix.",
@@ -40,7 +40,7 @@ pub fn describe(logs: &Logs, arguments: &Arguments) -> Result<Value, ApiError> {
     };
     let mut rows = logs.streams(group, prefix.unwrap_or_default())?;
     rows.sort_by_cached_key(key);
-    let descending = arguments.flag("descending")?;
+    let descending = arguments.flag("descending");
     if descending {
         rows.reverse();
     }

@@ -65,7 +65,7 @@ pub fn start(logs: &Logs, arguments: &Arguments, id: Uuid) -> Result<Response<Bo
         logs.group(name).ok_or(Error::NoGroup)?;
         groups.push((name.to_owned(), streams.clone()));
     }
-    let filter = arguments.text("logEventFilterPattern")?.unwrap_or_default();
+    let filter = arguments.text("logEventFilterPattern").unwrap_or_default();
     let pattern = Pattern::parse(filter).map_err(invalid)?;
     let tail = logs.follow(Selection {
         groups,

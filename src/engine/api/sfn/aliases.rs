@@ -70,7 +70,7 @@ fn check_versions(row: &MachineRow, routes: &[Route]) -> Result<(), ApiError> {
 
 pub async fn create(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let name = arguments.required("name")?;
-    let description = arguments.text("description")?.map(str::to_owned);
+    let description = arguments.text("description").map(str::to_owned);
     let Some((machine, routes)) = routes(arguments)? else {
         return Err(invalid("Routing configuration must be given"));
     };
@@ -126,7 +126,7 @@ fn named(arguments: &Arguments) -> Result<(String, String), ApiError> {
 
 pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let (machine, name) = named(arguments)?;
-    let description = arguments.text("description")?;
+    let description = arguments.text("description");
     let change = routes(arguments)?;
     if description.is_none() && change.is_none() {
         return Err(ApiError {
@@ -222,7 +222,7 @@ pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
         let place = (alias.created, alias.name.clone());
         is_wanted && last.as_ref().is_none_or(|last| place < *last)
     });
-    let shown: Vec<&Alias> = older.by_ref().take(arguments.limit()?).collect();
+    let shown: Vec<&Alias> = older.by_ref().take(arguments.limit()).collect();
     let next = older.next().and(shown.last());
     let next = next.map(|alias| arguments.token((alias.created, &alias.name), now));
     let items = shown.iter().map(|alias| {

@@ -77,32 +77,32 @@ impl Arguments {
         self.members.get(name).filter(|value| !value.is_null())
     }
 
-    pub fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
-        Ok(self.value(name).and_then(Value::as_str))
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.value(name).and_then(Value::as_str)
     }
 
     /// A member that the operation requires.
     pub fn required(&self, name: &str) -> Result<&str, ApiError> {
-        self.text(name)?
+        self.text(name)
             .ok_or_else(|| invalid(format!("the member '{name}' is missing")))
     }
 
-    pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
-        Ok(self.value(name) == Some(&Value::Bool(true)))
+    pub fn flag(&self, name: &str) -> bool {
+        self.value(name) == Some(&Value::Bool(true))
     }
 
-    pub fn integer(&self, name: &str) -> Result<Option<u64>, ApiError> {
-        Ok(self.value(name).and_then(Value::as_u64))
+    pub fn integer(&self, name: &str) -> Option<u64> {
+        self.value(name).and_then(Value::as_u64)
     }
 
-    pub fn number(&self, name: &str) -> Result<Option<f64>, ApiError> {
-        Ok(self.value(name).and_then(Value::as_f64))
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.value(name).and_then(Value::as_f64)
     }
 
     /// How many results go on a page.
-    pub fn limit(&self) -> Result<usize, ApiError> {
-        let asked = self.integer("maxResults")?.filter(|asked| *asked > 0);
-        Ok(usize::try_from(asked.unwrap_or(DEFAULT_PAGE)).unwrap_or(usize::MAX))
+    pub fn limit(&self) -> usize {
+        let asked = self.integer("maxResults").filter(|asked| *asked > 0);
+        usize::try_from(asked.unwrap_or(DEFAULT_PAGE)).unwrap_or(usize::MAX)
     }
 
     /// An ARN of our Region and account of one of `kinds`: the kind and what follows it.
@@ -133,7 +133,7 @@ impl Arguments {
         &self,
         now: i64,
     ) -> Result<Option<T>, ApiError> {
-        let Some(token) = self.text("nextToken")? else {
+        let Some(token) = self.text("nextToken") else {
             return Ok(None);
         };
         let bad = || ApiError::new("InvalidToken", "Invalid Token: 'Invalid token'");

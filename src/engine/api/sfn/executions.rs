@@ -165,20 +165,21 @@ pub fn beginning(engine: &Engine, arguments: &Arguments) -> Result<Beginning, Ap
         }
     };
     let revision = version.map_or_else(|| machine.current(), |version| version.revision.clone());
-    let name = match arguments.text("name")? {
+    let name = match arguments.text("name") {
         None | Some("") => uuid::Uuid::new_v4().to_string(),
         Some(name) => {
             check_name(name)?;
             name.to_owned()
         }
     };
-    let text = arguments.text("input")?.unwrap_or("{}");
+    let text = arguments.text("input").unwrap_or("{}");
     let input = parse_input(text)?;
+    let shortest = input.to_string();
     let provenance = Provenance {
         version: version.map(|version| machine.qualified(version.number)),
         alias: alias.map(|alias| machine.qualified(&alias.name)),
-        trace: arguments.text("traceHeader")?.map(str::to_owned),
-        input: Some(text.to_owned()).filter(|text| input.to_string() != *text),
+        trace: arguments.text("traceHeader").map(str::to_owned),
+        input: (shortest != text).then(|| text.to_owned()),
         revision: Some(revision),
         express: machine.kind == "EXPRESS",
     };
@@ -302,8 +303,8 @@ pub fn parse_input(text: &str) -> Result<Value, ApiError> {
 pub async fn stop(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     arguments.arn("executionArn", &["execution"])?;
     let arn = arguments.required("executionArn")?;
-    let text = |name| arguments.text(name).map(|text| text.map(str::to_owned));
-    let (error, cause) = (text("error")?, text("cause")?);
+    let text = |name| arguments.text(name).map(str::to_owned);
+    let (error, cause) = (text("error"), text("cause"));
     let runner = engine.runner();
     let stopped = match locate(engine, arguments).await? {
         Located::Execution(_) => {
@@ -332,7 +333,7 @@ pub async fn stop(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
 }
 
 pub async fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    let included = arguments.text("includedData")?;
+    let included = arguments.text("includedData");
     let now = engine.runner().now();
     let mut described = match locate(engine, arguments).await? {
         Located::Execution(row) => {
@@ -536,9 +537,9 @@ fn describe_child(handle: &Handle, child: u32, now: i64) -> Result<Map<String, V
 }
 
 pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
-    let status = arguments.text("statusFilter")?;
+    let status = arguments.text("statusFilter");
     let redriven = arguments
-        .text("redriveFilter")?
+        .text("redriveFilter")
         .map(|filter| filter == "REDRIVEN");
     match (arguments.has("stateMachineArn"), arguments.has("mapRunArn")) {
         (true, false) => list_executions(engine, arguments, status, redriven.is_some()).await,
@@ -570,7 +571,7 @@ async fn list_executions(
     };
     let now = engine.runner().now();
     let before: Option<Position> = arguments.position(now)?;
-    let limit = arguments.limit()?;
+    let limit = arguments.limit();
     let filter = ExecutionFilter {
         status: status.map(str::to_owned),
         qualified: qualified.map(str::to_owned),
@@ -596,7 +597,7 @@ async fn list_children(
     let arn = arguments.required("mapRunArn")?;
     let runner = engine.runner();
     let now = runner.now();
-    let (before, limit) = (arguments.position(now)?, arguments.limit()?);
+    let (before, limit) = (arguments.position(now)?, arguments.limit());
     let handle = runner
         .map_run(arn)
         .await?
@@ -623,10 +624,10 @@ async fn list_children(
 
 pub async fn history(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     arguments.arn("executionArn", &["execution"])?;
-    let newest_first = arguments.flag("reverseOrder")?;
+    let newest_first = arguments.flag("reverseOrder");
     let with_data =
-        !arguments.has("includeExecutionData") || arguments.flag("includeExecutionData")?;
-    let limit = arguments.limit()?;
+        !arguments.has("includeExecutionData") || arguments.flag("includeExecutionData");
+    let limit = arguments.limit();
     let runner = engine.runner();
     let now = runner.now();
     let first = if newest_first { u64::MAX } else { 1 };
@@ -690,7 +691,7 @@ pub async fn redrive(engine: &Engine, arguments: &Arguments) -> Result<Value, Ap
         return Err(not_express());
     }
     let arn = arguments.required("executionArn")?;
-    let token = arguments.text("clientToken")?;
+    let token = arguments.text("clientToken");
     let runner = engine.runner();
     let only = runner.exclusive(arn).await;
     let mut row = runner.store().execution(arn)?.ok_or_else(|| unknown(arn))?;

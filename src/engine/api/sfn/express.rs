@@ -52,7 +52,7 @@ pub async fn start_sync(engine: &Engine, arguments: &Arguments) -> Result<Value,
     let stopped = ended.stopped.unwrap_or(ended.identity.started);
     let took = u64::try_from(stopped - ended.identity.started).unwrap_or_default();
     let billed = took.div_ceil(DURATION_STEP_MS).max(1) * DURATION_STEP_MS;
-    let is_whole = arguments.text("includedData")? != Some("METADATA_ONLY");
+    let is_whole = arguments.text("includedData") != Some("METADATA_ONLY");
     let mut answer = Map::new();
     put(&mut answer, "executionArn", Some(arn));
     let machine = arguments.required("stateMachineArn")?;

@@ -110,7 +110,7 @@ pub async fn create(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
     let name = arguments.required("name")?;
     check_name(name)?;
     let definition = arguments.required("definition")?;
-    let kind = arguments.text("type")?.unwrap_or("STANDARD");
+    let kind = arguments.text("type").unwrap_or("STANDARD");
     let settings = settings(engine.logs(), arguments, &Settings::default())?;
     let first_version = publication(arguments)?;
     let tags = super::tags::given(arguments)?;
@@ -176,8 +176,8 @@ fn created(row: &MachineRow, version: Option<&Version>) -> Value {
 
 /// What `publish` and `versionDescription` ask for.
 fn publication(arguments: &Arguments) -> Result<Option<FirstVersion>, ApiError> {
-    let description = arguments.text("versionDescription")?.map(str::to_owned);
-    match (arguments.flag("publish")?, &description) {
+    let description = arguments.text("versionDescription").map(str::to_owned);
+    match (arguments.flag("publish"), &description) {
         (false, Some(_)) => Err(invalid(
             "Version description can only be set when publish is true",
         )),
@@ -258,11 +258,11 @@ pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
         .store()
         .definition(&row.revision)?
         .unwrap_or_default();
-    let definition = arguments.text("definition")?.unwrap_or(&text);
+    let definition = arguments.text("definition").unwrap_or(&text);
     if definition != text {
         super::validate::refuse_invalid(definition, &row.kind)?;
     }
-    let role = arguments.text("roleArn")?.unwrap_or(&row.role).to_owned();
+    let role = arguments.text("roleArn").unwrap_or(&row.role).to_owned();
     let settings = settings(engine.logs(), arguments, &row.settings)?;
     let is_new = definition != text || role != row.role || settings != row.settings;
     let mut batch = Batch::default();
@@ -320,7 +320,7 @@ pub fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiErro
         put(&mut described, "definition", Some(processor.to_string()));
         put(&mut described, "label", Some(label.clone()));
     }
-    strip_metadata_only(arguments, &mut described)?;
+    strip_metadata_only(arguments, &mut described);
     Ok(Value::Object(described))
 }
 
@@ -334,15 +334,11 @@ fn describe_revision(described: &mut Map<String, Value>, revision: &Revision, de
     }
 }
 
-fn strip_metadata_only(
-    arguments: &Arguments,
-    described: &mut Map<String, Value>,
-) -> Result<(), ApiError> {
-    if arguments.text("includedData")? == Some("METADATA_ONLY") {
+fn strip_metadata_only(arguments: &Arguments, described: &mut Map<String, Value>) {
+    if arguments.text("includedData") == Some("METADATA_ONLY") {
         // The reference has this instead of nothing: the member is required.
         put(described, "definition", Some("{}"));
     }
-    Ok(())
 }
 
 /// The definition that an execution really uses; of a child the item processor.
@@ -392,7 +388,7 @@ pub async fn describe_for_execution(
         put(&mut described, "label", Some(label.clone()));
         put(&mut described, "definition", Some(processor.to_string()));
     }
-    strip_metadata_only(arguments, &mut described)?;
+    strip_metadata_only(arguments, &mut described);
     Ok(Value::Object(described))
 }
 
@@ -471,7 +467,7 @@ pub async fn delete(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
 
 pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let now = engine.runner().now();
-    let limit = arguments.limit()?;
+    let limit = arguments.limit();
     let last: Option<String> = arguments.position(now)?;
     // In the order of names, so that what comes and goes meanwhile moves no page.
     let rows = engine.runner().store().delayed().machines()?;

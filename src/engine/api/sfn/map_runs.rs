@@ -75,7 +75,7 @@ pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
     let runner = engine.runner();
     let store = runner.store();
     let now = runner.now();
-    let limit = arguments.limit()?;
+    let limit = arguments.limit();
     let last: Option<String> = arguments.position(now)?;
     let arns = store.map_runs_of(execution)?;
     // Newest first: those that begin meanwhile come before the last one shown.
@@ -124,9 +124,9 @@ pub async fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
 pub async fn update(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let row = find(engine, arguments)?;
     let change = LimitsChange {
-        max_concurrency: arguments.integer("maxConcurrency")?,
-        tolerated_count: arguments.integer("toleratedFailureCount")?,
-        tolerated_percentage: arguments.number("toleratedFailurePercentage")?,
+        max_concurrency: arguments.integer("maxConcurrency"),
+        tolerated_count: arguments.integer("toleratedFailureCount"),
+        tolerated_percentage: arguments.number("toleratedFailurePercentage"),
     };
     let completed = || ApiError {
         reason: Some("CANNOT_UPDATE_COMPLETED_MAP_RUN"),

@@ -25,10 +25,10 @@ pub async fn succeed(engine: &Engine, arguments: &Arguments) -> Result<Value, Ap
 
 pub async fn fail(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let token = token(arguments)?;
-    let text = |name| arguments.text(name).map(|text| text.map(str::to_owned));
+    let text = |name| arguments.text(name).map(str::to_owned);
     let failure = Failure {
-        error: text("error")?,
-        cause: text("cause")?,
+        error: text("error"),
+        cause: text("cause"),
     };
     let input = Input::TaskEnded {
         token: token.attempt,
@@ -168,7 +168,7 @@ pub async fn delete_activity(engine: &Engine, arguments: &Arguments) -> Result<V
 
 pub fn list_activities(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let now = engine.runner().now();
-    let limit = arguments.limit()?;
+    let limit = arguments.limit();
     let skip: usize = arguments.position(now)?.unwrap_or(0);
     let rows = engine.runner().store().activities()?;
     let more = rows.len() > skip + limit;
@@ -183,7 +183,7 @@ pub fn list_activities(engine: &Engine, arguments: &Arguments) -> Result<Value, 
 pub async fn get_activity_task(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let arn = activity(arguments)?;
     known(engine, arn)?;
-    let worker = arguments.text("workerName")?;
+    let worker = arguments.text("workerName");
     let task = activities::poll(engine.runner(), arn, worker).await;
     Ok(match task {
         Some(task) => json!({"taskToken": task.token, "input": task.input}),

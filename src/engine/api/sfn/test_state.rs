@@ -92,7 +92,7 @@ pub async fn test(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
             put(&mut answer, "error", Some("States.Timeout"));
         }
     }
-    if matches!(arguments.text("inspectionLevel")?, Some("DEBUG" | "TRACE")) {
+    if matches!(arguments.text("inspectionLevel"), Some("DEBUG" | "TRACE")) {
         let mut data = subject.inspect(runner, &run).await?;
         let mut variables = subject.variables.clone();
         let new = assigned.and_then(|exit| exit.get("assignedVariables").cloned());
@@ -122,7 +122,7 @@ fn subject(engine: &Engine, arguments: &Arguments) -> Result<Subject, ApiError> 
     };
     let given: Value = serde_json::from_str(arguments.required("definition")?)
         .map_err(|error| refuse(format!("INVALID_JSON_DESCRIPTION: {error}")))?;
-    let (name, state) = match arguments.text("stateName")? {
+    let (name, state) = match arguments.text("stateName") {
         Some(name) => {
             let state = find_state(&given, name);
             let state = state.ok_or_else(|| invalid(format!("State not found: '{name}'")))?;
@@ -163,7 +163,7 @@ fn subject(engine: &Engine, arguments: &Arguments) -> Result<Subject, ApiError> 
             "A mock must be specified for Map and Parallel states, activities, and the .sync and .waitForTaskToken integration patterns",
         ));
     }
-    let variables = match arguments.text("variables")? {
+    let variables = match arguments.text("variables") {
         None => Map::new(),
         Some(text) => match serde_json::from_str(text) {
             Ok(Value::Object(variables)) => variables,
@@ -174,7 +174,7 @@ fn subject(engine: &Engine, arguments: &Arguments) -> Result<Subject, ApiError> 
         identity: identity(engine, arguments, mock.is_some())?,
         name: name.to_owned(),
         state,
-        input: Arc::new(parse_input(arguments.text("input")?.unwrap_or("{}"))?),
+        input: Arc::new(parse_input(arguments.text("input").unwrap_or("{}"))?),
         variables,
         mock,
     })
@@ -211,13 +211,13 @@ fn identity(engine: &Engine, arguments: &Arguments, is_mocked: bool) -> Result<I
     let mut identity = Identity {
         id: format!("arn:aws:states:{REGION}:{ACCOUNT}:express:TestState:{name}:{name}"),
         name,
-        role: arguments.text("roleArn")?.unwrap_or(&role).to_owned(),
+        role: arguments.text("roleArn").unwrap_or(&role).to_owned(),
         machine_id: arn_of("TestState"),
         machine_name: "TestState".to_owned(),
         started: engine.runner().now(),
         nonce: uuid::Uuid::new_v4().to_string(),
     };
-    let Some(context) = arguments.text("context")? else {
+    let Some(context) = arguments.text("context") else {
         return Ok(identity);
     };
     if !is_mocked {

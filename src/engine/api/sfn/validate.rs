@@ -35,15 +35,15 @@ pub fn refuse_invalid(definition: &str, kind: &str) -> Result<(), ApiError> {
 }
 
 pub fn validate(arguments: &Arguments) -> Result<Value, ApiError> {
-    let kind = arguments.text("type")?.unwrap_or("STANDARD");
+    let kind = arguments.text("type").unwrap_or("STANDARD");
     let mut problems = problems(arguments.required("definition")?, kind);
-    if arguments.text("severity")? != Some("WARNING") {
+    if arguments.text("severity") != Some("WARNING") {
         problems.retain(|problem| problem.severity == Severity::Error);
     }
     let is_bad = problems
         .iter()
         .any(|problem| problem.severity == Severity::Error);
-    let most = match arguments.integer("maxResults")? {
+    let most = match arguments.integer("maxResults") {
         None | Some(0) => MAX_DIAGNOSTICS,
         Some(most) => usize::try_from(most).unwrap_or(MAX_DIAGNOSTICS),
     };

@@ -18,10 +18,10 @@ pub async fn create(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
     let row = runner.store().machine(&arn)?;
     let mut row = row.ok_or_else(|| unknown(&arn))?;
     refuse_deleting(&row)?;
-    let description = arguments.text("description")?.map(str::to_owned);
+    let description = arguments.text("description").map(str::to_owned);
     let version = publish(
         &mut row,
-        arguments.text("revisionId")?,
+        arguments.text("revisionId"),
         description,
         runner.now(),
     )?;
@@ -41,7 +41,7 @@ pub fn list(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let before: u64 = arguments.position(now)?.unwrap_or(u64::MAX);
     let versions = row.versions.iter().rev();
     let mut older = versions.filter(|version| version.number < before);
-    let shown: Vec<_> = older.by_ref().take(arguments.limit()?).collect();
+    let shown: Vec<_> = older.by_ref().take(arguments.limit()).collect();
     let next = older.next().and(shown.last());
     let next = next.map(|version| arguments.token(version.number, now));
     let items = shown.iter().map(|version| {
