@@ -87,7 +87,7 @@ pub struct Engine {
     credentials: Arc<Credentials>,
     folder: Arc<PathBuf>,
     /// Held as long as the engine lives; the system lets go of it when the process ends.
-    _lock: Arc<File>,
+    lock: Arc<File>,
 }
 
 /// What `engine.json` holds while an engine serves the folder.
@@ -163,7 +163,7 @@ impl Engine {
             disk,
             credentials: Arc::new(credentials),
             folder: Arc::new(folder),
-            _lock: Arc::new(lock),
+            lock: Arc::new(lock),
         };
         engine.answer_tasks();
         Ok(engine)
@@ -173,7 +173,7 @@ impl Engine {
     /// for that holds no runner, so that nothing keeps the folder after the last engine is gone.
     fn answer_tasks(&self) {
         let (disk, credentials) = (self.disk.clone(), Arc::clone(&self.credentials));
-        let (folder, lock) = (Arc::clone(&self.folder), Arc::clone(&self._lock));
+        let (folder, lock) = (Arc::clone(&self.folder), Arc::clone(&self.lock));
         self.runner
             .answer_with(Box::new(move |runner, operation, request, origin| {
                 let engine = Self {
@@ -181,7 +181,7 @@ impl Engine {
                     disk: disk.clone(),
                     credentials: Arc::clone(&credentials),
                     folder: Arc::clone(&folder),
-                    _lock: Arc::clone(&lock),
+                    lock: Arc::clone(&lock),
                 };
                 async move {
                     let answer =

@@ -64,6 +64,13 @@ impl Disk {
         self.open_with(options, path)
     }
 
+    #[cfg_attr(
+        not(test),
+        expect(
+            clippy::unused_self,
+            reason = "only tests put faults between us and the disk"
+        )
+    )]
     fn open_with(&self, mut options: OpenOptions, path: &Path) -> io::Result<DiskFile> {
         ask!(self, faults => faults.create(path));
         let file = options.read(true).write(true).mode(0o600).open(path);

@@ -15,7 +15,7 @@ use crate::engine::definition::Resource;
 use crate::engine::machine::{Call, Failure, Input};
 
 /// How long GetActivityTask waits for a task (API reference, GetActivityTask).
-const POLL: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_mins(1);
 
 /// Activities' tasks that wait for a worker, oldest first.
 #[derive(Default)]

@@ -17,7 +17,7 @@ use super::{only, text};
 use crate::engine::machine::{Failure, MAX_PAYLOAD};
 
 /// How long a request may take in all (developer guide, "HTTP Task").
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub async fn invoke(parameters: Value) -> Result<Value, Failure> {
     only(

@@ -244,7 +244,7 @@ fn put(objects: &Objects, parameters: &Value) -> Result<Value, Failure> {
         None | Some(Value::Null) => {}
         Some(Value::String(text)) => writing.write_all(text.as_bytes()).map_err(disk)?,
         Some(value) => {
-            serde_json::to_writer(&mut writing, value).map_err(|error| disk(error.into()))?
+            serde_json::to_writer(&mut writing, value).map_err(|error| disk(error.into()))?;
         }
     }
     let info = writing.commit_if(&condition, false).map_err(failure)?;

@@ -136,7 +136,7 @@ fn a_retried_task_is_scheduled_again_without_a_second_entered_event() {
             "ExecutionSucceeded 10<-9"
         ]
     );
-    assert_eq!(driver.outcome, succeeded(json!(1)));
+    assert_eq!(driver.outcome, Some(succeeded(json!(1))));
     assert_eq!(driver.now, 1_000);
 }
 
@@ -150,7 +150,9 @@ fn a_catcher_takes_error_and_cause_to_its_path() {
         .run();
     assert_eq!(
         driver.outcome,
-        succeeded(json!({"a": 1, "why": {"Error": "Oops", "Cause": "because"}}))
+        Some(succeeded(
+            json!({"a": 1, "why": {"Error": "Oops", "Cause": "because"}})
+        ))
     );
 }
 
@@ -178,7 +180,7 @@ fn a_redriven_task_follows_its_original_entered_event() {
             "ExecutionSucceeded 14<-13"
         ]
     );
-    assert_eq!(driver.outcome, succeeded(json!(2)));
+    assert_eq!(driver.outcome, Some(succeeded(json!(2))));
 }
 
 fn distributed() -> Value {
@@ -277,7 +279,7 @@ fn an_inline_map_fails_with_its_first_iteration_and_redrives_only_what_failed() 
         .run();
     assert!(matches!(driver.outcome, Some(Outcome::Failed(_))));
     driver.give(Input::Redrive);
-    assert_eq!(driver.outcome, succeeded(json!([1, 2])));
+    assert_eq!(driver.outcome, Some(succeeded(json!([1, 2]))));
     let started = driver
         .events
         .iter()
@@ -291,7 +293,7 @@ fn parallel_joins_in_branch_order_and_a_hundred_thousand_choices_need_no_stack()
     let branch = |n: u64| json!({"StartAt": format!("P{n}"), "States": {format!("P{n}"): {"Type": "Pass", "Result": n, "End": true}}});
     let definition = json!({"StartAt": "P", "States": {"P": {"Type": "Parallel", "End": true, "Branches": [branch(1), branch(2)]}}});
     let driver = Driver::new(definition, json!({})).run();
-    assert_eq!(driver.outcome, succeeded(json!([1, 2])));
+    assert_eq!(driver.outcome, Some(succeeded(json!([1, 2]))));
 
     let endless = json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Choice", "Choices": [{"Variable": "$.go", "IsPresent": false, "Next": "A"}], "Default": "C"}, "C": {"Type": "Succeed"}}});
     let driver = Driver::new(endless, json!({})).run();
@@ -362,7 +364,7 @@ fn one_at_a_time_an_iteration_follows_the_last_event_inside_the_one_before() {
         ]
     );
     let expected = json!([{"of": "x", "v": 1}, {"of": "x", "v": 2}]);
-    assert_eq!(driver.outcome, succeeded(expected));
+    assert_eq!(driver.outcome, Some(succeeded(expected)));
 }
 
 #[test]
@@ -475,7 +477,7 @@ fn jsonata_states_take_input_result_error_and_context() {
     };
     let driver = run(Ok(json!({"v": 7})));
     let expected = json!({"all": ["Call", 7], "picked": true});
-    assert_eq!(driver.outcome, succeeded(expected));
+    assert_eq!(driver.outcome, Some(succeeded(expected)));
     let exited = |name: &str| {
         let event = driver.events.iter().find(|event| {
             event.kind.ends_with("Exited")
@@ -496,7 +498,7 @@ fn jsonata_states_take_input_result_error_and_context() {
     );
     assert_eq!(exited("Done").get("assignedVariables"), None);
     let driver = run(Err(Failure::new("Oops", "why")));
-    assert_eq!(driver.outcome, succeeded(json!("why")));
+    assert_eq!(driver.outcome, Some(succeeded(json!("why"))));
 }
 
 #[test]
@@ -566,7 +568,7 @@ fn variables_are_read_below_their_scope_and_live_through_a_restart() {
         *at,
     );
     let expected = json!([{"own": 3, "of": "x"}]);
-    assert_eq!(last.outcome, succeeded(expected));
+    assert_eq!(last.outcome, Some(succeeded(expected)));
 }
 
 #[test]
@@ -577,7 +579,7 @@ fn languages_mix_and_a_catcher_assigns() {
     let driver = Driver::new(definition, json!({"a": 1}))
         .answer("f", &[Err(Failure::new("Oops", "because"))])
         .run();
-    assert_eq!(driver.outcome, succeeded(json!("because!")));
+    assert_eq!(driver.outcome, Some(succeeded(json!("because!"))));
 }
 
 #[test]
@@ -607,6 +609,6 @@ fn unique_numbers_within_an_evaluation() {
     assert_eq!(both, output(pass, json!({})));
 }
 
-fn succeeded(output: Value) -> Option<Outcome> {
-    Some(Outcome::Succeeded(Arc::new(output)))
+fn succeeded(output: Value) -> Outcome {
+    Outcome::Succeeded(Arc::new(output))
 }

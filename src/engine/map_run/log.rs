@@ -577,7 +577,7 @@ mod tests {
     fn texts(path: &Path) -> (Vec<String>, u64) {
         let mut found = Vec::new();
         let (_, end) = Log::open(&Disk::default(), path, |record, _| {
-            found.push(format!("{record:?}"))
+            found.push(format!("{record:?}"));
         })
         .unwrap();
         (found, end)

@@ -12,9 +12,10 @@ use crate::engine::disk::Database;
 /// Version of the layout that the module above describes.
 pub(super) const VERSION: u64 = 2;
 
+type Step = fn(&WriteTransaction) -> Result<(), ReadError>;
+
 /// What leads from version 1 to 2, from 2 to 3, and so on.
-const STEPS: [fn(&WriteTransaction) -> Result<(), ReadError>; VERSION as usize - 1] =
-    [list_what_is_open];
+const STEPS: [Step; VERSION as usize - 1] = [list_what_is_open];
 
 /// Creates what is missing and brings what is older up to date.
 ///

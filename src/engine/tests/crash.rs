@@ -266,8 +266,7 @@ async fn has_running_children(engine: &Engine, arn: &str) -> Result<bool, String
 
 /// What holds at every instant, also right after a crash.
 async fn check_always(engine: &Engine, world: &World) {
-    let known = world.acknowledged.lock().unwrap();
-    let known = format_known(&known);
+    let known = format_known(&world.acknowledged.lock().unwrap());
     for (arn, redrives, stopped) in known.0 {
         let row = engine.runner().store().execution(&arn).unwrap();
         let row = row.unwrap_or_else(|| panic!("{arn} was acknowledged and is lost"));
@@ -664,7 +663,7 @@ fn a_damaged_file_is_named_and_nothing_wrong_is_answered() {
                                 "{what}: {question}"
                             ),
                             Err(error) => {
-                                assert!(error.contains(name), "{what}: {question}: {error}")
+                                assert!(error.contains(name), "{what}: {question}: {error}");
                             }
                         }
                     }
