@@ -82,7 +82,9 @@ async fn workflow(service: &Lookup, lines: u64) -> (Duration, Duration) {
         budget_share: 1.0,
     };
     let client = Client::connect(local.target(), options).await.unwrap();
-    let text = (1..=lines).fold(String::new(), |text, n| text + "line " + &n.to_string() + "\n");
+    let text = (1..=lines).fold(String::new(), |text, n| {
+        text + "line " + &n.to_string() + "\n"
+    });
     let mut file = client
         .write(&ObjectAddress::new(BUCKET, "lines.txt"), BTreeMap::new())
         .await
