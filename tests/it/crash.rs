@@ -96,6 +96,10 @@ fn an_engine_that_comes_back_is_found_where_it_was() {
 const SHORT: usize = 600;
 const KILLS_A_HALF: usize = 5;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing is waited for: the moment of the kill is the point"
+)]
 fn kill_at_random(serving: &mut Serving, random: &mut StdRng, times: usize) {
     for _ in 0..times {
         std::thread::sleep(Duration::from_millis(random.random_range(0..400)));

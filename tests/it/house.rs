@@ -103,6 +103,10 @@ impl Serving {
     }
 
     /// Starts the engine and kills it so soon that it may not have opened what is there.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing is waited for: the moment of the kill is the point"
+    )]
     pub fn restart_and_kill(&mut self, after: std::time::Duration) {
         self.process = command(self.folder.path())
             .stdout(Stdio::null())

@@ -223,7 +223,7 @@ async fn versions_are_numbered_once_and_an_alias_keeps_its_own() {
     let listed: Vec<&str> = listed
         .state_machine_versions()
         .iter()
-        .map(|it| it.state_machine_version_arn())
+        .map(aws_sdk_sfn::types::StateMachineVersionListItem::state_machine_version_arn)
         .collect();
     assert_eq!(listed, [second.as_str()]);
     // What was started with a version or alias can be asked for by it.
@@ -266,7 +266,7 @@ async fn pages_stay_right_while_rows_come() {
         .state_machines()
         .iter()
         .chain(second.state_machines())
-        .map(|it| it.name())
+        .map(aws_sdk_sfn::types::StateMachineListItem::name)
         .collect();
     assert_eq!(names, ["b", "d", "e", "f"]);
     assert_eq!(second.next_token(), None);
@@ -276,7 +276,7 @@ async fn pages_stay_right_while_rows_come() {
         "InvalidToken: Invalid Token: 'Invalid token'"
     );
     let clock = wire.engine.runner().clock();
-    clock.advance(Duration::from_secs(86_400));
+    clock.advance(Duration::from_hours(24));
     assert_eq!(
         refused!(list().next_token(token)),
         "InvalidToken: Invalid Token: 'Invalid token'"
@@ -455,7 +455,7 @@ async fn a_name_is_free_again_after_ninety_days_and_begins_afresh() {
     let taken = format!("ExecutionAlreadyExists: Execution Already Exists: '{arn}'");
     assert_eq!(refused!(start("1")), taken);
     let clock = wire.engine.runner().clock();
-    clock.advance(Duration::from_secs(90 * 86_400 + 60));
+    clock.advance(Duration::from_hours(90 * 24) + Duration::from_mins(1));
     assert_eq!(start("[ 2 ]").send().await.unwrap().execution_arn, arn);
     wire.ended(&arn).await;
     let listed = wire.sfn.list_executions().state_machine_arn(&machine);

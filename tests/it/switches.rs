@@ -56,7 +56,7 @@ async fn a_fault_is_met_until_it_is_switched_off() {
 #[tokio::test]
 async fn descriptions_are_as_old_as_was_asked_for() {
     let wire = wire(None).await;
-    let delay = Duration::from_secs(600);
+    let delay = Duration::from_mins(10);
     wire.engine.runner().set_switches(Switches {
         delay,
         ..Switches::default()
