@@ -1,6 +1,7 @@
 //! The one integration binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod conformance;
 mod crash;
 mod functions;
 mod house;
@@ -13,3 +14,4 @@ mod test_state;
 mod tidy;
 mod verbs;
 mod wire;
+mod wired;
