@@ -146,6 +146,8 @@ pub struct Task {
     pub timeout: Option<Given<u64>>,
     /// Seconds.
     pub heartbeat: Option<Given<u64>>,
+    /// Template giving `{RoleArn}`: shown, as roles are not checked.
+    pub credentials: Option<Template>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -12,6 +12,7 @@ use super::definition::{Pattern, Resource, Service};
 use super::machine::{Call, Failure, Input};
 use super::map_run::handle;
 use super::runner::{self, Runner};
+use super::store::Origin;
 
 pub mod activities;
 mod http;
@@ -131,7 +132,11 @@ async fn ask(runner: &Runner, call: Call) -> Result<Value, Failure> {
             ..
         } => lambda::invoke_as_sdk(runner, parameters).await,
         Service { name: "states", .. } => {
-            let origin = (call.execution, call.attempt);
+            let origin = Origin {
+                execution: call.execution,
+                attempt: call.attempt,
+                is_job: false,
+            };
             states::start(runner, parameters, origin).await
         }
         Service {
@@ -139,7 +144,11 @@ async fn ask(runner: &Runner, call: Call) -> Result<Value, Failure> {
             action,
             ..
         } => {
-            let origin = (call.execution, call.attempt);
+            let origin = Origin {
+                execution: call.execution,
+                attempt: call.attempt,
+                is_job: false,
+            };
             states::call_as_sdk(runner, action, parameters, origin).await
         }
         Service {

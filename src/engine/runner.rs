@@ -26,7 +26,7 @@ use super::machine::{self, Command, Failure, Input, Machine, Outcome};
 use super::map_run::handle::Handle;
 use super::map_run::{ChildStatus, Quotas};
 use super::objects::Objects;
-use super::store::{Batch, ExecutionRow, ExecutionStatus, MapRunRow, Store, StoreError};
+use super::store::{Batch, ExecutionRow, ExecutionStatus, MapRunRow, Origin, Store, StoreError};
 use super::switches::{Gate, Switches};
 
 /// Inputs that may wait for an execution.
@@ -76,9 +76,6 @@ impl Clock {
         }
     }
 }
-
-/// Who starts an execution from inside another one: its ARN, and the attempt of the Task.
-pub type Origin = (String, u64);
 
 /// A Step Functions operation's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -335,6 +332,7 @@ impl Runner {
     pub async fn recover(&self) -> Result<(), StoreError> {
         // All of them can be found before the first one acts: it may wait for another one.
         let mut actors = Vec::new();
+        let mut jobs = Vec::new();
         for row in self.0.store.running()? {
             let definition = match self.definition(&row.revision) {
                 Ok(definition) => definition,
@@ -344,6 +342,9 @@ impl Runner {
                     continue;
                 }
             };
+            if let Some(origin) = row.nested_in.as_ref().filter(|origin| origin.is_job) {
+                jobs.push((row.identity.id.clone(), origin.clone()));
+            }
             let owed = match row.provenance.express {
                 // Nothing but its start is kept: it starts again.
                 true => None,
@@ -360,6 +361,10 @@ impl Runner {
                 Some(owed) => self.track(actor.run(owed)),
                 None => self.track(actor.begin()),
             }
+        }
+        for (arn, origin) in jobs {
+            let runner = self.clone();
+            self.track(async move { runner.end_orphan(&arn, &origin).await });
         }
         for row in self.0.store.open_map_runs()? {
             let is_abandoned = match self.is_abandoned(&row).await {
@@ -385,6 +390,30 @@ impl Runner {
             }
         }
         Ok(())
+    }
+
+    /// Stops a nested execution whose Task does not wait for it any more: the engine ended between
+    /// the Task's end and this.
+    async fn end_orphan(&self, arn: &str, origin: &Origin) {
+        let is_awaited = match self.0.store.execution(&origin.execution) {
+            Ok(Some(row)) => {
+                row.status == ExecutionStatus::Running
+                    && machine::awaits(&row.execution, origin.attempt)
+            }
+            // A child of a Map Run: it waits as long as it runs.
+            Ok(None) => {
+                let request = serde_json::json!({"executionArn": origin.execution});
+                let described = self
+                    .step_functions("DescribeExecution", request, None)
+                    .await;
+                described.is_ok_and(|described| described["status"] == "RUNNING")
+            }
+            // Better one too many than one stopped that is waited for.
+            Err(_) => true,
+        };
+        if !is_awaited {
+            self.stop_execution(arn, None, None).await;
+        }
     }
 
     /// Whether nobody waits for the open Map Run any more: its execution ended, and the engine

@@ -104,12 +104,23 @@ pub struct ExecutionRow {
     pub redriven: Option<i64>,
     /// The last client tokens of RedriveExecution with what was answered.
     pub redrive_tokens: Vec<(String, i64)>,
-    /// The Task that started it: ARN of its execution, and the attempt.
+    /// The Task that started it.
     #[serde(default)]
-    pub nested_in: Option<(String, u64)>,
+    pub nested_in: Option<Origin>,
     #[serde(default)]
     pub provenance: Provenance,
     pub execution: Execution,
+}
+
+/// The Task that starts an execution from inside another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// ARN of the Task's execution.
+    pub execution: String,
+    pub attempt: u64,
+    /// `.sync`: the Task waits for the end, and takes what it has started along with its own.
+    #[serde(default)]
+    pub is_job: bool,
 }
 
 /// How an execution was started.

@@ -9,6 +9,7 @@ use super::api::sfn;
 use super::*;
 
 mod crash;
+mod nested_executions;
 mod nesting;
 mod readers;
 mod writers;
@@ -129,25 +130,30 @@ impl House {
 
     /// As a kill does, but in one process: stops without finishing anything, then opens again.
     async fn reopen(self) -> Self {
-        self.reopen_with(map_run::Quotas::default()).await
+        self.reopen_with(map_run::Quotas::default(), |_| {}).await
     }
 
-    async fn reopen_with(self, quotas: map_run::Quotas) -> Self {
+    /// `prepare` sees the engine before anything goes on in it.
+    async fn reopen_with(self, quotas: map_run::Quotas, prepare: impl FnOnce(&Engine)) -> Self {
         self.engine.stop().await;
         let folder = self.folder;
         drop(self.engine);
         Self {
-            engine: open_with(folder.path(), quotas).await,
+            engine: open_with(folder.path(), quotas, prepare).await,
             folder,
         }
     }
 }
 
 async fn open(folder: &Path) -> Engine {
-    open_with(folder, map_run::Quotas::default()).await
+    open_with(folder, map_run::Quotas::default(), |_| {}).await
 }
 
-async fn open_with(folder: &Path, quotas: map_run::Quotas) -> Engine {
+async fn open_with(
+    folder: &Path,
+    quotas: map_run::Quotas,
+    prepare: impl FnOnce(&Engine),
+) -> Engine {
     let mut tries = 0;
     let engine = loop {
         match Engine::open(folder).await {
@@ -162,6 +168,7 @@ async fn open_with(folder: &Path, quotas: map_run::Quotas) -> Engine {
         }
     };
     register(&engine);
+    prepare(&engine);
     engine.runner().set_quotas(quotas);
     engine.runner().recover().await.unwrap();
     engine

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::ApiError;
 use crate::engine::Engine;
-use crate::engine::runner::Origin;
+use crate::engine::store::Origin;
 
 mod aliases;
 pub(super) mod arguments;

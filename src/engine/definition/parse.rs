@@ -221,6 +221,7 @@ impl Parser {
                     "TimeoutSecondsPath",
                     "HeartbeatSeconds",
                     "HeartbeatSecondsPath",
+                    "Credentials",
                 ];
                 self.fields(
                     object,

@@ -174,23 +174,6 @@ impl Resource {
             Self::Function(_) | Self::Service(_) => None,
         }
     }
-
-    /// Why an Express workflow cannot have it, in AWS's words.
-    pub fn refused_in_express(&self) -> Option<&'static str> {
-        match self {
-            Self::Function(_) => None,
-            Self::Activity(_) => Some("Express state machine does not support Activity ARN"),
-            Self::Service(service) => match service.pattern {
-                Pattern::RequestResponse => None,
-                Pattern::Sync | Pattern::SyncJson => {
-                    Some("Express state machine does not support '.sync' service integration")
-                }
-                Pattern::WaitForTaskToken => Some(
-                    "Express state machine does not support '.waitForTaskToken' service integration ",
-                ),
-            },
-        }
-    }
 }
 
 fn service_of(service: &str, action: &str) -> Option<Service> {

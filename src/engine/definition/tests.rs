@@ -32,6 +32,61 @@ fn all_problems_are_told_at_once_with_their_places() {
 }
 
 #[test]
+fn an_express_workflow_has_no_tasks_that_wait() {
+    let found = |resource: &str| {
+        problems(
+            json!({"StartAt": "M", "States": {"M": {"Type": "Map", "End": true, "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"}, "StartAt": "T",
+            "States": {"T": {"Type": "Task", "Resource": resource, "End": true, "Parameters": {"FunctionName": "f", "StateMachineArn": "m"}}}}}}}),
+        )
+    };
+    for (resource, text) in [
+        (
+            "arn:aws:states:::states:startExecution.sync",
+            "Express state machine does not support '.sync' service integration",
+        ),
+        (
+            "arn:aws:states:::lambda:invoke.waitForTaskToken",
+            "Express state machine does not support '.waitForTaskToken' service integration ",
+        ),
+        (
+            "arn:aws:states:us-east-1:000000000000:activity:a",
+            "Express state machine does not support Activity ARN",
+        ),
+    ] {
+        let place = "/States/M/ItemProcessor/States/T/Resource".to_owned();
+        assert_eq!(found(resource), [(place, text.to_owned())]);
+    }
+}
+
+#[test]
+fn limits_of_a_task_are_checked() {
+    let task = |fields: Value| {
+        let mut task = json!({"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:f", "End": true});
+        task.as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
+        problems(json!({"StartAt": "T", "States": {"T": task}}))
+    };
+    assert_eq!(
+        task(json!({"TimeoutSeconds": 5, "HeartbeatSeconds": 5}))[0].0,
+        "/States/T/HeartbeatSeconds"
+    );
+    assert_eq!(
+        task(json!({"TimeoutSeconds": 0}))[0].0,
+        "/States/T/TimeoutSeconds"
+    );
+    assert_eq!(
+        task(json!({"HeartbeatSeconds": 100_000_000_u64}))[0].0,
+        "/States/T/HeartbeatSeconds"
+    );
+    assert_eq!(
+        task(json!({"Credentials": {}}))[0].0,
+        "/States/T/Credentials"
+    );
+}
+
+#[test]
 fn what_the_engine_lacks_is_refused_by_name() {
     let found = problems(json!({
         "StartAt": "A",

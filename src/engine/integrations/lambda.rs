@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
+use super::sdk::SdkError;
 use super::{Runner, only, optional_text, text, with_metadata};
+use crate::engine::digest::{base64_decode, base64_encode};
 use crate::engine::functions::{self, Failed, Payload, Refusal, VERSION};
 use crate::engine::machine::Failure;
 
@@ -33,8 +35,14 @@ fn refused(refusal: &Refusal, request: &str) -> Failure {
 
 /// A function's ARN as the resource: payload in, payload out.
 pub async fn run(runner: &Runner, arn: &str, payload: Value) -> Result<Value, Failure> {
-    let (_, result) = call(runner, arn, payload).await?;
-    Ok(result?)
+    let call = functions::Call::new(Payload::Value(payload));
+    let request = call.request.clone();
+    let answer = runner
+        .functions()
+        .invoke(arn, call)
+        .await
+        .map_err(|refusal| refused(&refusal, &request))?;
+    Ok(answer.result?.into_value())
 }
 
 /// `lambda:invoke`: the payload between metadata; the function's failure is the Task's.
@@ -47,12 +55,19 @@ pub async fn invoke(runner: &Runner, mut parameters: Value) -> Result<Value, Fai
         let status = answer["StatusCode"].as_u64().unwrap_or(202) as u16;
         return Ok(with_metadata(answer, status, &request, "application/json"));
     }
-    let (request, result) = call(runner, &name, payload).await?;
+    let call = prepared(&parameters, payload)?;
+    let request = call.request.clone();
+    let answer = runner
+        .functions()
+        .invoke(&name, call)
+        .await
+        .map_err(|refusal| refused(&refusal, &request))?;
     let wrapped = json!({
         "ExecutedVersion": VERSION,
-        "Payload": result?,
+        "Payload": answer.result?.into_value(),
         "StatusCode": 200,
     });
+    let wrapped = with_log(wrapped, &answer.log);
     Ok(with_metadata(wrapped, 200, &request, "application/json"))
 }
 
@@ -67,20 +82,63 @@ pub async fn invoke_as_sdk(runner: &Runner, mut parameters: Value) -> Result<Val
     if let Some(answer) = without_waiting(runner, &parameters, &name, &payload)? {
         return Ok(answer);
     }
-    let (_, result) = call(runner, &name, payload).await?;
-    Ok(match result {
-        Ok(payload) => json!({
-            "ExecutedVersion": VERSION,
-            "Payload": payload.to_string(),
-            "StatusCode": 200,
-        }),
-        Err(failed) => json!({
-            "ExecutedVersion": VERSION,
-            "FunctionError": "Unhandled",
-            "Payload": String::from_utf8_lossy(&failed.payload),
-            "StatusCode": 200,
-        }),
-    })
+    let call = prepared(&parameters, payload)?;
+    let answer = runner
+        .functions()
+        .invoke(&name, call)
+        .await
+        .map_err(|refusal| {
+            let (status, code) = refusal.code();
+            Failure::from(SdkError {
+                service: "Lambda",
+                status,
+                code,
+                message: &refusal.to_string(),
+                extended_id: false,
+            })
+        })?;
+    let (error, payload) = match answer.result {
+        Ok(payload) => (None, payload.into_text()),
+        Err(failed) => (Some("Unhandled"), failed.payload),
+    };
+    let mut shown = json!({
+        "ExecutedVersion": VERSION,
+        "Payload": String::from_utf8_lossy(&payload),
+        "StatusCode": 200,
+    });
+    if let Some(error) = error {
+        shown["FunctionError"] = error.into();
+    }
+    Ok(with_log(shown, &answer.log))
+}
+
+/// The call that the parameters describe.
+fn prepared(parameters: &Value, payload: Value) -> Result<functions::Call, Failure> {
+    let mut call = functions::Call::new(Payload::Value(payload));
+    call.wants_log = optional_text(parameters, "LogType")? == Some("Tail");
+    // The API takes base64; the optimized integration takes the JSON itself, too.
+    call.client_context = match parameters.get("ClientContext") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => {
+            let decoded = base64_decode(text).and_then(|bytes| String::from_utf8(bytes).ok());
+            Some(decoded.ok_or_else(|| {
+                Failure::new(
+                    "States.Runtime",
+                    "The parameter 'ClientContext' must be base64",
+                )
+            })?)
+        }
+        Some(context) => Some(context.to_string()),
+    };
+    Ok(call)
+}
+
+/// The last log lines, where they were asked for.
+fn with_log(mut answer: Value, log: &[u8]) -> Value {
+    if !log.is_empty() {
+        answer["LogResult"] = base64_encode(log).into();
+    }
+    answer
 }
 
 /// `FunctionName` with the `Qualifier` that may stand beside it.
@@ -126,19 +184,5 @@ fn without_waiting(
                 "1 validation error detected: Value '{other}' at 'invocationType' failed to satisfy constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]"
             ),
         )),
-    }
-}
-
-/// The call's request id, and what the function came to.
-async fn call(
-    runner: &Runner,
-    name: &str,
-    payload: Value,
-) -> Result<(String, Result<Value, Failed>), Failure> {
-    let call = functions::Call::new(Payload::Value(payload));
-    let request = call.request.clone();
-    match runner.functions().invoke(name, call).await {
-        Ok(answer) => Ok((request, answer.result.map(Payload::into_value))),
-        Err(refusal) => Err(refused(&refusal, &request)),
     }
 }

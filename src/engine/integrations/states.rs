@@ -9,7 +9,8 @@ use super::sdk::{SdkError, Times, exception, shown, wire};
 use super::{Reply, Runner, only, text, with_metadata};
 use crate::engine::definition::Pattern;
 use crate::engine::machine::{Call, Failure, Input};
-use crate::engine::runner::{Origin, ServiceError};
+use crate::engine::runner::ServiceError;
+use crate::engine::store::Origin;
 
 /// Starts an execution; the answer as the optimized integration wraps it.
 pub async fn start(runner: &Runner, parameters: Value, origin: Origin) -> Result<Value, Failure> {
@@ -48,7 +49,7 @@ fn request(parameters: Value, origin: &Origin) -> Value {
                 value => value.to_string(),
             });
         }
-        let name = format!("{}/{}", origin.0, origin.1);
+        let name = format!("{}/{}", origin.execution, origin.attempt);
         let name = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes());
         members
             .entry("name")
@@ -67,7 +68,12 @@ pub async fn run_job(
 ) {
     let token = call.attempt;
     // Started to the end even when abandoned meanwhile: then there is something to stop.
-    let result = start(runner, call.parameters, (call.execution, token)).await;
+    let origin = Origin {
+        execution: call.execution,
+        attempt: token,
+        is_job: true,
+    };
+    let result = start(runner, call.parameters, origin).await;
     let nested = match &result {
         Ok(answer) => answer["ExecutionArn"].as_str().map(str::to_owned),
         Err(_) => None,

@@ -47,10 +47,10 @@ async fn children(house: &House, arn: &str) -> Vec<Value> {
 }
 
 /// Makes `work` wait until the semaphore lets it go on.
-fn gated(house: &House) -> Arc<Semaphore> {
+fn gated(engine: &Engine) -> Arc<Semaphore> {
     let gate = Arc::new(Semaphore::new(0));
     let at_gate = Arc::clone(&gate);
-    house.engine.functions().register("work", move |event| {
+    engine.functions().register("work", move |event| {
         let gate = Arc::clone(&at_gate);
         async move {
             gate.acquire()
@@ -137,7 +137,7 @@ async fn a_redrive_reaches_the_map_runs_of_children() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_the_execution_stops_the_map_runs_of_children() {
     let house = House::new().await;
-    let gate = gated(&house);
+    let gate = gated(&house.engine);
     let arn = house
         .start(nested("STANDARD", json!({})), table(2, 3))
         .await;
@@ -274,7 +274,7 @@ async fn further_map_runs_wait_for_their_turn_and_can_be_stopped_meanwhile() {
     };
     house.engine.runner().set_quotas(one);
     house.put("items", &items(3));
-    let gate = gated(&house);
+    let gate = gated(&house.engine);
     let machine = house
         .ok(
             "CreateStateMachine",
@@ -316,8 +316,8 @@ async fn further_map_runs_wait_for_their_turn_and_can_be_stopped_meanwhile() {
     // They still wait after a restart: the first one goes on and keeps its place.
     house.engine.stop().await;
     gate.close();
-    house = house.reopen_with(one).await;
-    let gate = gated(&house);
+    let mut gate = gate;
+    house = house.reopen_with(one, |engine| gate = gated(engine)).await;
     let counts = house.map_run(&second).await["itemCounts"].clone();
     assert_eq!(counts["total"], 0);
     gate.add_permits(1_000);

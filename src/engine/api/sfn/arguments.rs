@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::shapes::{self, Member};
 use crate::engine::api::ApiError;
-use crate::engine::runner::Origin;
+use crate::engine::store::Origin;
 use crate::engine::{ACCOUNT, REGION, hex};
 
 /// How long a page token lives (API reference, "nextToken").

@@ -18,7 +18,7 @@ use crate::engine::map_run::log::{Record, decode};
 use crate::engine::map_run::{ChildStatus, Names, Row};
 use crate::engine::state_machines::MachineRow;
 use crate::engine::store::{
-    ExecutionFilter, ExecutionRow, ExecutionStatus, HistorySpan, Position, Provenance,
+    ExecutionFilter, ExecutionRow, ExecutionStatus, HistorySpan, Origin, Position, Provenance,
 };
 use crate::engine::{ACCOUNT, Engine, REGION};
 
@@ -141,7 +141,7 @@ pub struct Beginning {
     pub input: Value,
     pub provenance: Provenance,
     /// The Task that starts it.
-    pub nested_in: Option<(String, u64)>,
+    pub nested_in: Option<Origin>,
 }
 
 /// What StartExecution and StartSyncExecution share: the state machine with the version that an

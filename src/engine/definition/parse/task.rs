@@ -1,6 +1,6 @@
 //! The Task state.
 
-use super::{Given, Kind, Object, Parser, Resource, Task, Value};
+use super::{Given, Kind, Object, Parser, Resource, Task, Template, Value};
 
 /// The most that `TimeoutSeconds` and `HeartbeatSeconds` may say (developer guide, "Task workflow
 /// state").
@@ -35,7 +35,25 @@ impl Parser {
             resource,
             timeout,
             heartbeat,
+            credentials: self.credentials(object, place),
         }))
+    }
+
+    /// Developer guide, "Accessing cross-account AWS resources".
+    fn credentials(&mut self, object: &Object, place: &str) -> Option<Template> {
+        let credentials = object.get("Credentials")?;
+        let names_role = credentials.as_object().is_some_and(|members| {
+            members.len() == 1
+                && (members.contains_key("RoleArn") || members.contains_key("RoleArn.$"))
+        });
+        // An expression for the whole is judged when it is evaluated.
+        if !names_role && !credentials.is_string() {
+            self.problem(
+                &format!("{place}/Credentials"),
+                "The field 'RoleArn' is required but was missing",
+            );
+        }
+        self.template(object, place, "Credentials")
     }
 
     /// What an integration cannot do without must at least be named.

@@ -134,6 +134,13 @@ fn with_limits(mut details: Value, limits: Limits) -> Value {
     details
 }
 
+fn with_role(mut details: Value, role: Option<&str>) -> Value {
+    if let (Some(role), Some(object)) = (role, details.as_object_mut()) {
+        object.insert("taskCredentials".to_owned(), json!({"roleArn": role}));
+    }
+    details
+}
+
 impl Stepper<'_> {
     pub(super) fn schedule(
         &mut self,
@@ -152,6 +159,7 @@ impl Stepper<'_> {
         });
         let call = self.call(number, task, state, frame, input)?;
         let limits = self.limits(task, frame, input)?;
+        let role = self.role(task, frame, input)?;
         if exceeds(&call.parameters, MAX_PAYLOAD) {
             let cause = format!(
                 "The state/task '{}' has an input with a size exceeding the maximum number of bytes service limit.",
@@ -164,7 +172,8 @@ impl Stepper<'_> {
                 self.follow(frame, "TaskScheduled", || {
                     let details =
                         json!({"region": REGION, "parameters": call.parameters.to_string()});
-                    with_limits(with_resource(&task.resource, details), limits)
+                    let details = with_limits(with_resource(&task.resource, details), limits);
+                    with_role(details, role.as_deref())
                 });
                 self.follow(
                     frame,
@@ -175,7 +184,7 @@ impl Stepper<'_> {
             Resource::Function(arn) => {
                 self.follow(frame, "LambdaFunctionScheduled", || {
                     let details = json!({"resource": &**arn, "input": call.parameters.to_string(), "inputDetails": {"truncated": false}});
-                    with_limits(details, limits)
+                    with_role(with_limits(details, limits), role.as_deref())
                 });
                 self.follow(frame, "LambdaFunctionStarted", || Value::Null);
             }
@@ -237,6 +246,20 @@ impl Stepper<'_> {
             timeout: seconds(&task.timeout, "TimeoutSeconds")?,
             heartbeat: seconds(&task.heartbeat, "HeartbeatSeconds")?,
         })
+    }
+
+    /// `RoleArn` of the `Credentials`.
+    fn role(
+        &mut self,
+        task: &Task,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<Option<String>, Failure> {
+        let Some(template) = &task.credentials else {
+            return Ok(None);
+        };
+        let credentials = self.evaluate(template, frame, input)?;
+        super::member(&credentials, "RoleArn").map(Some)
     }
 
     fn watch(&mut self, attempt: &Attempt) {

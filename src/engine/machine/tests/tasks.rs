@@ -246,6 +246,31 @@ fn a_job_that_cannot_be_submitted_fails_and_one_that_is_submitted_is_watched_aft
 }
 
 #[test]
+fn limits_and_credentials_may_be_computed() {
+    let mut hand = Hand::new(
+        WAITING,
+        json!({"QueryLanguage": "JSONata", "TimeoutSeconds": "{% $states.input.in * 120 %}",
+            "Credentials": {"RoleArn": "{% 'arn:aws:iam::000000000000:role/' & 'r' %}"},
+            "Arguments": {"FunctionName": "f", "Payload": {"token": "{% $states.context.Task.Token %}", "at": "{% $millis() %}", "id": "{% $uuid() %}"}}}),
+    );
+    let step = hand.give(Input::Start, 5_000);
+    let made = call(&step.commands).clone();
+    let told = made.token.clone().map(|token| token.text());
+    assert_eq!(
+        made.parameters["Payload"]["token"].as_str(),
+        told.as_deref()
+    );
+    let details = hand.details("TaskScheduled");
+    assert_eq!(details["timeoutInSeconds"], 120);
+    assert_eq!(
+        details["taskCredentials"]["roleArn"],
+        "arn:aws:iam::000000000000:role/r"
+    );
+    // Times and random numbers too are what they were when it was scheduled.
+    assert_eq!(call(&hand.owed()), &made);
+}
+
+#[test]
 fn a_heartbeat_puts_off_its_own_limit_only() {
     let mut hand = waiting(json!({"TimeoutSeconds": 100, "HeartbeatSeconds": 10}));
     let step = hand.give(Input::Start, 0);
