@@ -20,7 +20,7 @@ use fanout::engine::{Engine, FunctionError};
 pub const ROLE: &str = "arn:aws:iam::000000000000:role/engineer";
 
 /// How long anything may take before a test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the function `work` does. An event's key is its `n`, or the whole event.
 #[derive(Default)]

@@ -526,7 +526,7 @@ async fn children_are_listed_by_their_map_run_only() {
     let listed: Vec<&str> = listed
         .executions()
         .iter()
-        .map(|run| run.execution_arn())
+        .map(aws_sdk_sfn::types::ExecutionListItem::execution_arn)
         .collect();
     assert_eq!(listed, [run.arn.as_str()]);
     let both = house
