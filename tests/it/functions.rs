@@ -211,6 +211,7 @@ async fn a_python_handler_runs_under_its_own_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "its client's native part is compiled for minutes: cargo test --test it node -- --ignored"]
 async fn a_node_handler_runs_under_its_own_client() {
     let Some(client) = node() else { return };
     let command = vec![

@@ -32,7 +32,9 @@ async fn open_engine(folder: &Path) -> Engine {
         match Engine::open(folder).await {
             Ok(engine) => return engine,
             // Tasks of the engine before this one may still be on their way out.
-            Err(fanout::engine::Error::InUse { .. }) => tokio::task::yield_now().await,
+            Err(error) if error.to_string().contains("in use by another process") => {
+                tokio::task::yield_now().await;
+            }
             Err(error) => panic!("{error}"),
         }
     }

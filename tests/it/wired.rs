@@ -84,7 +84,9 @@ impl House {
             match Engine::open(folder.path()).await {
                 Ok(engine) => break engine,
                 // Tasks of the engine before this one are still on their way out.
-                Err(fanout::engine::Error::InUse { .. }) => tokio::task::yield_now().await,
+                Err(error) if error.to_string().contains("in use by another process") => {
+                    tokio::task::yield_now().await;
+                }
                 Err(error) => panic!("{error}"),
             }
         };
