@@ -644,6 +644,7 @@ impl Runner {
                         execution: arn.clone(),
                         owner: None,
                         started: self.now(),
+                        redrives: 0,
                         closed: None,
                     };
                     batch.new_map_run(row, self.sequence());
@@ -653,6 +654,7 @@ impl Runner {
                 {
                     if let Some(row) = self.0.store.map_run(arn)? {
                         batch.map_run(MapRunRow {
+                            redrives: *redrives,
                             closed: None,
                             ..row
                         });
@@ -793,6 +795,7 @@ impl Runner {
     pub async fn map_run_closed(&self, handle: &Handle) {
         let mut batch = Batch::default();
         batch.map_run(MapRunRow {
+            redrives: handle.table().round,
             closed: Some(handle.describe(self.now())),
             ..handle.row.clone()
         });

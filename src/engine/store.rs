@@ -156,6 +156,9 @@ pub struct MapRunRow {
     #[serde(default)]
     pub owner: Option<Owner>,
     pub started: i64,
+    /// Redrives that were asked for so far.
+    #[serde(default)]
+    pub redrives: u32,
     /// `DescribeMapRun` as it was when the Map Run closed; `None` while it is open. Spares
     /// listings the replay of logs.
     pub closed: Option<Value>,
@@ -841,6 +844,9 @@ impl Committer {
                         history.insert((arn.as_str(), *id), event.as_slice())?;
                     }
                     Write::MapRun { row, sequence } => {
+                        if is_outdated(&map_runs, row)? {
+                            continue;
+                        }
                         map_runs.insert(row.plan.arn.as_str(), to_json(row).as_slice())?;
                         mark(&mut open_map_runs, &row.plan.arn, row.closed.is_none())?;
                         if let Some(sequence) = sequence {
@@ -869,4 +875,18 @@ fn mark(list: &mut redb::Table<&str, ()>, key: &str, is_listed: bool) -> Result<
         list.remove(key)?;
     }
     Ok(())
+}
+
+/// Whether a row tells of the end of a round although a later one was asked for meanwhile.
+fn is_outdated(
+    map_runs: &redb::Table<&str, &[u8]>,
+    row: &MapRunRow,
+) -> Result<bool, redb::Error> {
+    if row.closed.is_none() {
+        return Ok(false);
+    }
+    let known = map_runs.get(row.plan.arn.as_str())?;
+    // One that cannot be read is told of where it is read.
+    let known = known.and_then(|known| decode::<MapRunRow>(known.value()).ok());
+    Ok(known.is_some_and(|known| known.redrives > row.redrives))
 }

@@ -74,7 +74,11 @@ struct Replay {
 /// Map Runs that a child has begun, by ARN.
 type Plans = HashMap<String, Box<MapRunPlan>>;
 
-type Replayed = (u32, io::Result<(Running, Plans)>);
+/// How a child had ended when the power went between its last step and the record of its end: the
+/// outcome, what was left to do, and when.
+type Ended = (Outcome, Vec<Command>, i64);
+
+type Replayed = (u32, io::Result<(Running, Plans, Option<Ended>)>);
 
 struct Commit {
     done: oneshot::Receiver<Vec<u8>>,
@@ -418,14 +422,16 @@ impl Driver {
         tokio::task::spawn_blocking(move || {
             let replay = |child| {
                 let mut plans = Plans::new();
-                let running = handle.replay(child, false, |step| {
-                    for command in step.commands {
+                let mut ended = None;
+                let running = handle.replay(child, false, |step, at| {
+                    for command in &step.commands {
                         if let Command::StartMapRun(plan) = command {
-                            plans.insert(plan.arn.clone(), plan);
+                            plans.insert(plan.arn.clone(), plan.clone());
                         }
                     }
+                    ended = step.outcome.map(|outcome| (outcome, step.commands, at));
                 });
-                (child, running.map(|running| (running, plans)))
+                (child, running.map(|running| (running, plans, ended)))
             };
             // The driver is gone only when the engine stops.
             let _ = sender.send(children.into_iter().map(replay).collect());
@@ -441,8 +447,12 @@ impl Driver {
             match (result, purpose, &self.closing) {
                 // Its turn did not come: it is what it was.
                 (_, Purpose::Redrive, Some(_)) => self.handle.table().put_back(child),
-                (Ok((running, _)), Purpose::Redrive, None) => self.redrive_child(child, running),
-                (Ok((running, plans)), Purpose::Continue, _) => {
+                (Ok((running, ..)), Purpose::Redrive, None) => self.redrive_child(child, running),
+                (Ok((running, _, Some((outcome, commands, at)))), Purpose::Continue, _) => {
+                    self.end_child(child, &running, outcome, at);
+                    self.held.commands.push((child, commands));
+                }
+                (Ok((running, plans, None)), Purpose::Continue, _) => {
                     self.continue_child(child, running, plans);
                 }
                 (Err(error), ..) => {

@@ -205,12 +205,13 @@ impl Handle {
         }
     }
 
-    /// Steps a child through everything it has taken in so far, giving each step to `visit`.
+    /// Steps a child through everything it has taken in so far, giving each step and its
+    /// time to `visit`.
     pub(super) fn replay(
         &self,
         child: u32,
         record: bool,
-        mut visit: impl FnMut(machine::Step),
+        mut visit: impl FnMut(machine::Step, i64),
     ) -> io::Result<Running> {
         let row = self
             .table()
@@ -251,7 +252,10 @@ impl Handle {
         inputs.push((row.started, Input::Start));
         let scope = &self.processor;
         for (at, input) in inputs.into_iter().rev() {
-            visit(running.step(scope, self.row.plan.children, record, input, at));
+            visit(
+                running.step(scope, self.row.plan.children, record, input, at),
+                at,
+            );
         }
         Ok(running)
     }
@@ -265,7 +269,7 @@ impl Handle {
     ) -> io::Result<(Vec<machine::Event>, bool)> {
         let mut events: VecDeque<machine::Event> = VecDeque::new();
         let mut more = false;
-        self.replay(child, true, |step| {
+        self.replay(child, true, |step, _| {
             for event in step.events {
                 if span.newest_first && event.id <= span.from {
                     events.push_back(event);

@@ -145,16 +145,16 @@ fn rows(runner: &Runner, handle: &Handle, asked: &[Asked]) -> Result<Batch, Stor
                         root: handle.row.root().to_owned(),
                     }),
                     started: runner.now(),
+                    redrives,
                     closed: None,
                 };
                 batch.new_map_run(row, runner.sequence());
             }
             (Some(row), _) => {
-                let closed = row.closed.as_ref();
-                let round = closed.and_then(|closed| closed.get("redriveCount")?.as_u64());
                 let is_allowed = redrives <= runner.quotas().map_run_redrives;
-                if is_allowed && round.is_some_and(|round| round < u64::from(redrives)) {
+                if is_allowed && row.redrives < redrives {
                     batch.map_run(MapRunRow {
+                        redrives,
                         closed: None,
                         ..row
                     });

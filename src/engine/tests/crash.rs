@@ -266,7 +266,7 @@ async fn has_running_children(engine: &Engine, arn: &str) -> Result<bool, String
 
 /// What holds at every instant, also right after a crash.
 async fn check_always(engine: &Engine, world: &World) {
-    let known = format_known(&world.acknowledged.lock().unwrap());
+    let known = known_by(world);
     for (arn, redrives, stopped) in known.0 {
         let row = engine.runner().store().execution(&arn).unwrap();
         let row = row.unwrap_or_else(|| panic!("{arn} was acknowledged and is lost"));
@@ -291,7 +291,8 @@ async fn check_always(engine: &Engine, world: &World) {
 
 type Known = (Vec<(String, u64, bool)>, Vec<(String, Vec<u8>)>);
 
-fn format_known(known: &Acknowledged) -> Known {
+fn known_by(world: &World) -> Known {
+    let known = world.acknowledged.lock().unwrap();
     let executions = known.executions.iter().map(|arn| {
         let redrives = known.redrives.get(arn).copied().unwrap_or_default();
         (arn.clone(), redrives, known.stopped.contains(arn))
