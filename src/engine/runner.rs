@@ -794,8 +794,10 @@ impl Runner {
     /// Notes that a Map Run has closed, with its counts.
     pub async fn map_run_closed(&self, handle: &Handle) {
         let mut batch = Batch::default();
+        // On a line of its own: the table is locked to the end of a statement.
+        let redrives = handle.table().round;
         batch.map_run(MapRunRow {
-            redrives: handle.table().round,
+            redrives,
             closed: Some(handle.describe(self.now())),
             ..handle.row.clone()
         });

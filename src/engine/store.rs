@@ -878,10 +878,7 @@ fn mark(list: &mut redb::Table<&str, ()>, key: &str, is_listed: bool) -> Result<
 }
 
 /// Whether a row tells of the end of a round although a later one was asked for meanwhile.
-fn is_outdated(
-    map_runs: &redb::Table<&str, &[u8]>,
-    row: &MapRunRow,
-) -> Result<bool, redb::Error> {
+fn is_outdated(map_runs: &redb::Table<&str, &[u8]>, row: &MapRunRow) -> Result<bool, redb::Error> {
     if row.closed.is_none() {
         return Ok(false);
     }
