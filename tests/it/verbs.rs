@@ -359,7 +359,7 @@ fn a_run_that_nobody_waits_for_goes_on_when_somebody_does() {
 #[test]
 fn giving_up_waiting_leaves_the_run_alone() {
     let home = Home::new();
-    let service = Service::start(0.0, Duration::from_secs(20));
+    let service = Service::start(0.0, Duration::from_secs(55));
     home.file("places.txt", places(5));
     let server = home.serve();
     let input = json!({"request": {"url": service.lookup.url_template(), "timeoutSeconds": 60}});

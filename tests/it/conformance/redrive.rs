@@ -526,8 +526,14 @@ async fn a_parallel_state_that_gave_too_much_is_redriven_as_a_whole() {
 async fn the_time_limit_of_an_execution_starts_again() {
     let house = House::new().await;
     house.hold([1]);
-    let definition = with(single(task(json!({}))), json!({"TimeoutSeconds": 1}));
+    let definition = with(single(task(json!({}))), json!({"TimeoutSeconds": 3_600}));
+    let called = async |times: usize| {
+        let calls = async || house.calls_of(1);
+        until("a call", calls, |calls| *calls == times).await;
+    };
     let run = house.start(&definition, json!(1)).await;
+    called(1).await;
+    house.advance(1);
     let ended = run.ends(TimedOut).await;
     assert_eq!((ended.error(), ended.cause()), (None, None));
     assert_eq!(
@@ -538,6 +544,8 @@ async fn the_time_limit_of_an_execution_starts_again() {
     let details = events[4].execution_timed_out_event_details().unwrap();
     assert_eq!(details.error(), Some("States.Timeout"));
     run.redrive().await;
+    called(2).await;
+    house.advance(1);
     run.ends(TimedOut).await;
     house.release();
     run.redrive().await;

@@ -211,11 +211,16 @@ async fn a_parent_that_times_out_aborts_its_map_run() {
     house.hold([0]);
     let definition = with(
         distributed("STANDARD", json!({})),
-        json!({"TimeoutSeconds": 1}),
+        json!({"TimeoutSeconds": 3_600}),
     );
     let run = house.start(&definition, numbers(2)).await;
-    run.ends(TimedOut).await;
     let map = run.map_run().await;
+    map.items_are("one done, one held", |items| {
+        (items.succeeded, items.running) == (1, 1)
+    })
+    .await;
+    house.advance(1);
+    run.ends(TimedOut).await;
     let items = map.closes(MapRunStatus::Aborted).await;
     assert_eq!((items.succeeded, items.aborted), (1, 1));
     assert_eq!(
