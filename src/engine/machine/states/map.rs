@@ -11,6 +11,26 @@ use crate::engine::path::Path;
 use crate::engine::query::Template;
 
 impl Stepper<'_> {
+    /// `MaxConcurrency` in any of its forms; 0 where none is set: what that means is the mode's.
+    fn max_concurrency(
+        &mut self,
+        map: &MapState,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<u64, Failure> {
+        let Some(given) = &map.max_concurrency else {
+            return Ok(0);
+        };
+        self.given(
+            given,
+            "MaxConcurrency",
+            Wanted::INTEGER,
+            frame,
+            input,
+            Value::as_u64,
+        )
+    }
+
     pub(super) fn begin_map_run(
         &mut self,
         state: &State,
@@ -19,17 +39,7 @@ impl Stepper<'_> {
         frame: &mut Frame,
         input: &Value,
     ) -> std::result::Result<Result, Failure> {
-        let max_concurrency = match &map.max_concurrency {
-            Some(given) => self.given(
-                given,
-                "MaxConcurrency",
-                Wanted::INTEGER,
-                frame,
-                input,
-                Value::as_u64,
-            )?,
-            None => 0,
-        };
+        let max_concurrency = self.max_concurrency(map, frame, input)?;
         let mut items = match &distributed.reader {
             Some(reader) => {
                 let arguments = self.evaluate(&reader.parameters, frame, input)?;
@@ -173,17 +183,7 @@ impl Stepper<'_> {
         input: &Value,
     ) -> std::result::Result<Result, Failure> {
         let items = self.items(map, state, frame, input)?;
-        let limit = match &map.max_concurrency {
-            Some(given) => self.given(
-                given,
-                "MaxConcurrency",
-                Wanted::INTEGER,
-                frame,
-                input,
-                Value::as_u64,
-            )?,
-            None => 0,
-        };
+        let limit = self.max_concurrency(map, frame, input)?;
         let limit = if limit == 0 {
             INLINE_CONCURRENCY
         } else {
