@@ -21,6 +21,7 @@ mod engine;
 mod exit;
 mod failures;
 mod follow;
+mod logs;
 mod output;
 mod outputs;
 mod runs;
@@ -154,6 +155,23 @@ async fn ask(
         Verb::Wait { runs, limit } => runs::wait(session, &runs, limit, out).await,
         Verb::Failures { run, group, limit } => {
             failures::run(session, &run, group, limit, out).await
+        }
+        Verb::Logs {
+            run,
+            follow,
+            filter,
+            state,
+            request,
+            limit,
+        } => {
+            let arguments = logs::Logs {
+                run: &run,
+                follow,
+                pattern: request.map_or(filter, |id| format!("\"{id}\"")),
+                state,
+                limit,
+            };
+            logs::run(session, arguments, out).await
         }
         Verb::Redrive {
             run,

@@ -30,7 +30,7 @@ mod watch;
 
 pub use connect::NoHostPrefix;
 pub use error::{Error, ErrorKind};
-pub use logs::LogEvent;
+pub use logs::{LiveTail, LogEvent, MAX_TAILED, TailUpdate};
 pub use s3::ObjectWriter;
 
 use error::SdkError;

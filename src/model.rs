@@ -68,6 +68,12 @@ impl ExecutionArn {
         rest.split_once(':').map_or(rest, |(_, name)| name)
     }
 
+    /// Whether it runs items of a Map Run: its ARN then names the map beside the machine.
+    pub fn is_child(&self) -> bool {
+        let rest = self.rest();
+        rest.split(':').next().is_some_and(|it| it.contains('/'))
+    }
+
     /// The state machine's name, without the label.
     pub fn state_machine_name(&self) -> &str {
         let rest = self.rest();
@@ -268,6 +274,9 @@ pub struct StateMachineDetail {
     pub role: String,
     /// Absent for the first revision.
     pub revision: Option<String>,
+    /// Name of the log group that its executions write to.
+    #[serde(default)]
+    pub log_group: Option<String>,
 }
 
 /// One event of `GetExecutionHistory`.

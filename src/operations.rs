@@ -2,6 +2,7 @@
 //! value that a dialog, `--dry-run` and `--json` all show, and that `run` carries out.
 
 pub mod failures;
+pub mod logs;
 pub mod outputs;
 pub mod redrive;
 mod results;

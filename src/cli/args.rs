@@ -183,6 +183,35 @@ pub enum Verb {
         #[arg(long, default_value_t = 100_000, value_name = "N")]
         limit: usize,
     },
+    /// Show what a run, or one child of it, wrote to CloudWatch Logs
+    ///
+    /// Of the state machine's own log group, if it logs, and of the functions that its definition
+    /// names: at most the newest 10,000 lines. Functions do not log whom they work for, so lines of
+    /// other runs at the same time may be among theirs. Of a child: by the request id in its cause,
+    /// else by the time of its end.
+    ///
+    /// JSON: {version, sources: {groups: [{name, origin, states, exists}], missing, from, to},
+    /// found, lines: [line]}, a line being {at, group, stream, level, state, request, execution,
+    /// message, cut}. NDJSON: a line each.
+    Logs {
+        #[arg(value_name = "RUN|CHILD")]
+        run: String,
+        /// Go on with what comes, until the run has ended
+        #[arg(long, short)]
+        follow: bool,
+        /// Only what fits this pattern, in CloudWatch's filter language
+        #[arg(long, value_name = "PATTERN", default_value = "")]
+        filter: String,
+        /// Only what this state may have written
+        #[arg(long)]
+        state: Option<String>,
+        /// Only lines of the function's call with this request id
+        #[arg(long, value_name = "ID", conflicts_with = "filter")]
+        request: Option<String>,
+        /// How many lines at the most, the newest
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        limit: usize,
+    },
     /// Run what failed again, in the same execution
     ///
     /// JSON: {version, plan} with --dry-run, else {version, plan, redriven}, or with --wait

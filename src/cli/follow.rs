@@ -91,10 +91,10 @@ async fn running_map(client: &Client, execution: &ExecutionArn) -> Option<MapRun
 
 /// What went wrong last, so that it is said once.
 #[derive(Default)]
-struct Trouble(Option<String>);
+pub(super) struct Trouble(Option<String>);
 
 impl Trouble {
-    fn take(&mut self, error: client::Error) -> Result<(), Error> {
+    pub(super) fn take(&mut self, error: client::Error) -> Result<(), Error> {
         let passes = matches!(
             error.kind,
             ErrorKind::Throttled(_) | ErrorKind::Unreachable(_) | ErrorKind::Service(_)
@@ -110,7 +110,7 @@ impl Trouble {
         Ok(())
     }
 
-    fn over(&mut self) {
+    pub(super) fn over(&mut self) {
         self.0 = None;
     }
 }

@@ -43,6 +43,9 @@ pub(super) enum Action {
     CreateStateMachine,
     UpdateStateMachine,
     FilterLogEvents,
+    GetLogEvents,
+    DescribeLogGroups,
+    StartLiveTail,
 }
 
 /// Size of a bucket and tokens that come back each second.
@@ -59,7 +62,7 @@ const ENGINE: Quota = Quota {
 };
 
 impl Action {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 18] = [
         Self::StartExecution,
         Self::RedriveExecution,
         Self::StopExecution,
@@ -75,10 +78,13 @@ impl Action {
         Self::CreateStateMachine,
         Self::UpdateStateMachine,
         Self::FilterLogEvents,
+        Self::GetLogEvents,
+        Self::DescribeLogGroups,
+        Self::StartLiveTail,
     ];
 
     /// Name, and bucket and refill in the large Regions and in all others, as AWS publishes them
-    /// (the Logs one is ours: accounts get 5 to 10 a second).
+    /// (those of Logs are ours, at the low end of what accounts get).
     const fn row(self) -> (&'static str, [f64; 2], [f64; 2]) {
         match self {
             Self::StartExecution => ("StartExecution", [1_300.0, 300.0], [800.0, 150.0]),
@@ -100,6 +106,9 @@ impl Action {
             Self::CreateStateMachine => ("CreateStateMachine", [100.0, 1.0], [100.0, 1.0]),
             Self::UpdateStateMachine => ("UpdateStateMachine", [100.0, 1.0], [100.0, 1.0]),
             Self::FilterLogEvents => ("FilterLogEvents", [5.0, 5.0], [5.0, 5.0]),
+            Self::GetLogEvents => ("GetLogEvents", [10.0, 10.0], [10.0, 10.0]),
+            Self::DescribeLogGroups => ("DescribeLogGroups", [10.0, 10.0], [10.0, 10.0]),
+            Self::StartLiveTail => ("StartLiveTail", [3.0, 3.0], [3.0, 3.0]),
         }
     }
 

@@ -13,7 +13,9 @@ use crate::model::{
 
 mod answers;
 
-use answers::{execution, history_event, listed_execution, map_run, state_machine, timestamp};
+use answers::{
+    execution, history_event, listed_execution, log_group, map_run, state_machine, timestamp,
+};
 
 /// Most rows that a listing gives at once.
 const LARGEST_PAGE: u16 = 1_000;
@@ -63,6 +65,7 @@ impl Client {
             definition: it.definition,
             role: it.role_arn,
             revision: it.revision_id,
+            log_group: it.logging_configuration.and_then(log_group),
         })
     }
 
@@ -89,6 +92,7 @@ impl Client {
             definition: it.definition,
             role: it.role_arn,
             revision: it.revision_id,
+            log_group: it.logging_configuration.and_then(log_group),
         })
     }
 

@@ -14,7 +14,7 @@ use crate::operations::Error;
 use crate::operations::results::{self, Records};
 
 mod cause;
-pub use cause::message;
+pub use cause::{is_request_id, message, request_id};
 
 /// Children described while a Map Run is going: at most so many, and as many as the request budget
 /// allows in this time.

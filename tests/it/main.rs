@@ -8,6 +8,7 @@ mod house;
 mod logs;
 mod machines;
 mod pty;
+mod run_logs;
 mod switches;
 mod tasks;
 mod test_state;

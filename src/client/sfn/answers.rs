@@ -56,6 +56,17 @@ pub(super) fn listed_execution(it: sdk::ExecutionListItem) -> Execution {
     }
 }
 
+/// The name of the group that executions write to; `None` where they write nothing.
+pub(super) fn log_group(it: sdk::LoggingConfiguration) -> Option<String> {
+    if it.level.is_none_or(|level| level == sdk::LogLevel::Off) {
+        return None;
+    }
+    let destination = it.destinations?.into_iter().next()?;
+    let arn = destination.cloud_watch_logs_log_group?.log_group_arn?;
+    let (_, name) = arn.split_once(":log-group:")?;
+    Some(name.trim_end_matches(":*").to_owned())
+}
+
 pub(super) fn execution(it: DescribeExecutionOutput) -> ExecutionDetail {
     let arn = ExecutionArn(it.execution_arn);
     let name = it.name.unwrap_or_else(|| arn.name().to_owned());

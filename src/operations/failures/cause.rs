@@ -21,6 +21,40 @@ pub fn message(cause: &str) -> String {
     said.unwrap_or(trimmed).to_owned()
 }
 
+/// The id of the Lambda call that failed: `requestId` of Lambda's JSON, else the one that a text
+/// names, as in `RequestId: … Error: …` and `… Task timed out after 3.00 seconds`.
+pub fn request_id(cause: &str) -> Option<String> {
+    let parsed = match cause.trim_start().starts_with('{') {
+        true => serde_json::from_str::<Value>(cause).ok(),
+        false => None,
+    };
+    let member = parsed.as_ref().and_then(|it| it.get("requestId")?.as_str());
+    if let Some(id) = member.filter(|id| is_request_id(id)) {
+        return Some(id.to_owned());
+    }
+    let word = |text: &str| {
+        let ends = |c: char| !(c.is_ascii_hexdigit() || c == '-');
+        let word = &text[..text.find(ends).unwrap_or(text.len())];
+        is_request_id(word).then(|| word.to_owned())
+    };
+    let named = ["RequestId: ", "Request ID: ", "requestId: "];
+    let named = named.iter().find_map(|name| {
+        let (_, after) = cause.split_once(name)?;
+        word(after)
+    });
+    named.or_else(|| {
+        let (before, _) = cause.split_once(" Task timed out after ")?;
+        word(before.rsplit(char::is_whitespace).next()?)
+    })
+}
+
+/// Whether a word is a UUID, as Lambda's request ids are.
+pub fn is_request_id(word: &str) -> bool {
+    let groups: Vec<&str> = word.split('-').collect();
+    let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+    lengths == [8, 4, 4, 4, 12] && word.bytes().all(|it| it == b'-' || it.is_ascii_hexdigit())
+}
+
 /// `message` with what differs from item to item masked: `<v>` quoted text, `<url>`, `<ip>`,
 /// `<id>`, `<path>`, `<n>`. An HTTP status stays: it is what tells failures apart.
 pub fn mask(message: &str) -> String {
@@ -195,7 +229,30 @@ mod tests {
         assert_eq!(message(""), "");
     }
 
+    #[test]
+    fn the_request_is_read_from_every_kind_of_cause() {
+        const ID: &str = "6f0c2b9e-1111-4222-8333-444455556666";
+        for cause in [
+            format!(r#"{{"errorMessage":"x","requestId":"{ID}"}}"#),
+            format!(
+                r#"{{"errorMessage":"RequestId: {ID} Error: Task timed out after 3.00 seconds"}}"#
+            ),
+            format!("RequestId: {ID} Error: Runtime exited"),
+            format!("2026-11-23T09:02:44Z {ID} Task timed out after 3.00 seconds"),
+            format!("Rate exceeded (Service: Lambda, Status Code: 429, Request ID: {ID})"),
+        ] {
+            assert_eq!(request_id(&cause).as_deref(), Some(ID), "{cause}");
+        }
+        assert_eq!(request_id(r#"{"errorMessage":"x","requestId":7}"#), None);
+        assert_eq!(request_id(&format!("trace {ID}")), None);
+    }
+
     proptest! {
+        #[test]
+        fn any_cause_may_be_searched_for_a_request(cause in any::<String>()) {
+            request_id(&cause);
+        }
+
         #[test]
         fn numbers_never_tell_groups_apart(a in 10u64.., b in 10u64.., text in "[a-z ]{0,12}") {
             let with = |n: u64| mask(&format!("{text} took {n} ms"));
