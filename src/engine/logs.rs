@@ -15,6 +15,7 @@
 //! group's retention is.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -182,10 +183,24 @@ impl Logs {
             if !entry.file_type()?.is_dir() {
                 continue;
             }
-            match Group::open(path.clone())? {
-                Some(group) => _ = groups.insert(group.row.name.clone(), group),
+            match Group::open(path.clone()) {
+                Ok(Some(group)) => match groups.entry(group.row.name.clone()) {
+                    Entry::Vacant(free) => _ = free.insert(group),
+                    // The other one was damaged when this one was made.
+                    Entry::Occupied(taken) => tracing::error!(
+                        group = taken.key(),
+                        path = %path.display(),
+                        other = %taken.get().folder.display(),
+                        "two log groups have one name: this one is left out"
+                    ),
+                },
                 // Half made, or half deleted.
-                None => fs::remove_dir_all(&path)?,
+                Ok(None) => fs::remove_dir_all(&path)?,
+                // It stays where it is, and is back once its file is mended.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::error!(%error, "a damaged log group is left out");
+                }
+                Err(error) => return Err(error),
             }
         }
         let shared = Arc::new(Shared {

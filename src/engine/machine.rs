@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::definition::{ChildKind, Format, Scope, Shape, Transformation};
 
@@ -58,6 +58,8 @@ pub struct Machine<'m> {
     pub identity: &'m Identity,
     /// Shared: a state that passes it on costs nothing.
     pub input: &'m Arc<Value>,
+    /// What `$$` is instead of what the execution and its identity tell.
+    pub context: Option<&'m Map<String, Value>>,
     /// Whether events are wanted. Their numbers are counted either way.
     pub record: bool,
 }

@@ -133,6 +133,8 @@ pub struct Quotas {
     pub map_run_redrives: u32,
     /// Executions, children of Map Runs not counted, that run at once.
     pub open_executions: usize,
+    pub state_machines: usize,
+    pub activities: usize,
 }
 
 impl Default for Quotas {
@@ -144,6 +146,8 @@ impl Default for Quotas {
             open_map_runs: 1_000,
             map_run_redrives: 1_000,
             open_executions: 1_000_000,
+            state_machines: 100_000,
+            activities: 100_000,
         }
     }
 }

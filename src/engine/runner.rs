@@ -830,6 +830,7 @@ fn machine_of<'m>(row: &'m ExecutionRow, definition: &'m Definition) -> Machine<
         },
         identity: &row.identity,
         input: &row.input,
+        context: None,
         record: true,
     }
 }

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redb::{ReadableTable, TableDefinition};
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -511,6 +511,14 @@ impl Store {
         })
     }
 
+    pub fn machine_count(&self) -> Result<usize, StoreError> {
+        self.count(MACHINES)
+    }
+
+    pub fn activity_count(&self) -> Result<usize, StoreError> {
+        self.count(ACTIVITIES)
+    }
+
     pub fn activity(&self, arn: &str) -> Result<Option<ActivityRow>, StoreError> {
         self.row(ACTIVITIES, arn)
     }
@@ -675,6 +683,14 @@ impl Store {
             }
             Ok((events, range.next().is_some()))
         })
+    }
+
+    fn count(
+        &self,
+        table: TableDefinition<&'static str, &'static [u8]>,
+    ) -> Result<usize, StoreError> {
+        let rows = self.read(|transaction| Ok(transaction.open_table(table)?.len()?))?;
+        Ok(usize::try_from(rows).unwrap_or(usize::MAX))
     }
 
     fn row<T: DeserializeOwned>(

@@ -23,6 +23,7 @@ pub(super) fn service(objects: Objects, credentials: Credentials) -> S3Service {
     builder.set_auth(access::Owner(credentials));
     builder.set_access(access::OwnerOnly);
     builder.set_host(access::AnyHost);
+    builder.set_validation(access::AnyName);
     builder.build()
 }
 

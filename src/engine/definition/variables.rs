@@ -2,7 +2,7 @@
 //! variables"): an inner scope may read those of the scopes around it, but not assign them again;
 //! children of a Distributed Map have a scope of their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Given, Kind, MapState, Problem, Rule, Scope, Selection, Severity, State, Template, Wait,
@@ -64,6 +64,36 @@ pub(super) fn check(
                 }
             }
             _ => {}
+        }
+    }
+}
+
+impl Scope {
+    /// The variables that states refer to, by the states' names, those inside Parallel and Map
+    /// states too. States that refer to none are left out (API reference, DescribeStateMachine,
+    /// "variableReferences").
+    pub fn variable_references(&self) -> BTreeMap<&str, BTreeSet<String>> {
+        let mut references = BTreeMap::new();
+        self.collect_references(&mut references);
+        references
+    }
+
+    fn collect_references<'s>(&'s self, references: &mut BTreeMap<&'s str, BTreeSet<String>>) {
+        for (name, state) in &self.states {
+            let mut found = BTreeSet::new();
+            read(state, &mut |variable| _ = found.insert(variable.to_owned()));
+            if !found.is_empty() {
+                references.insert(name, found);
+            }
+            match &state.kind {
+                Kind::Parallel { branches } => {
+                    for branch in branches {
+                        branch.collect_references(references);
+                    }
+                }
+                Kind::Map(map) => map.processor.collect_references(references),
+                _ => {}
+            }
         }
     }
 }

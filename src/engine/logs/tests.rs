@@ -116,6 +116,49 @@ async fn a_torn_end_is_cut_off_and_writing_goes_on_there() {
 }
 
 #[tokio::test]
+async fn a_damaged_group_is_left_out_until_it_is_mended_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = open(folder.path(), Limits::default());
+    for group in ["good", "hurt"] {
+        logs.append(group, "s", vec![event(1, group)]);
+    }
+    logs.stop().await;
+    let groups = fs::read_dir(folder.path()).unwrap();
+    let rows = groups.map(|group| group.unwrap().path().join("group.json"));
+    let is_hurt = |row: &PathBuf| fs::read_to_string(row).unwrap().contains("hurt");
+    let row = rows.into_iter().find(is_hurt).unwrap();
+    let whole = fs::read(&row).unwrap();
+    fs::write(&row, &whole[..whole.len() / 2]).unwrap();
+
+    let logs = open(folder.path(), Limits::default());
+    assert_eq!(all(&logs, &query("good")), ["good"]);
+    assert_eq!(logs.group("hurt"), None);
+    // The name may be used again meanwhile.
+    logs.append("hurt", "s", vec![event(2, "new")]);
+    logs.flush().await.unwrap();
+    logs.stop().await;
+
+    fs::write(&row, &whole).unwrap();
+    let logs = open(folder.path(), Limits::default());
+    let [found] = all(&logs, &query("hurt")).try_into().unwrap();
+    logs.stop().await;
+    let other = ["hurt", "new"].into_iter().find(|text| *text != found);
+    // Whichever was left out is there as soon as the other one is out of its way.
+    let groups = fs::read_dir(folder.path()).unwrap();
+    let groups: Vec<PathBuf> = groups.map(|group| group.unwrap().path()).collect();
+    assert_eq!(groups.len(), 3);
+    let shown = groups.iter().find(|group| {
+        let bytes = fs::read(group.join("00000000.events")).unwrap();
+        bytes
+            .windows(found.len())
+            .any(|part| part == found.as_bytes())
+    });
+    fs::remove_dir_all(shown.unwrap()).unwrap();
+    let logs = open(folder.path(), Limits::default());
+    assert_eq!(all(&logs, &query("hurt")), [other.unwrap()]);
+}
+
+#[tokio::test]
 async fn a_segment_whose_index_is_damaged_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let logs = open(folder.path(), SMALL);

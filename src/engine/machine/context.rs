@@ -94,6 +94,18 @@ pub(super) fn context(
     frame: &Frame,
     item: Option<(usize, &Value)>,
 ) -> Value {
+    let mut context = match machine.context {
+        Some(given) => given.clone(),
+        None => own_context(machine, execution, frame),
+    };
+    if let Some((index, value)) = item {
+        let item = json!({"Item": {"Index": index, "Value": value, "Source": "STATE_DATA"}});
+        context.insert("Map".to_owned(), item);
+    }
+    Value::Object(context)
+}
+
+fn own_context(machine: &Machine<'_>, execution: &Execution, frame: &Frame) -> Map<String, Value> {
     let identity = machine.identity;
     let mut run = json!({
         "Id": identity.id,
@@ -123,11 +135,7 @@ pub(super) fn context(
     if let Some(token) = frame.task_token(machine.identity) {
         context.insert("Task".to_owned(), json!({"Token": token.text()}));
     }
-    if let Some((index, value)) = item {
-        let item = json!({"Item": {"Index": index, "Value": value, "Source": "STATE_DATA"}});
-        context.insert("Map".to_owned(), item);
-    }
-    Value::Object(context)
+    context
 }
 
 /// RFC 3339 with milliseconds and `Z`, as AWS writes times into files and the context object.

@@ -59,6 +59,7 @@ impl Driver {
                 timeout_seconds: self.definition.timeout_seconds,
                 identity: &self.identity,
                 input: &self.input,
+                context: None,
                 record: true,
             };
             let step = step(&machine, &mut self.execution, input, self.now);
@@ -318,6 +319,7 @@ fn what_is_owed_after_a_restart_is_what_was_commanded() {
         timeout_seconds: driver.definition.timeout_seconds,
         identity: &driver.identity,
         input: &driver.input,
+        context: None,
         record: false,
     };
     let mut execution = Execution::default();
@@ -553,6 +555,7 @@ fn variables_are_read_below_their_scope_and_live_through_a_restart() {
         timeout_seconds: None,
         identity: &driver.identity,
         input: &driver.input,
+        context: None,
         record: true,
     };
     let first = step(&machine, &mut driver.execution, Input::Start, 0);

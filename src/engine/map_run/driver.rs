@@ -546,6 +546,7 @@ impl Driver {
             timeout_seconds: None,
             identity: &running.identity,
             input: &running.input,
+            context: None,
             record: false,
         };
         let owed = machine::owed(&machine, &running.execution);

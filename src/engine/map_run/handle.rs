@@ -399,6 +399,7 @@ impl Running {
             timeout_seconds: (kind == ChildKind::Express).then_some(EXPRESS_SECONDS),
             identity: &self.identity,
             input: &self.input,
+            context: None,
             record,
         };
         machine::step(&machine, &mut self.execution, input, now)

@@ -4,6 +4,8 @@ use http::HeaderMap;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::host::{S3Host, VirtualHost};
+use s3s::path::check_bucket_name;
+use s3s::validation::NameValidation;
 use s3s::{S3Result, s3_error};
 
 use crate::engine::{ACCOUNT, Credentials};
@@ -53,6 +55,15 @@ impl S3Auth for Owner {
     }
 }
 
+/// Takes every bucket's name: the library refuses one without saying why, [`OwnerOnly`] says it.
+pub(super) struct AnyName;
+
+impl NameValidation for AnyName {
+    fn validate_bucket_name(&self, _name: &str) -> bool {
+        true
+    }
+}
+
 /// The owner may do everything that there is.
 pub(super) struct OwnerOnly;
 
@@ -61,6 +72,13 @@ impl S3Access for OwnerOnly {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         if context.credentials().is_none() {
             return Err(s3_error!(AccessDenied, "Access Denied"));
+        }
+        let bucket = context.s3_path().get_bucket_name();
+        if bucket.is_some_and(|bucket| !check_bucket_name(bucket)) {
+            return Err(s3_error!(
+                InvalidBucketName,
+                "The specified bucket is not valid."
+            ));
         }
         check_headers(context.headers())?;
         check_version(context.uri().query())

@@ -440,7 +440,7 @@ fn not_redrivable(
             .runner()
             .store()
             .machine(&row.identity.machine_id)?
-            .is_none() =>
+            .is_none_or(|machine| machine.deleting) =>
         {
             Some("State machine is in DELETING status")
         }

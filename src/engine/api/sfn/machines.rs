@@ -6,7 +6,7 @@ use super::arguments::{Arguments, check_name, invalid};
 use super::{conflict, page, put};
 use crate::engine::Engine;
 use crate::engine::api::ApiError;
-use crate::engine::definition::{Definition, label_of};
+use crate::engine::definition::{Definition, Scope};
 use crate::engine::logs::Logs;
 use crate::engine::machine::seconds;
 use crate::engine::state_machines::{
@@ -132,6 +132,12 @@ pub async fn create(engine: &Engine, arguments: &Arguments) -> Result<Value, Api
         return Err(ApiError::new(
             "StateMachineAlreadyExists",
             format!("State Machine Already Exists: '{arn}'"),
+        ));
+    }
+    if store.machine_count()? >= runner.quotas().state_machines {
+        return Err(ApiError::new(
+            "StateMachineLimitExceeded",
+            "The maximum number of state machines has been reached. Existing state machines must be deleted before a new state machine can be created.",
         ));
     }
     super::tags::check_count(&arn, &tags)?;
@@ -312,21 +318,24 @@ pub fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiErro
     put(&mut described, "creationDate", Some(seconds(created)));
     let description = version.and_then(|version| version.description.clone());
     put(&mut described, "description", description);
-    describe_revision(&mut described, &revision, &text);
-    if let Part::Map(label) = &part {
-        let shown = arguments.required("stateMachineArn")?;
-        let processor = processor(&text, label, &row.name).ok_or_else(|| unknown(shown))?;
-        put(&mut described, "stateMachineArn", Some(shown));
-        put(&mut described, "definition", Some(processor.to_string()));
-        put(&mut described, "label", Some(label.clone()));
+    describe_revision(&mut described, &revision);
+    let definition = engine.runner().definition(&revision.id)?;
+    match &part {
+        Part::Map(label) => {
+            let shown = arguments.required("stateMachineArn")?;
+            put(&mut described, "stateMachineArn", Some(shown));
+            put(&mut described, "label", Some(label.clone()));
+            describe_processor(&mut described, &definition, &text, label, &row.name)
+                .ok_or_else(|| unknown(shown))?;
+        }
+        _ => describe_definition(&mut described, text.into(), &definition.scope),
     }
     strip_metadata_only(arguments, &mut described);
     Ok(Value::Object(described))
 }
 
 /// What descriptions tell of a revision.
-fn describe_revision(described: &mut Map<String, Value>, revision: &Revision, definition: &str) {
-    put(described, "definition", Some(definition));
+fn describe_revision(described: &mut Map<String, Value>, revision: &Revision) {
     put(described, "roleArn", Some(revision.role.clone()));
     put(described, "revisionId", revision.shown_id());
     for (name, value) in revision.settings.describe() {
@@ -334,10 +343,19 @@ fn describe_revision(described: &mut Map<String, Value>, revision: &Revision, de
     }
 }
 
+/// The definition and what its states refer to.
+fn describe_definition(described: &mut Map<String, Value>, text: Value, scope: &Scope) {
+    put(described, "definition", Some(text));
+    let references = scope.variable_references();
+    let references = (!references.is_empty()).then(|| json!(references));
+    put(described, "variableReferences", references);
+}
+
 fn strip_metadata_only(arguments: &Arguments, described: &mut Map<String, Value>) {
     if arguments.text("includedData") == Some("METADATA_ONLY") {
         // The reference has this instead of nothing: the member is required.
         put(described, "definition", Some("{}"));
+        described.shift_remove("variableReferences");
     }
 }
 
@@ -372,43 +390,49 @@ pub async fn describe_for_execution(
         "updateDate",
         Some(seconds(revision.updated)),
     );
-    describe_revision(&mut described, &revision, &text);
-    if let Some(handle) = found.map_run() {
-        let label = &handle.row.plan.label;
-        let processor = processor(&text, label, name).ok_or_else(|| {
-            ApiError::new(
-                "InternalServerException",
-                format!("{arn}: its definition has no map {label}"),
-            )
-        })?;
-        let machine = handle.names.state_machine_arn();
-        put(&mut described, "stateMachineArn", Some(machine));
-        let map_run = handle.row.plan.arn.clone();
-        put(&mut described, "mapRunArn", Some(map_run));
-        put(&mut described, "label", Some(label.clone()));
-        put(&mut described, "definition", Some(processor.to_string()));
+    describe_revision(&mut described, &revision);
+    let definition = engine.runner().definition(&parent.revision)?;
+    match found.map_run() {
+        Some(handle) => {
+            let label = &handle.row.plan.label;
+            let machine = handle.names.state_machine_arn();
+            put(&mut described, "stateMachineArn", Some(machine));
+            let map_run = handle.row.plan.arn.clone();
+            put(&mut described, "mapRunArn", Some(map_run));
+            put(&mut described, "label", Some(label.clone()));
+            describe_processor(&mut described, &definition, &text, label, name).ok_or_else(
+                || {
+                    ApiError::new(
+                        "InternalServerException",
+                        format!("{arn}: its definition has no map {label}"),
+                    )
+                },
+            )?;
+        }
+        None => describe_definition(&mut described, text.into(), &definition.scope),
     }
     strip_metadata_only(arguments, &mut described);
     Ok(Value::Object(described))
 }
 
 /// The item processor of a labelled map, without its ProcessorConfig.
-fn processor(definition: &str, label: &str, machine: &str) -> Option<Value> {
-    let parsed = Definition::parse(definition).ok()?;
-    let (name, _, map) = parsed.labelled(label, machine)?;
-    debug_assert!(
-        map.distributed
-            .as_ref()
-            .is_some_and(|map| label_of(map, machine, name) == label)
-    );
-    let value: Value = serde_json::from_str(definition).ok()?;
+fn describe_processor(
+    described: &mut Map<String, Value>,
+    definition: &Definition,
+    text: &str,
+    label: &str,
+    machine: &str,
+) -> Option<()> {
+    let (name, _, map) = definition.labelled(label, machine)?;
+    let value: Value = serde_json::from_str(text).ok()?;
     let state = find_state(&value, name)?;
     let mut processor = state
         .get("ItemProcessor")
         .or_else(|| state.get("Iterator"))?
         .clone();
     processor.as_object_mut()?.shift_remove("ProcessorConfig");
-    Some(processor)
+    describe_definition(described, processor.to_string().into(), &map.processor);
+    Some(())
 }
 
 /// State names are unique in the whole machine.

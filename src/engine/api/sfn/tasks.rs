@@ -130,6 +130,12 @@ pub async fn create_activity(engine: &Engine, arguments: &Arguments) -> Result<V
     let _only = runner.exclusive(&arn).await;
     let row = match runner.store().activity(&arn)? {
         Some(row) => row,
+        None if runner.store().activity_count()? >= runner.quotas().activities => {
+            return Err(ApiError::new(
+                "ActivityLimitExceeded",
+                "The maximum number of activities has been reached. Existing activities must be deleted before a new activity can be created.",
+            ));
+        }
         None => {
             let row = ActivityRow {
                 arn,

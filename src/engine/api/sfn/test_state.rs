@@ -42,6 +42,8 @@ struct Subject {
     input: Arc<Value>,
     variables: Object,
     identity: Identity,
+    /// What `$$` is, where the caller says so.
+    context: Option<Object>,
     mock: Option<Mock>,
 }
 
@@ -107,8 +109,8 @@ pub async fn test(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiEr
                 .and_then(|text| serde_json::from_str(text).ok());
             variables.insert(name.clone(), parsed.unwrap_or_else(|| value.clone()));
         }
-        let variables = Value::Object(variables).to_string();
-        put(&mut data, "variables", Some(variables));
+        let variables = (!variables.is_empty()).then(|| Value::Object(variables).to_string());
+        put(&mut data, "variables", variables);
         put(&mut data, "errorDetails", details);
         put(&mut answer, "inspectionData", Some(data));
     }
@@ -148,14 +150,15 @@ fn subject(engine: &Engine, arguments: &Arguments) -> Result<Subject, ApiError> 
     let mock = mock(arguments)?;
     let is_mockable = ["Task", "Map", "Parallel"].contains(&kind.as_str());
     if mock.is_some() && !is_mockable {
-        return Err(invalid(
-            "A mock can only be specified for Task, Map, or Parallel states",
-        ));
+        return Err(invalid(format!(
+            "State type '{kind}' is not supported when a mock is specified"
+        )));
     }
     let resource = text(&state, "Resource");
     let waits = [".sync", ".sync:2", ".waitForTaskToken"]
         .iter()
         .any(|end| resource.ends_with(end));
+    let context = context(arguments, mock.is_some(), waits)?;
     let needs_mock =
         ["Map", "Parallel"].contains(&kind.as_str()) || waits || resource.contains(":activity:");
     if mock.is_none() && needs_mock {
@@ -171,7 +174,8 @@ fn subject(engine: &Engine, arguments: &Arguments) -> Result<Subject, ApiError> 
         },
     };
     Ok(Subject {
-        identity: identity(engine, arguments, mock.is_some())?,
+        identity: identity(engine, arguments),
+        context,
         name: name.to_owned(),
         state,
         input: Arc::new(parse_input(arguments.text("input").unwrap_or("{}"))?),
@@ -204,11 +208,11 @@ fn mock(arguments: &Arguments) -> Result<Option<Mock>, ApiError> {
     }
 }
 
-/// The execution that the context object tells of.
-fn identity(engine: &Engine, arguments: &Arguments, is_mocked: bool) -> Result<Identity, ApiError> {
+/// The execution that the state is tested in.
+fn identity(engine: &Engine, arguments: &Arguments) -> Identity {
     let name = uuid::Uuid::new_v4().to_string();
     let role = format!("arn:aws:iam::{ACCOUNT}:role/TestState");
-    let mut identity = Identity {
+    Identity {
         id: format!("arn:aws:states:{REGION}:{ACCOUNT}:express:TestState:{name}:{name}"),
         name,
         role: arguments.text("roleArn").unwrap_or(&role).to_owned(),
@@ -216,43 +220,96 @@ fn identity(engine: &Engine, arguments: &Arguments, is_mocked: bool) -> Result<I
         machine_name: "TestState".to_owned(),
         started: engine.runner().now(),
         nonce: uuid::Uuid::new_v4().to_string(),
-    };
-    let Some(context) = arguments.text("context") else {
-        return Ok(identity);
+    }
+}
+
+/// What a member of the context object holds.
+#[derive(Clone, Copy)]
+enum Holds {
+    Text,
+    Time,
+    Number,
+    Anything,
+}
+
+/// Groups and members that a context object may have (developer guide, "Accessing execution data
+/// from the Context object").
+const CONTEXT: [(&str, &[(&str, Holds)]); 4] = [
+    (
+        "Execution",
+        &[
+            ("Id", Holds::Text),
+            ("Input", Holds::Anything),
+            ("Name", Holds::Text),
+            ("RoleArn", Holds::Text),
+            ("StartTime", Holds::Time),
+            ("RedriveCount", Holds::Number),
+            ("RedriveTime", Holds::Time),
+        ],
+    ),
+    (
+        "State",
+        &[
+            ("EnteredTime", Holds::Time),
+            ("Name", Holds::Text),
+            ("RetryCount", Holds::Number),
+        ],
+    ),
+    (
+        "StateMachine",
+        &[("Id", Holds::Text), ("Name", Holds::Text)],
+    ),
+    ("Task", &[("Token", Holds::Text)]),
+];
+
+/// The context object of the request. It stands for the whole one: what it lacks is not there.
+fn context(
+    arguments: &Arguments,
+    is_mocked: bool,
+    has_token: bool,
+) -> Result<Option<Object>, ApiError> {
+    let Some(text) = arguments.text("context") else {
+        return Ok(None);
     };
     if !is_mocked {
         return Err(invalid(
             "context can only be specified together with a mock",
         ));
     }
-    let Ok(Value::Object(context)) = serde_json::from_str(context) else {
-        return Err(invalid("context must be a JSON object"));
+    let refuse = |text: String| Err(invalid(format!("Invalid Context object provided: {text}")));
+    let Ok(Value::Object(context)) = serde_json::from_str(text) else {
+        return refuse("it must be a JSON object".to_owned());
     };
     for (group, members) in &context {
-        let members = members.as_object();
-        for (member, value) in members.into_iter().flatten() {
-            let value = value.as_str().unwrap_or_default();
-            match (group.as_str(), member.as_str()) {
-                ("Execution", "Id") => value.clone_into(&mut identity.id),
-                ("Execution", "Name") => value.clone_into(&mut identity.name),
-                ("Execution", "RoleArn") => value.clone_into(&mut identity.role),
-                ("Execution", "StartTime") => {
-                    let at: jiff::Timestamp = value
-                        .parse()
-                        .map_err(|_| invalid("context.Execution.StartTime is not a timestamp"))?;
-                    identity.started = at.as_millisecond();
-                }
-                ("StateMachine", "Id") => value.clone_into(&mut identity.machine_id),
-                ("StateMachine", "Name") => value.clone_into(&mut identity.machine_name),
-                _ => {
-                    return Err(invalid(format!(
-                        "The context member '{group}.{member}' is not supported by this engine"
-                    )));
-                }
+        if group == "Map" {
+            return refuse("'Map' field is not supported when mocking a Context object".to_owned());
+        }
+        let Some((_, known)) = CONTEXT.iter().find(|(name, _)| name == group) else {
+            return refuse(format!("Field '{group}' is not allowed"));
+        };
+        if group == "Task" && !has_token {
+            return refuse("Context object contains 'Task' when state is not a Task state with a '.sync' or '.waitForTaskToken' service integration pattern".to_owned());
+        }
+        let Value::Object(members) = members else {
+            return refuse(format!("{group} must be an object"));
+        };
+        for (member, value) in members {
+            let Some((_, holds)) = known.iter().find(|(name, _)| name == member) else {
+                return refuse(format!("Field '{member}' is not allowed"));
+            };
+            let is_time = |text: &str| text.parse::<jiff::Timestamp>().is_ok();
+            let (fits, wanted) = match holds {
+                Holds::Text => (value.is_string(), "a string"),
+                Holds::Time => (value.as_str().is_some_and(is_time), "a timestamp"),
+                Holds::Number => (value.is_number(), "a number"),
+                Holds::Anything => (true, ""),
+            };
+            if !fits {
+                return refuse(format!("{group}.{member} must be {wanted}"));
             }
         }
     }
-    Ok(identity)
+    Ok(Some(context))
 }
 
 /// How a failure of the state is taken.
@@ -308,6 +365,7 @@ impl Subject {
             timeout_seconds: None,
             identity: &self.identity,
             input: &self.input,
+            context: self.context.as_ref(),
             record: true,
         };
         let until = runner.now() + LONGEST_MS;
@@ -392,6 +450,7 @@ impl Subject {
                 }));
                 return Ok(handled);
             }
+            handled.details = Some(json!({"retryIndex": index}));
         }
         let mut catchers = state.catch.iter();
         let Some(index) = catchers.position(|catcher| covers(&catcher.errors, error)) else {
@@ -491,13 +550,17 @@ impl Subject {
             let after = self.output_of(runner, form(&fields), None).await?;
             put(data, "afterItemSelector", after);
         }
-        for (field, member) in [
-            ("MaxConcurrency", "maxConcurrency"),
-            ("ToleratedFailureCount", "toleratedFailureCount"),
-            ("ToleratedFailurePercentage", "toleratedFailurePercentage"),
+        for (field, member, default) in [
+            ("MaxConcurrency", "maxConcurrency", Some(json!(0))),
+            ("ToleratedFailureCount", "toleratedFailureCount", None),
+            (
+                "ToleratedFailurePercentage",
+                "toleratedFailurePercentage",
+                None,
+            ),
         ] {
             let number = self.state.get(field).filter(|value| value.is_number());
-            put(data, member, number.cloned());
+            put(data, member, number.cloned().or(default));
         }
         Ok(())
     }
@@ -582,6 +645,8 @@ fn failure_of_iterations(subject: &Subject, arguments: &Arguments) -> Option<Fai
     );
     let items = match &subject.mock {
         Some(Ok(Value::Array(items))) => items.len() as f64,
+        // A failure that is mocked is the state's, however many iterations failed.
+        Some(Err(_)) => return None,
         _ => 0.0,
     };
     let is_over = match (count, share) {

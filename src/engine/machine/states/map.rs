@@ -18,17 +18,28 @@ impl Stepper<'_> {
         frame: &Frame,
         input: &Value,
     ) -> std::result::Result<u64, Failure> {
-        let Some(given) = &map.max_concurrency else {
-            return Ok(0);
-        };
-        self.given(
-            given,
-            "MaxConcurrency",
-            Wanted::INTEGER,
-            frame,
-            input,
-            Value::as_u64,
-        )
+        match &map.max_concurrency {
+            Some(given) => self.not_negative(given, "MaxConcurrency", frame, input),
+            None => Ok(0),
+        }
+    }
+
+    /// An integer field whose negative values AWS has a text of their own for.
+    fn not_negative(
+        &mut self,
+        given: &Given<u64>,
+        field: &str,
+        frame: &Frame,
+        input: &Value,
+    ) -> std::result::Result<u64, Failure> {
+        let read = |value: &Value| value.as_u64().or_else(|| value.as_i64().map(|_| u64::MAX));
+        match self.given(given, field, Wanted::INTEGER, frame, input, read)? {
+            u64::MAX => {
+                let text = format!("{field} cannot be negative.");
+                Err(located(frame, &text))
+            }
+            count => Ok(count),
+        }
     }
 
     pub(super) fn begin_map_run(
@@ -66,21 +77,9 @@ impl Stepper<'_> {
             None => None,
         };
         let tolerated_count = match &distributed.tolerated_count {
-            Some(given) => self.given(
-                given,
-                "ToleratedFailureCount",
-                Wanted::INTEGER,
-                frame,
-                input,
-                // Negative ones have a text of their own.
-                |value| value.as_u64().or_else(|| value.as_i64().map(|_| u64::MAX)),
-            )?,
+            Some(given) => self.not_negative(given, "ToleratedFailureCount", frame, input)?,
             None => 0,
         };
-        if tolerated_count == u64::MAX {
-            let text = "ToleratedFailureCount cannot be negative.";
-            return Err(located(frame, text));
-        }
         let tolerated_percentage = match &distributed.tolerated_percentage {
             Some(given) => self.given(
                 given,

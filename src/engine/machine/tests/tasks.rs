@@ -48,6 +48,7 @@ impl Hand {
             timeout_seconds: None,
             identity: &self.identity,
             input: &self.input,
+            context: None,
             record: true,
         }
     }
