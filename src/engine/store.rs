@@ -98,6 +98,7 @@ pub struct ExecutionRow {
     pub input: Arc<Value>,
     pub status: ExecutionStatus,
     pub stopped: Option<i64>,
+    /// A row keeps `null` as nothing: see [`ExecutionRow::output`].
     pub output: Option<Value>,
     pub error: Option<String>,
     pub cause: Option<String>,
@@ -144,6 +145,12 @@ impl ExecutionRow {
     pub fn input_text(&self) -> String {
         let text = self.provenance.input.clone();
         text.unwrap_or_else(|| self.input.to_string())
+    }
+
+    /// What a successful execution gave.
+    pub fn output(&self) -> Option<&Value> {
+        let succeeded = self.status == ExecutionStatus::Succeeded;
+        succeeded.then(|| self.output.as_ref().unwrap_or(&Value::Null))
     }
 }
 

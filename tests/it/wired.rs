@@ -58,6 +58,7 @@ pub struct House {
     pub engine: Engine,
     pub sfn: aws_sdk_sfn::Client,
     pub s3: aws_sdk_s3::Client,
+    pub logs: aws_sdk_cloudwatchlogs::Client,
     pub url: String,
     work: Arc<Work>,
     folder: tempfile::TempDir,
@@ -111,11 +112,18 @@ impl House {
             .region(Region::new("us-east-1"))
             .endpoint_url(&url)
             .force_path_style(true)
+            .credentials_provider(credentials.clone())
+            .build();
+        let logs = aws_sdk_cloudwatchlogs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(&url)
             .credentials_provider(credentials)
             .build();
         Self {
             sfn: aws_sdk_sfn::Client::from_conf(sfn),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs),
             engine,
             url,
             work,
@@ -169,8 +177,7 @@ impl House {
     }
 
     pub fn advance(&self, days: u32) {
-        let by = Duration::from_secs(u64::from(days) * 86_400);
-        self.engine.runner().clock().advance(by);
+        self.advance_seconds(u64::from(days) * 86_400);
     }
 
     pub async fn create(&self, name: &str, definition: &Value) -> String {
@@ -205,6 +212,21 @@ impl House {
         let body = body.to_string().into_bytes().into();
         let put = self.s3.put_object().bucket("data").key(key).body(body);
         put.send().await.unwrap();
+    }
+
+    /// An object of JSON.
+    pub async fn get(&self, key: &str) -> Value {
+        let get = self.s3.get_object().bucket("data").key(key);
+        let body = get.send().await.unwrap().body.collect().await.unwrap();
+        serde_json::from_slice(&body.into_bytes()).unwrap()
+    }
+
+    /// Moves the engine's clock by so many seconds.
+    pub fn advance_seconds(&self, seconds: u64) {
+        self.engine
+            .runner()
+            .clock()
+            .advance(Duration::from_secs(seconds));
     }
 }
 
@@ -274,7 +296,7 @@ impl Run {
 
     pub async fn events(&self) -> Vec<HistoryEvent> {
         let history = self.sfn.get_execution_history().execution_arn(&self.arn);
-        let pages = history.into_paginator().items().send();
+        let pages = history.max_results(1_000).into_paginator().items().send();
         pages.collect::<Result<Vec<_>, _>>().await.unwrap()
     }
 

@@ -184,7 +184,12 @@ impl Driver {
             return;
         };
         self.message(first);
-        if self.is_new() && self.closing.is_none() {
+        let is_redrive = self.is_redrive();
+        if (self.is_new() || is_redrive) && self.closing.is_none() {
+            if is_redrive {
+                // It runs again, also while it waits.
+                self.redrive();
+            }
             self.waiting = Some(self.runner.map_run_turn().boxed());
         } else {
             self.turn = self.runner.map_run_turn_again();
@@ -227,6 +232,8 @@ impl Driver {
         let may_begin = self.buffer.len() < BUFFER && has_room;
         let more = may_begin && self.can_start();
         let due = self.timers.peek().map(|Reverse((at, ..))| *at);
+        // A redrive is gone on with once its record is on disk.
+        let may_resume = self.commit.is_none();
         tokio::select! {
             biased;
             () = self.runner.stopping() => Wake::Shutdown,
@@ -249,7 +256,7 @@ impl Driver {
                 debug_assert!(received > 0, "the driver holds a sender itself");
                 Wake::Messages
             }
-            turn = turn(&mut self.waiting) => {
+            turn = turn(&mut self.waiting), if may_resume => {
                 self.waiting = None;
                 Wake::Turn(turn)
             }
@@ -326,6 +333,12 @@ impl Driver {
         table.size() == 0 && table.round == 0 && !table.read && table.closed.is_none()
     }
 
+    /// Whether the run has closed and its parent waits for another round.
+    fn is_redrive(&self) -> bool {
+        let table = self.handle.table();
+        table.closed.is_some() && self.round > table.round
+    }
+
     fn redrive(&mut self) {
         let round = self.round;
         let at = self.runner.now();
@@ -380,7 +393,8 @@ impl Driver {
         let table = self.handle.table();
         // A redrive counts once its record is on disk: the redriven ones go first. A closed run that
         // was opened again only to tell its parent starts nothing.
-        if self.closing.is_some() || table.closed.is_some() || self.round > table.round {
+        let is_open = table.closed.is_none() && self.round <= table.round;
+        if self.closing.is_some() || self.waiting.is_some() || !is_open {
             return false;
         }
         let below = table.children(ChildStatus::Running) < table.limits.concurrency() as u64;
@@ -896,7 +910,8 @@ impl Driver {
     }
 
     fn close_when_due(&mut self) {
-        if self.closing.is_none() && self.handle.table().closed.is_none() {
+        let may_close = self.closing.is_none() && self.waiting.is_none();
+        if may_close && self.handle.table().closed.is_none() {
             let (exceeded, complete) = {
                 let table = self.handle.table();
                 (table.exceeds_tolerance(), table.is_complete())

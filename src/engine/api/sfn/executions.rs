@@ -395,7 +395,7 @@ fn describe_execution(row: &ExecutionRow, reason: Option<&'static str>) -> Map<S
         "inputDetails",
         Some(json!({"included": true})),
     );
-    if let Some(output) = &row.output {
+    if let Some(output) = row.output() {
         put(&mut described, "output", Some(output.to_string()));
         put(
             &mut described,

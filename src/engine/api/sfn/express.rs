@@ -68,11 +68,11 @@ pub async fn start_sync(engine: &Engine, arguments: &Arguments) -> Result<Value,
     let included = json!({"included": is_whole});
     if is_whole {
         put(&mut answer, "input", Some(ended.input_text()));
-        put(&mut answer, "error", ended.error);
-        put(&mut answer, "cause", ended.cause);
+        put(&mut answer, "error", ended.error.clone());
+        put(&mut answer, "cause", ended.cause.clone());
     }
     put(&mut answer, "inputDetails", Some(included.clone()));
-    if let Some(output) = &ended.output {
+    if let Some(output) = ended.output() {
         let output = is_whole.then(|| output.to_string());
         put(&mut answer, "output", output);
         put(&mut answer, "outputDetails", Some(included));

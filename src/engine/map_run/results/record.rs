@@ -28,6 +28,8 @@ pub(super) struct ChildRecord<'r> {
     output_details: Option<Included>,
     redrive_count: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
+    redrive_date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     redrive_status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redrive_status_reason: Option<&'static str>,
@@ -52,6 +54,16 @@ impl<'r> ChildRecord<'r> {
         let succeeded = end.status == ChildStatus::Succeeded;
         // Express children are always run again; their records say nothing of it.
         let standard = handle.row.plan.children == ChildKind::Standard;
+        let (redriven, refusal) = {
+            let table = handle.table();
+            // As of its end: what is written follows from the log alone.
+            let refusal = table.refusal(end.child, row.stopped);
+            (table.redriven_at(end.child), refusal)
+        };
+        let reason = match succeeded {
+            true => Some("Execution is SUCCEEDED and cannot be redriven"),
+            false => refusal,
+        };
         Self {
             cause: end.cause,
             error: end.error,
@@ -62,13 +74,13 @@ impl<'r> ChildRecord<'r> {
             output: end.output.map(String::from_utf8_lossy),
             output_details: end.output.map(|_| INCLUDED),
             redrive_count: row.redrives,
-            redrive_status: standard.then_some(if succeeded {
+            redrive_date: redriven.map(iso),
+            redrive_status: standard.then_some(if reason.is_some() {
                 "NOT_REDRIVABLE"
             } else {
                 "REDRIVABLE_BY_MAP_RUN"
             }),
-            redrive_status_reason: (standard && succeeded)
-                .then_some("Execution is SUCCEEDED and cannot be redriven"),
+            redrive_status_reason: reason.filter(|_| standard),
             start_date: iso(row.started),
             state_machine_arn: handle.names.state_machine_arn(),
             status: end.status.as_str(),
