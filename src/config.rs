@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 mod file;
 mod folders;
 mod functions;
+mod keys;
 mod settings;
 
 pub use folders::{cache_dir, config_dir, data_dir, state_dir};
 pub use functions::{Code, Function, Program};
+pub use keys::{KeyLine, Keys};
 
 use settings::SETTINGS;
 
@@ -47,6 +49,9 @@ pub struct Config {
     /// Functions of the embedded engine besides the workflow's, by name. Only the file has them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub functions: BTreeMap<String, Function>,
+    /// The dashboard's keys, from a file of their own.
+    #[serde(skip)]
+    pub keys: Keys,
 }
 
 impl Default for Config {
@@ -64,6 +69,7 @@ impl Default for Config {
             ascii: false,
             download_dir: PathBuf::from("."),
             functions: BTreeMap::new(),
+            keys: Keys::default(),
         }
     }
 }
@@ -151,6 +157,9 @@ impl Config {
             loaded.file = Some(path);
         }
         apply_environment(&mut loaded, env)?;
+        if let (false, Ok(folder)) = (no_config, config_dir()) {
+            loaded.config.keys = Keys::load(&folder.join("keys.toml"));
+        }
         Ok(loaded)
     }
 

@@ -9,10 +9,12 @@ mod data;
 mod dialog;
 mod event;
 mod filter;
+mod fuzzy;
 #[cfg(test)]
 mod harness;
 mod keys;
 mod pace;
+mod palette;
 mod runtime;
 mod screen;
 pub mod terminal;
@@ -30,7 +32,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::client::Client;
-use crate::config::Config;
+use crate::config::{Config, Keys};
 use crate::model::Timestamp;
 use crate::tui::app::{App, Settings};
 use crate::tui::event::{Effect, Event};
@@ -46,6 +48,11 @@ pub struct HostAction {
     pub title: &'static str,
     /// Does it and says what happened, in one line.
     pub run: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// What is wrong with the user's keys; the dashboard says so when it opens.
+pub fn key_problems(keys: &Keys) -> Vec<String> {
+    keys::Keymap::new(keys).1
 }
 
 pub struct Options {
@@ -107,6 +114,7 @@ fn settings(options: &Options) -> Settings {
             ascii: config.ascii,
         },
         hosts: hosts.map(|action| (action.key, action.title)).collect(),
+        keys: config.keys.clone(),
         open: options.open.clone(),
     }
 }

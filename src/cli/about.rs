@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::args::{Cli, Global};
 use crate::cli::exit::{Error, Exit};
-use crate::cli::output::{Output, VERSION};
+use crate::cli::output::{Output, VERSION, note};
 use crate::cli::session::settings;
 
 pub fn config(global: &Global, out: &mut Output) -> Result<Exit, Error> {
@@ -15,6 +15,9 @@ pub fn config(global: &Global, out: &mut Output) -> Result<Exit, Error> {
         let file = &loaded.file;
         out.document(&json!({"version": VERSION, "file": file, "config": config}))?;
         return Ok(Exit::Done);
+    }
+    for problem in crate::tui::key_problems(&loaded.config.keys) {
+        note(problem);
     }
     if let Some(file) = &loaded.file {
         out.line(format!("# {}", file.display()))?;

@@ -62,7 +62,7 @@ pub(super) fn apply(loaded: &mut Loaded, path: &Path, text: &str) -> Result<(), 
 }
 
 /// From 1.
-fn line_of(text: &str, offset: usize) -> usize {
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().iter().take(offset);
     1 + before.filter(|byte| **byte == b'\n').count()
 }
@@ -71,7 +71,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 fn unknown(key: &str) -> String {
     let nearest = SETTINGS
         .iter()
-        .map(|setting| (distance(key, setting.key), setting.key))
+        .map(|setting| (strsim::levenshtein(key, setting.key), setting.key))
         .min();
     match nearest {
         Some((typos, known)) if typos <= 1 + known.len() / 3 => {
@@ -84,33 +84,9 @@ fn unknown(key: &str) -> String {
     }
 }
 
-/// How many letters must be put in, taken out or changed to make one word of the other. Long words
-/// are cut: they are far from every key.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distance_counts_letters() {
-        assert_eq!(distance("read-only", "read_only"), 1);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-    }
 
     #[test]
     fn the_line_of_an_offset() {

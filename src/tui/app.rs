@@ -4,17 +4,20 @@
 mod act;
 mod available;
 mod overlay;
+mod palette;
 #[cfg(test)]
 mod tests;
+mod visit;
 mod wants;
 
-pub use overlay::{CommandLine, Help, Overlay};
+pub use overlay::Overlay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
 
+use crate::config::Keys;
 use crate::model::{Execution, ExecutionArn, ObjectAddress, Timestamp};
 use crate::operations::Progress;
 use crate::tui::data::{Data, Remote};
@@ -39,6 +42,8 @@ pub struct Settings {
     pub theme: Theme,
     /// Keys and titles of the host actions.
     pub hosts: Vec<(char, &'static str)>,
+    /// The user's own.
+    pub keys: Keys,
     /// Name of an execution to open.
     pub open: Option<String>,
 }
@@ -61,6 +66,12 @@ pub struct App {
     pub dialog: Option<Dialog>,
     /// The first of two keys, while the second is awaited.
     pub prefix: Option<Key>,
+    /// Whether the second key is long enough in coming to show what it can be.
+    pub is_menu_due: bool,
+    /// Without frames and chrome, for the terminal's own selection.
+    pub is_full: bool,
+    /// Lines given to the palette, newest first.
+    pub recent: Vec<String>,
     /// Uploads and downloads under way.
     pub transfers: BTreeMap<Deed, Progress>,
     /// When the view was frozen, and the data as it was then.
@@ -68,6 +79,9 @@ pub struct App {
     live: Data,
     /// The first is always [`Screen::Runs`].
     stack: Vec<Screen>,
+    /// Stacks as they were before, the newest last, and those gone back from.
+    past: Vec<Vec<Screen>>,
+    future: Vec<Vec<Screen>>,
     /// Asks that have not been answered.
     out: BTreeSet<Subject>,
     /// Quitting was asked for while a transfer was under way: the next time it is done.
@@ -83,7 +97,7 @@ const MESSAGE_STAYS: i64 = 30;
 
 impl App {
     pub fn new(settings: Settings, health: Health, now: Timestamp) -> Self {
-        let keymap = Keymap::shipped();
+        let (keymap, mut problems) = Keymap::new(&settings.keys);
         let taken = settings.hosts.iter().find_map(|(key, title)| {
             let binding = keymap.taken(*key)?;
             Some(format!("{key} means {} and {title}", binding.name))
@@ -97,16 +111,29 @@ impl App {
             overlay: None,
             dialog: None,
             prefix: None,
+            is_menu_due: false,
+            is_full: false,
+            recent: Vec::new(),
             transfers: BTreeMap::new(),
             frozen: None,
             live: Data::default(),
             stack: vec![Screen::Runs(Runs::default())],
+            past: Vec::new(),
+            future: Vec::new(),
             out: BTreeSet::new(),
             is_leaving: false,
             locked: false,
         };
-        if let Some(conflict) = taken {
-            app.say(Tone::Warn, conflict);
+        problems.extend(taken);
+        match problems.len() {
+            0 => {}
+            1 => app.say(Tone::Warn, problems.remove(0)),
+            many => {
+                let first = problems.remove(0);
+                let more = many - 1;
+                let text = format!("{first} — and {more} more, see `fanout config show`");
+                app.say(Tone::Warn, text);
+            }
         }
         app
     }
@@ -249,6 +276,7 @@ impl App {
             Event::Started(name, reply) => return self.started(&name, reply),
             Event::Done(deed, reply) => return self.done(&deed, reply),
             Event::Said(text) => self.say(Tone::Plain, text),
+            Event::Moment => self.is_menu_due = self.prefix.is_some(),
             // Also replies about a state machine that is no longer shown.
             Event::Key(_)
             | Event::Resize
@@ -364,7 +392,7 @@ impl App {
         // These work wherever the keys go: in dialogs and text fields too.
         if let Resolution::Action(action @ (Action::Quit | Action::Suspend | Action::Redraw)) =
             self.keymap.resolve(None, pressed)
-            && pressed.ctrl
+            && pressed.is_ctrl()
         {
             return self.act(action);
         }
@@ -387,22 +415,28 @@ impl App {
         if let Some(overlay) = self.overlay.take() {
             return self.overlay_key(overlay, key);
         }
-        match self.keymap.resolve(self.prefix.take(), pressed) {
-            Resolution::Action(action) => self.act_if_available(action),
-            Resolution::Prefix => {
-                self.prefix = Some(pressed);
-                Vec::new()
-            }
-            Resolution::Nothing => self.host(pressed),
+        self.is_menu_due = false;
+        match (self.prefix.take(), pressed) {
+            (
+                Some(_),
+                Key {
+                    code: KeyCode::Esc, ..
+                },
+            ) => Vec::new(),
+            (before, pressed) => match self.keymap.resolve(before, pressed) {
+                Resolution::Action(action) => self.act_if_available(action),
+                Resolution::Prefix => {
+                    self.prefix = Some(pressed);
+                    vec![Effect::Moment]
+                }
+                Resolution::Nothing => self.host(pressed),
+            },
         }
     }
 
     fn host(&self, pressed: Key) -> Vec<Effect> {
-        let KeyCode::Char(character) = pressed.code else {
-            return Vec::new();
-        };
         let mut hosts = self.settings.hosts.iter();
-        let index = hosts.position(|(key, _)| *key == character && !pressed.ctrl);
+        let index = hosts.position(|(key, _)| Some(*key) == pressed.typed());
         index.map(Effect::Host).into_iter().collect()
     }
 
@@ -432,8 +466,10 @@ impl App {
                 let filter = Filter::new(field.value());
                 self.screen_mut().set_filter(filter);
             }
-            Some(Overlay::Command(line)) => line.field.paste(pasted),
-            Some(Overlay::Help(help)) => help.query.paste(pasted),
+            Some(Overlay::Palette(palette)) => {
+                palette.field.paste(pasted);
+                palette.at = 0;
+            }
             None => return self.open_pasted(pasted.trim()),
         }
         Vec::new()
@@ -457,17 +493,6 @@ impl App {
         let effects = dialog.plan_if_new();
         self.dialog = Some(Dialog::Start(Box::new(dialog)));
         effects
-    }
-
-    /// Shows a screen: goes back to it where it is open already, else puts it on top.
-    fn show(&mut self, screen: Screen) {
-        let open = self.stack.iter().position(|it| it.is_same(&screen));
-        if let Some(at) = open {
-            self.stack.truncate(at + 1);
-            return;
-        }
-        self.stack.retain(|it| it.rank() < screen.rank());
-        self.stack.push(screen);
     }
 
     /// Keeps cursors on what they were on, whatever came in.

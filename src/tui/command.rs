@@ -1,6 +1,7 @@
-//! The command line (`:`): words for what keys do, with completion.
+//! The command line's grammar: a word, and for some what follows it. Every action is a word; every
+//! choice of the palette is a line of it.
 
-use crate::tui::keys::Action;
+use crate::tui::keys::{self, Action, BINDINGS};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -9,83 +10,135 @@ pub enum Command {
     Start(String),
     Machine(String),
     ReadOnly,
+    /// The host action with this key.
+    Host(char),
 }
 
-/// Word, what follows it, what it does.
-type Verb = (&'static str, Argument, Action);
-
+/// What may follow a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Argument {
+pub enum Argument {
     None,
+    /// The name of a run, or a part that only one has; without it the run shown.
     Run,
+    /// Text of the user's own, of which these may be offered.
+    Text(Offer),
 }
 
-const VERBS: &[Verb] = &[
-    ("describe", Argument::Run, Action::Describe),
-    ("failures", Argument::Run, Action::Failures),
-    ("freeze", Argument::None, Action::Freeze),
-    ("help", Argument::None, Action::Help),
-    ("limits", Argument::Run, Action::Limits),
-    ("live", Argument::Run, Action::Live),
-    ("outputs", Argument::Run, Action::Outputs),
-    ("quit", Argument::None, Action::Quit),
-    ("q", Argument::None, Action::Quit),
-    ("redraw", Argument::None, Action::Redraw),
-    ("redrive", Argument::Run, Action::Redrive),
-    ("refresh", Argument::None, Action::Refresh),
-    ("runs", Argument::None, Action::Runs),
-    ("sort", Argument::None, Action::Sort),
-    ("stop", Argument::Run, Action::Stop),
+/// What is offered to go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    Nothing,
+    Hosts,
+}
+
+pub struct Word {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub argument: Argument,
+    /// Whether it means something without its argument.
+    pub alone: bool,
+    make: fn(&str) -> Result<Command, String>,
+}
+
+/// Words that are not the name of an action, or take more than it.
+pub const WORDS: &[Word] = &[
+    Word {
+        name: "start",
+        help: "start a run, of a file or an S3 object",
+        argument: Argument::Text(Offer::Nothing),
+        alone: true,
+        make: |rest| Ok(Command::Start(rest.to_owned())),
+    },
+    Word {
+        name: "machine",
+        help: "show the runs of another state machine, by name or ARN",
+        argument: Argument::Text(Offer::Nothing),
+        alone: false,
+        make: |rest| Ok(Command::Machine(rest.to_owned())),
+    },
+    Word {
+        name: "read-only",
+        help: "refuse everything that changes something, until fanout is started again",
+        argument: Argument::None,
+        alone: true,
+        make: |_| Ok(Command::ReadOnly),
+    },
+    Word {
+        name: "host",
+        help: "what the program around offers, by its key",
+        argument: Argument::Text(Offer::Hosts),
+        alone: false,
+        make: |rest| match rest.chars().next() {
+            Some(key) => Ok(Command::Host(key)),
+            None => Err("host needs a key".to_owned()),
+        },
+    },
 ];
 
-/// Words with arguments of their own.
-const OTHERS: [&str; 3] = ["machine", "read-only", "start"];
+/// Actions on a run that can be named.
+const OF_RUNS: [Action; 7] = [
+    Action::Describe,
+    Action::Failures,
+    Action::Limits,
+    Action::Live,
+    Action::Outputs,
+    Action::Redrive,
+    Action::Stop,
+];
+
+/// What may follow an action's name.
+pub fn argument_of(action: Action) -> Argument {
+    match OF_RUNS.contains(&action) {
+        true => Argument::Run,
+        false => Argument::None,
+    }
+}
+
+/// The argument of a word; `None` where there is no such word.
+pub fn argument(word: &str) -> Option<Argument> {
+    let own = WORDS.iter().find(|it| it.name == word);
+    own.map(|it| it.argument)
+        .or_else(|| keys::named(word).map(|it| argument_of(it.action)))
+}
+
+/// A line's first word and what follows it.
+pub fn split(line: &str) -> (&str, &str) {
+    let line = line.trim_start();
+    line.split_once(' ').unwrap_or((line, ""))
+}
 
 /// # Errors
 /// What is wrong with the line, and what would be right.
 pub fn parse(line: &str) -> Result<Command, String> {
-    let line = line.trim();
-    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let (word, rest) = split(line.trim());
     let rest = rest.trim();
-    match word {
-        "start" => return Ok(Command::Start(rest.to_owned())),
-        "machine" if rest.is_empty() => return Err("machine needs a name or an ARN".to_owned()),
-        "machine" => return Ok(Command::Machine(rest.to_owned())),
-        "read-only" => return Ok(Command::ReadOnly),
-        _ => {}
+    if let Some(known) = WORDS.iter().find(|it| it.name == word) {
+        return match (known.argument, rest.is_empty()) {
+            (Argument::None, false) => Err(format!("{word} takes nothing after it")),
+            (_, true) if !known.alone => Err(format!("{word} needs something after it")),
+            _ => (known.make)(rest),
+        };
     }
-    let mut verbs = VERBS.iter();
-    match verbs.find(|(verb, ..)| *verb == word) {
-        Some((_, Argument::None, _)) if !rest.is_empty() => {
-            Err(format!("{word} takes nothing after it"))
-        }
-        Some((_, _, action)) => {
-            let run = (!rest.is_empty()).then(|| rest.to_owned());
-            Ok(Command::Act(*action, run))
-        }
-        None => Err(format!(
-            "there is no command `{word}`, tab shows those there are"
-        )),
-    }
-}
-
-/// Whole lines that begin with `line`: words first, then the names of runs.
-pub fn completions(line: &str, runs: &[&str]) -> Vec<String> {
-    let Some((word, begun)) = line.split_once(' ') else {
-        let words = VERBS.iter().map(|(word, ..)| *word).chain(OTHERS);
-        let mut fitting: Vec<String> = words
-            .filter(|word| word.len() > 1 && word.starts_with(line))
-            .map(str::to_owned)
-            .collect();
-        fitting.sort();
-        return fitting;
+    let named = match word {
+        "q" => Some(keys::of(Action::Quit)),
+        word => keys::named(word),
     };
-    let takes_run = |verb: &&Verb| verb.0 == word && verb.1 == Argument::Run;
-    if VERBS.iter().find(takes_run).is_none() {
-        return Vec::new();
+    let Some(binding) = named else {
+        let similar = BINDINGS.iter().map(|it| it.name);
+        let similar = similar.chain(WORDS.iter().map(|it| it.name));
+        let meant = similar.min_by_key(|name| strsim::damerau_levenshtein(word, name));
+        return Err(match meant {
+            Some(meant) if crate::tui::fuzzy::misspelt(word, meant).is_some() => {
+                format!("there is no command `{word}`; did you mean {meant}?")
+            }
+            _ => format!("there is no command `{word}`"),
+        });
+    };
+    match (argument_of(binding.action), rest.is_empty()) {
+        (Argument::None, false) => Err(format!("{word} takes nothing after it")),
+        (_, true) => Ok(Command::Act(binding.action, None)),
+        (_, false) => Ok(Command::Act(binding.action, Some(rest.to_owned()))),
     }
-    let fitting = runs.iter().filter(|run| run.contains(begun.trim()));
-    fitting.map(|run| format!("{word} {run}")).collect()
 }
 
 #[cfg(test)]
@@ -102,20 +155,17 @@ mod tests {
             parse("start a file.txt"),
             Ok(Command::Start("a file.txt".to_owned()))
         );
+        assert_eq!(parse("q"), Ok(Command::Act(Action::Quit, None)));
         assert!(parse("runs now").is_err());
+        assert!(parse("machine").unwrap_err().contains("needs"));
         assert!(parse("destroy").unwrap_err().contains("`destroy`"));
+        assert!(parse("fialures").unwrap_err().contains("mean failures?"));
     }
 
     #[test]
-    fn completion_offers_words_then_runs() {
-        assert_eq!(
-            completions("re", &[]),
-            ["read-only", "redraw", "redrive", "refresh"]
-        );
-        assert_eq!(
-            completions("live 77", &["a-77de", "b-19aa"]),
-            ["live a-77de"]
-        );
-        assert!(completions("quit x", &["x"]).is_empty());
+    fn every_action_is_a_word() {
+        for binding in BINDINGS {
+            assert!(parse(binding.name).is_ok(), "{}", binding.name);
+        }
     }
 }

@@ -72,6 +72,8 @@ pub enum Event {
     Done(Deed, Reply<String>),
     /// What a host action said.
     Said(String),
+    /// The moment that was asked for has passed.
+    Moment,
 }
 
 /// Something that changes the world (or the disk), named by its subject. One of each is out at a
@@ -176,6 +178,8 @@ pub enum Effect {
     Host(usize),
     /// Refuse everything that changes something from now on.
     ReadOnly,
+    /// Tell when a moment has passed: so long a second key is waited for without a menu.
+    Moment,
     /// Begin all standing polls anew.
     Refresh,
     /// Paint every cell again.

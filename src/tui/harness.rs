@@ -78,6 +78,7 @@ pub fn settings() -> Settings {
             ascii: false,
         },
         hosts: Vec::new(),
+        keys: crate::config::Keys::default(),
         open: None,
     }
 }
@@ -362,10 +363,9 @@ impl Harness {
     }
 
     fn press(&mut self, key: Key) {
-        let modifiers = match (key.ctrl, key.code) {
-            (true, _) => KeyModifiers::CONTROL,
-            (false, KeyCode::Char(typed)) if typed.is_uppercase() => KeyModifiers::SHIFT,
-            _ => KeyModifiers::NONE,
+        let modifiers = match key.code {
+            KeyCode::Char(typed) if typed.is_uppercase() => key.modifiers | KeyModifiers::SHIFT,
+            _ => key.modifiers,
         };
         self.send(Event::Key(KeyEvent::new(key.code, modifiers)));
     }

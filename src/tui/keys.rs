@@ -1,7 +1,10 @@
-//! One table of actions: their keys (from `assets/keys.toml`), their words in the hint bar and in
-//! help, and whether they are available now. Nothing else in the program knows a key by heart.
+//! One table of actions: their words in the hint bar and in help, and whether they are available
+//! now. Their keys are in `map`, from `assets/keys.toml` and the user's own. Nothing else in the
+//! program knows a key by heart.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+mod map;
+
+pub use map::{Key, Keymap, Resolution};
 
 use crate::tui::app::App;
 
@@ -26,6 +29,9 @@ pub enum Action {
     Outputs,
     NextPane,
     PreviousPane,
+    LastView,
+    HistoryBack,
+    HistoryForward,
     ScrollDown,
     ScrollUp,
     Start,
@@ -42,6 +48,8 @@ pub enum Action {
     Filter,
     Command,
     Help,
+    Menu,
+    FullScreen,
     Refresh,
     Redraw,
     Suspend,
@@ -116,12 +124,17 @@ pub const BINDINGS: &[Binding] = &[
     binding(Action::PageUp, "page-up", "page", "a page up", always),
     binding(Action::Back, "back", "back", "clear one thing or go back one level, never quits", always),
     binding(Action::Leave, "leave", "back", "back; at the first view it quits", always),
-    binding(Action::Command, "command", "command", "command line with completion", always),
+    binding(Action::Menu, "menu", "actions", "what can be done with this thing", always),
+    binding(Action::Command, "command", "command", "find and do anything: commands, views, runs", always),
+    binding(Action::LastView, "last-view", "last view", "back to the view before, and again to this one", App::has_past),
+    binding(Action::HistoryBack, "history-back", "earlier view", "one view back in time", App::has_past),
+    binding(Action::HistoryForward, "history-forward", "later view", "one view forward again", App::has_future),
+    binding(Action::FullScreen, "full-screen", "full screen", "without frames, so that the terminal can select text", always),
     binding(Action::Refresh, "refresh", "refresh", "ask everything shown again now", always),
     binding(Action::Redraw, "redraw", "redraw", "paint the screen again", always),
     binding(Action::Suspend, "suspend", "suspend", "suspend to the shell, `fg` comes back", always),
     binding(Action::Quit, "quit", "quit", "quit; runs on AWS go on", always),
-    binding(Action::Help, "help", "help", "this list: type to search, enter to do", always),
+    binding(Action::Help, "help", "help", "all keys: type to search, enter to do", always),
 ];
 
 /// The table's entry of an action.
@@ -132,263 +145,7 @@ pub fn of(action: Action) -> &'static Binding {
         .expect("a test checks that every action is in the table")
 }
 
-/// One key press, without what differs between terminals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key {
-    pub code: KeyCode,
-    pub ctrl: bool,
-}
-
-impl From<KeyEvent> for Key {
-    fn from(event: KeyEvent) -> Self {
-        Self {
-            code: event.code,
-            ctrl: event.modifiers.contains(KeyModifiers::CONTROL),
-        }
-    }
-}
-
-impl Key {
-    /// Reads `j`, `ctrl-d`, `pgdn`, `f1`, ….
-    pub fn parse(name: &str) -> Option<Self> {
-        let (ctrl, name) = match name.strip_prefix("ctrl-") {
-            Some(rest) => (true, rest),
-            None => (false, name),
-        };
-        let code = match name {
-            "enter" => KeyCode::Enter,
-            "esc" => KeyCode::Esc,
-            "tab" => KeyCode::Tab,
-            "shift-tab" => KeyCode::BackTab,
-            "space" => KeyCode::Char(' '),
-            "backspace" => KeyCode::Backspace,
-            "delete" => KeyCode::Delete,
-            "up" => KeyCode::Up,
-            "down" => KeyCode::Down,
-            "left" => KeyCode::Left,
-            "right" => KeyCode::Right,
-            "home" => KeyCode::Home,
-            "end" => KeyCode::End,
-            "pgup" => KeyCode::PageUp,
-            "pgdn" => KeyCode::PageDown,
-            other => return Self::character_or_function(other, ctrl),
-        };
-        Some(Self { code, ctrl })
-    }
-
-    fn character_or_function(name: &str, ctrl: bool) -> Option<Self> {
-        let mut characters = name.chars();
-        let code = match (characters.next()?, characters.as_str()) {
-            (single, "") => KeyCode::Char(single),
-            ('f', number) => KeyCode::F(number.parse().ok()?),
-            _ => return None,
-        };
-        Some(Self { code, ctrl })
-    }
-}
-
-/// What a key means after the keys before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resolution {
-    Action(Action),
-    /// The first of two keys.
-    Prefix,
-    Nothing,
-}
-
-#[derive(Debug, Clone)]
-struct Entry {
-    /// As it is written, for hints: `g f`.
-    text: String,
-    keys: Vec<Key>,
-    action: Action,
-}
-
-/// Effective keys.
-#[derive(Debug, Clone)]
-pub struct Keymap {
-    entries: Vec<Entry>,
-}
-
-impl Keymap {
-    /// The keys that fanout ships with.
-    pub fn shipped() -> Self {
-        Self::parse(include_str!("../../assets/keys.toml"))
-            .expect("a test checks that the shipped keys parse")
-    }
-
-    /// Reads lines of `action = ["key", "key key"]`.
-    ///
-    /// # Errors
-    /// All problems at once: unknown actions and keys, actions without keys, and keys that two
-    /// actions want, with both names.
-    pub fn parse(source: &str) -> Result<Self, Vec<String>> {
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut problems = Vec::new();
-        for line in source.lines().map(str::trim) {
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            match Self::line(line) {
-                Ok(read) => entries.extend(read),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        problems.extend(conflicts(&entries));
-        let unbound = BINDINGS
-            .iter()
-            .filter(|binding| !entries.iter().any(|entry| entry.action == binding.action));
-        problems.extend(unbound.map(|binding| format!("{} has no key", binding.name)));
-        if problems.is_empty() {
-            Ok(Self { entries })
-        } else {
-            Err(problems)
-        }
-    }
-
-    fn line(line: &str) -> Result<Vec<Entry>, String> {
-        let (name, keys) = line
-            .split_once('=')
-            .ok_or_else(|| format!("`{line}` is not `action = [keys]`"))?;
-        let name = name.trim();
-        let action = BINDINGS
-            .iter()
-            .find(|binding| binding.name == name)
-            .map(|binding| binding.action)
-            .ok_or_else(|| format!("{name} is not an action"))?;
-        // One-line arrays of plain strings read the same in TOML and JSON.
-        let sequences: Vec<String> = serde_json::from_str(keys.trim())
-            .map_err(|_| format!("the keys of {name} are not a list of texts"))?;
-        sequences
-            .into_iter()
-            .map(|text| {
-                let keys: Option<Vec<Key>> = text.split(' ').map(Key::parse).collect();
-                match keys {
-                    Some(keys) if keys.len() <= 2 => Ok(Entry { text, keys, action }),
-                    _ => Err(format!("{text} (of {name}) is not a key")),
-                }
-            })
-            .collect()
-    }
-
-    pub fn resolve(&self, before: Option<Key>, key: Key) -> Resolution {
-        let pressed: Vec<Key> = before.into_iter().chain([key]).collect();
-        let mut entries = self.entries.iter();
-        if let Some(entry) = entries.find(|entry| entry.keys == pressed) {
-            return Resolution::Action(entry.action);
-        }
-        let is_prefix =
-            |entry: &Entry| entry.keys.len() > pressed.len() && entry.keys.starts_with(&pressed);
-        if self.entries.iter().any(is_prefix) {
-            Resolution::Prefix
-        } else {
-            Resolution::Nothing
-        }
-    }
-
-    /// What can follow a first key: the second key and its action.
-    pub fn following(&self, first: Key) -> Vec<(&str, Action)> {
-        let with = |entry: &&Entry| entry.keys.len() == 2 && entry.keys[0] == first;
-        let second = |entry: &'_ Entry| entry.text.find(' ').map_or(0, |space| space + 1);
-        self.entries
-            .iter()
-            .filter(with)
-            .map(|entry| (&entry.text[second(entry)..], entry.action))
-            .collect()
-    }
-
-    /// The first key of an action, as it is written.
-    pub fn key_of(&self, action: Action) -> &str {
-        let mut entries = self.entries.iter();
-        entries
-            .find(|entry| entry.action == action)
-            .map_or("", |entry| &entry.text)
-    }
-
-    /// All keys of an action, for help.
-    pub fn keys_of(&self, action: Action) -> String {
-        let texts: Vec<&str> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.action == action)
-            .map(|entry| entry.text.as_str())
-            .collect();
-        texts.join("  ")
-    }
-
-    /// The action that a host action's key already has.
-    pub fn taken(&self, character: char) -> Option<&'static Binding> {
-        let key = Key {
-            code: KeyCode::Char(character),
-            ctrl: false,
-        };
-        let mut entries = self.entries.iter();
-        let entry = entries.find(|entry| entry.keys.first() == Some(&key))?;
-        Some(of(entry.action))
-    }
-}
-
-fn conflicts(entries: &[Entry]) -> Vec<String> {
-    let mut problems = Vec::new();
-    for (index, one) in entries.iter().enumerate() {
-        for other in &entries[index + 1..] {
-            if one.keys.starts_with(&other.keys) || other.keys.starts_with(&one.keys) {
-                let (first, second) = (of(one.action).name, of(other.action).name);
-                problems.push(format!("{} means {first} and {second}", other.text));
-            }
-        }
-    }
-    problems
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_action_is_in_the_table_and_in_the_shipped_keys() {
-        let map = Keymap::parse(include_str!("../../assets/keys.toml")).unwrap();
-        for binding in BINDINGS {
-            assert!(!map.key_of(binding.action).is_empty(), "{}", binding.name);
-            assert_eq!(of(binding.action).name, binding.name);
-        }
-    }
-
-    #[test]
-    fn problems_are_reported_together_with_both_names() {
-        let problems =
-            Keymap::parse("down = [\"j\"]\nup = [\"j\"]\nfly = [\"z\"]\ntop = [\"ctrl\"]")
-                .unwrap_err();
-        let has = |text: &str| problems.iter().any(|problem| problem == text);
-        assert!(has("j means down and up"), "{problems:?}");
-        assert!(has("fly is not an action"));
-        assert!(has("ctrl (of top) is not a key"));
-        assert!(has("quit has no key"));
-    }
-
-    #[test]
-    fn a_key_may_not_be_both_alone_and_first_of_two() {
-        let problems = Keymap::parse("top = [\"g g\"]\ndown = [\"g\"]").unwrap_err();
-        assert!(
-            problems
-                .iter()
-                .any(|problem| problem == "g means top and down")
-        );
-    }
-
-    #[test]
-    fn two_keys_make_one_action() {
-        let map = Keymap::shipped();
-        let key = |name| Key::parse(name).unwrap();
-        assert_eq!(map.resolve(None, key("g")), Resolution::Prefix);
-        assert_eq!(
-            map.resolve(Some(key("g")), key("f")),
-            Resolution::Action(Action::Failures)
-        );
-        assert_eq!(map.resolve(Some(key("g")), key("z")), Resolution::Nothing);
-        assert_eq!(
-            map.resolve(None, key("G")),
-            Resolution::Action(Action::Bottom)
-        );
-    }
+/// The action of this name.
+pub fn named(name: &str) -> Option<&'static Binding> {
+    BINDINGS.iter().find(|binding| binding.name == name)
 }

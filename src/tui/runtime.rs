@@ -40,6 +40,8 @@ const PREVIEW: u64 = 64 * 1024;
 const PATHS: usize = 200;
 /// Between two reports of a transfer.
 const REPORT: Duration = Duration::from_millis(100);
+/// How long a second key is waited for before a menu shows what it can be.
+const MOMENT: Duration = Duration::from_millis(400);
 /// Between two searches for a state machine that is not there.
 const SEARCH: Duration = Duration::from_secs(3);
 
@@ -51,6 +53,7 @@ pub struct Runtime {
     asks: HashMap<Subject, Task>,
     deeds: HashMap<Deed, Task>,
     said: Option<Task>,
+    moment: Option<Task>,
     _clock: Task,
     /// Failures read so far of Map Runs that are going.
     samples: Samples,
@@ -71,6 +74,7 @@ impl Runtime {
             samples: Samples::default(),
             deeds: HashMap::new(),
             said: None,
+            moment: None,
             locked: false,
         }
     }
@@ -107,6 +111,12 @@ impl Runtime {
             }
             Effect::Refresh => self.polls.clear(),
             Effect::ReadOnly => self.locked = true,
+            Effect::Moment => {
+                self.moment = Some(spawn(async move {
+                    tokio::time::sleep(MOMENT).await;
+                    tell(&events, Event::Moment).await;
+                }));
+            }
             Effect::Host(index) => self.host(index),
             Effect::Download(object, folder) => {
                 let deed = Deed::Download(object.address.clone());

@@ -153,6 +153,8 @@ pub fn draw(app: &App, frame: &mut Frame<'_>) {
     let buffer = frame.buffer_mut();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         plain::draw(app, buffer, area);
+    } else if app.is_full {
+        draw_full(app, buffer, area);
     } else {
         let body = chrome::draw(app, buffer, area);
         app.screen().draw(app, buffer, body);
@@ -163,6 +165,21 @@ pub fn draw(app: &App, frame: &mut Frame<'_>) {
     }
     draw_dialog(app, buffer, area);
     app.theme().degrade(buffer);
+}
+
+/// The screen alone: its frame falls outside, so that nothing but its text is selected with it.
+fn draw_full(app: &App, buffer: &mut Buffer, area: Rect) {
+    let larger = Rect::new(0, 0, area.width + 2, area.height + 2);
+    let mut framed = Buffer::empty(larger);
+    app.screen().draw(app, &mut framed, larger);
+    for (x, y) in (0..area.width).flat_map(|x| (0..area.height).map(move |y| (x, y))) {
+        buffer[(area.x + x, area.y + y)] = framed[(x + 1, y + 1)].clone();
+    }
+    let body = Rect {
+        height: area.height - 1,
+        ..area
+    };
+    overlay::draw(app, buffer, body);
 }
 
 fn draw_dialog(app: &App, buffer: &mut Buffer, area: Rect) {

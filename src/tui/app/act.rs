@@ -1,8 +1,7 @@
 //! What actions do.
 
-use crate::model::{Execution, ExecutionArn};
-use crate::tui::app::{App, CommandLine, Help, Overlay};
-use crate::tui::command::{self, Command};
+use crate::model::ExecutionArn;
+use crate::tui::app::{App, Overlay};
 use crate::tui::data::FailureSet;
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::limits::Limits;
@@ -11,6 +10,7 @@ use crate::tui::dialog::stop::Stop;
 use crate::tui::event::{Effect, Subject};
 use crate::tui::keys::{self, Action};
 use crate::tui::pace::Tone;
+use crate::tui::palette::Scope;
 use crate::tui::screen::{Pane, Screen};
 use crate::tui::widget::input::Field;
 use crate::tui::widget::list::Move;
@@ -45,7 +45,7 @@ impl App {
             Action::Back => return self.back(),
             Action::Leave if self.stack.len() > 1 => return self.back(),
             Action::Leave | Action::Quit => return self.quit(),
-            Action::Runs => self.stack.truncate(1),
+            Action::Runs => self.close_to(1),
             Action::Live => self.show_for_run(Screen::live),
             Action::Failures => self.show_for_run(Screen::failures),
             Action::Outputs => self.show_for_run(Screen::outputs),
@@ -53,8 +53,13 @@ impl App {
             Action::FirstFailure => self.first_failure(),
             Action::Sort => self.sort(),
             Action::Filter => self.open_filter(),
-            Action::Command => self.overlay = Some(Overlay::Command(CommandLine::default())),
-            Action::Help => self.overlay = Some(Overlay::Help(Help::default())),
+            Action::Command => self.open_palette(Scope::All),
+            Action::Help => self.open_palette(Scope::Keys),
+            Action::Menu => self.open_palette(Scope::Here),
+            Action::LastView => self.last_view(),
+            Action::HistoryBack => self.history_back(),
+            Action::HistoryForward => self.history_forward(),
+            Action::FullScreen => self.is_full = !self.is_full,
             Action::Freeze => self.freeze(),
             Action::Start => return self.open_start(""),
             Action::Redrive => return self.open_redrive(),
@@ -117,6 +122,10 @@ impl App {
 
     /// Clears one thing or goes back one level; never quits.
     fn back(&mut self) -> Vec<Effect> {
+        if self.is_full {
+            self.is_full = false;
+            return Vec::new();
+        }
         if self.frozen.take().is_some() {
             return Vec::new();
         }
@@ -131,9 +140,7 @@ impl App {
             it.pane = Pane::Groups;
             return Vec::new();
         }
-        if self.stack.len() > 1 {
-            self.stack.pop();
-        }
+        self.close_to(self.stack.len() - 1);
         Vec::new()
     }
 
@@ -287,59 +294,5 @@ impl App {
         }
         self.say(Tone::Plain, "refreshing");
         effects
-    }
-
-    /// Runs a line typed after `:`.
-    pub(super) fn command(&mut self, line: &str) -> Vec<Effect> {
-        if line.trim().is_empty() {
-            return Vec::new();
-        }
-        match command::parse(line) {
-            Ok(Command::Act(action, None)) => self.act_if_available(action),
-            Ok(Command::Act(action, Some(run))) => match self.run_named(&run) {
-                Ok(arn) => {
-                    self.show(Screen::live(arn));
-                    self.act_if_available(action)
-                }
-                Err(reason) => self.refuse(reason),
-            },
-            Ok(Command::Start(source)) => match self.can_change() {
-                Ok(()) => self.open_start(&source),
-                Err(reason) => self.refuse(reason.to_owned()),
-            },
-            Ok(Command::Machine(name)) => {
-                self.stack.truncate(1);
-                self.stack = vec![Screen::Runs(crate::tui::screen::Runs::default())];
-                self.settings.machine = name;
-                self.live.switch();
-                self.frozen = None;
-                self.out.clear();
-                vec![Effect::Refresh]
-            }
-            Ok(Command::ReadOnly) => {
-                self.locked = true;
-                self.say(Tone::Plain, "read-only until fanout is started again");
-                vec![Effect::ReadOnly]
-            }
-            Err(reason) => self.refuse(reason),
-        }
-    }
-
-    fn refuse(&mut self, reason: String) -> Vec<Effect> {
-        self.say(Tone::Warn, reason);
-        Vec::new()
-    }
-
-    /// The loaded run with this name, or the only one whose name contains it.
-    fn run_named(&self, name: &str) -> Result<ExecutionArn, String> {
-        let executions = self.data().executions();
-        let exact = executions.iter().find(|it| it.name == name);
-        let mut similar = executions.iter().filter(|it| it.name.contains(name));
-        let arn = |it: &&Execution| it.arn.clone();
-        match (exact, similar.next(), similar.next()) {
-            (Some(run), ..) | (None, Some(run), None) => Ok(arn(run)),
-            (None, Some(_), Some(_)) => Err(format!("more than one run fits `{name}`")),
-            (None, None, _) => Err(format!("no run fits `{name}`")),
-        }
     }
 }

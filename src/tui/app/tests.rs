@@ -1,5 +1,7 @@
 //! Scenarios: keys and replies in, effects and screens out.
 
+mod moving;
+
 use crate::model::{self, ObjectAddress, Page, RunState, Status};
 use crate::operations::outputs::Kind;
 use crate::operations::redrive;

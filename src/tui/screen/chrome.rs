@@ -241,7 +241,7 @@ fn message(app: &App, cells: usize) -> Line<'static> {
 }
 
 /// What the screen's keys are good for, most used first.
-fn actions(app: &App) -> &'static [Action] {
+pub fn actions(app: &App) -> &'static [Action] {
     match app.screen() {
         Screen::Runs(_) => &[
             Action::Start,
@@ -344,10 +344,10 @@ fn overlay_hints(overlay: &Overlay) -> Vec<(&'static str, &'static str)> {
             ("state:failed", "in a column"),
             ("!text", "not"),
         ],
-        Overlay::Command(_) => vec![("tab", "complete"), ("enter", "do it"), ("esc", "leave")],
-        Overlay::Help(_) => vec![
+        Overlay::Palette(_) => vec![
             ("type", "search"),
             ("↑↓", "choose"),
+            ("tab", "take over"),
             ("enter", "do it"),
             ("esc", "leave"),
         ],

@@ -1,4 +1,4 @@
-//! What lies over a screen: filter and command lines, help, the menu of a first key.
+//! What lies over a screen: the filter line, the palette, the menu of a first key.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -6,8 +6,9 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget as _};
 
-use crate::tui::app::{App, CommandLine, Help, Overlay};
+use crate::tui::app::{App, Overlay};
 use crate::tui::keys;
+use crate::tui::palette::{Choice, Palette, Scope};
 use crate::tui::widget::input::Field;
 use crate::tui::widget::list::Cursor;
 use crate::tui::widget::{pane, text};
@@ -15,8 +16,7 @@ use crate::tui::widget::{pane, text};
 pub fn draw(app: &App, buffer: &mut Buffer, body: Rect) {
     match &app.overlay {
         Some(Overlay::Filter(field)) => draw_line(app, buffer, body, "/", field),
-        Some(Overlay::Command(line)) => draw_command(app, buffer, body, line),
-        Some(Overlay::Help(help)) => draw_help(app, buffer, body, help),
+        Some(Overlay::Palette(palette)) => draw_palette(app, buffer, body, palette),
         None => draw_menu(app, buffer, body),
     }
 }
@@ -49,95 +49,80 @@ fn corner(buffer: &mut Buffer, body: Rect, title: &str, width: u16, lines: &[Lin
     }
 }
 
-fn draw_command(app: &App, buffer: &mut Buffer, body: Rect, command: &CommandLine) {
-    const SHOWN: usize = 10;
-    if !command.candidates.is_empty() {
-        let cursor = Cursor::on(command.chosen.unwrap_or_default());
-        let window = cursor.window(command.candidates.len(), SHOWN);
-        let lines: Vec<Line<'_>> = window
-            .map(|index| {
-                let style = if command.chosen == Some(index) {
-                    app.theme().chosen()
-                } else {
-                    Style::new()
-                };
-                Line::styled(text::middle(&command.candidates[index], 56), style)
-            })
-            .collect();
-        corner(buffer, body, "tab goes on", 56, &lines);
+/// What stands before the text that is typed.
+pub fn sign(scope: Scope) -> &'static str {
+    match scope {
+        Scope::All => ":",
+        Scope::Keys => "?",
+        Scope::Here => "do ",
     }
-    draw_line(app, buffer, body, ":", &command.field);
 }
 
-fn draw_help(app: &App, buffer: &mut Buffer, body: Rect, help: &Help) {
+/// Most rows of a list that does not take the whole body.
+const SHOWN: usize = 12;
+/// Cells of a choice's keys.
+const KEYS: usize = 16;
+
+fn draw_palette(app: &App, buffer: &mut Buffer, body: Rect, palette: &Palette) {
     let theme = app.theme();
-    Clear.render(body, buffer);
-    let entries = help.entries(&app.keymap);
-    let inside = pane::boxed(buffer, body, "Help: keys and what they do", Style::new());
-    let inside = Rect::new(
-        inside.x + 1,
-        inside.y,
-        inside.width.saturating_sub(2),
-        inside.height,
-    );
-    let mut search = vec![Span::styled("search ", theme.dim())];
-    let cells = (inside.width as usize).saturating_sub(8);
-    search.extend(help.query.spans(cells, Some(theme.chosen())));
-    pane::line(buffer, inside, 0, Line::from(search));
-    let list = Rect {
-        y: inside.y + 2,
-        height: inside.height.saturating_sub(2),
-        ..inside
+    let choices = palette.choices(app);
+    let title = match palette.scope {
+        Scope::All => "Commands: type to find",
+        Scope::Keys => "Help: keys and what they do",
+        Scope::Here => "What can be done here",
     };
-    let cursor = Cursor::on(help.at);
-    let chosen = cursor.row(entries.len());
-    let window = cursor.window(entries.len(), list.height as usize);
-    for (row, index) in (0..).zip(window) {
-        let (binding, keys) = &entries[index];
-        pane::line(
-            buffer,
-            list,
-            row,
-            help_line(app, binding, keys, list.width as usize),
-        );
-        if index == chosen {
-            buffer.set_style(
-                Rect::new(list.x, list.y + row, list.width, 1),
-                theme.chosen(),
-            );
+    let cells = (body.width as usize).saturating_sub(4);
+    let room = (body.height as usize).saturating_sub(2);
+    let height = match palette.scope {
+        Scope::Keys => room,
+        Scope::All | Scope::Here => room.min(SHOWN),
+    };
+    let window = Cursor::on(palette.at).window(choices.len(), height);
+    let lines = window.map(|index| {
+        let line = choice_line(app, palette.scope, &choices[index], cells);
+        match index == palette.at {
+            true => line.style(theme.chosen()),
+            false => line,
         }
+    });
+    let mut lines: Vec<Line<'_>> = lines.collect();
+    if choices.is_empty() {
+        lines.push(Line::styled(
+            "nothing fits; enter tries it as typed",
+            theme.dim(),
+        ));
     }
-    let hosts = app.settings.hosts.iter().zip(entries.len() as u16..);
-    for ((key, title), row) in hosts.filter(|_| help.query.value().is_empty()) {
-        let shown = format!("{} {title}", text::left(&format!("  {key}"), 16));
-        pane::line(
-            buffer,
-            list,
-            row,
-            Line::raw(text::fit(&shown, list.width as usize)),
-        );
+    lines.resize(lines.len().max(height.min(choices.len())), Line::default());
+    if palette.scope == Scope::Keys {
+        lines.resize(height, Line::default());
     }
+    corner(buffer, body, title, body.width.saturating_sub(4), &lines);
+    draw_line(app, buffer, body, sign(palette.scope), &palette.field);
 }
 
-fn help_line(app: &App, binding: &keys::Binding, keys: &str, cells: usize) -> Line<'static> {
-    let theme = app.theme();
-    let shown = format!(
-        "  {} {}",
-        text::left(&text::fit(keys, 14), 14),
-        binding.help
-    );
-    match (binding.available)(app) {
-        Ok(()) => Line::raw(text::fit(&shown, cells)),
-        Err(reason) => {
+fn choice_line(app: &App, scope: Scope, choice: &Choice, cells: usize) -> Line<'static> {
+    let keys = text::left(&text::fit(&choice.keys, KEYS), KEYS);
+    let shown = match scope {
+        Scope::Keys => format!("{keys} {}", text::fit(&choice.help, cells)),
+        Scope::All | Scope::Here => {
+            let name = (cells / 3).clamp(16, 44);
+            let line = text::left(&text::middle(choice.line.trim(), name), name);
+            format!("{keys} {line} {}", text::fit(&choice.help, cells))
+        }
+    };
+    match choice.refused {
+        None => Line::raw(text::left(&text::fit(&shown, cells), cells)),
+        Some(reason) => {
             let shown = format!("{shown}  (not now: {reason})");
-            Line::styled(text::fit(&shown, cells), theme.dim())
+            let style = app.theme().dim();
+            Line::styled(text::left(&text::fit(&shown, cells), cells), style)
         }
     }
 }
 
 /// What can follow the first of two keys.
 fn draw_menu(app: &App, buffer: &mut Buffer, body: Rect) {
-    let Some(first) = app.prefix else {
+    let Some(first) = app.prefix.filter(|_| app.is_menu_due) else {
         return;
     };
     let lines: Vec<Line<'_>> = app

@@ -47,10 +47,11 @@ pub fn draw(app: &App, buffer: &mut Buffer, area: Rect) {
     }
     match &app.overlay {
         Some(Overlay::Filter(field)) => lines.push((format!("/{}", field.value()), theme.bold())),
-        Some(Overlay::Command(line)) => {
-            lines.push((format!(":{}", line.field.value()), theme.bold()));
+        Some(Overlay::Palette(palette)) => {
+            let sign = super::overlay::sign(palette.scope);
+            lines.push((format!("{sign}{}", palette.field.value()), theme.bold()));
+            lines.push((format!("enter does: {}", palette.line(app)), Style::new()));
         }
-        Some(Overlay::Help(help)) => lines.push((format!("?{}", help.query.value()), theme.bold())),
         None => {}
     }
     lines.push(("60×16 needed for the lists".to_owned(), theme.dim()));

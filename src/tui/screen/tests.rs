@@ -378,12 +378,15 @@ fn help_is_searched() {
 
 #[test]
 fn command_line_completes() {
-    Harness::sample().keys(":re<tab><tab>").check("command");
+    Harness::sample().keys(":red").check("command");
+    Harness::sample().keys(":redr<tab>77").check("command_run");
 }
 
 #[test]
 fn the_menu_of_a_first_key() {
-    Harness::sample().keys("g").check("menu");
+    let mut harness = Harness::sample().keys("g");
+    harness.send(Event::Moment);
+    harness.check("menu");
 }
 
 #[test]

@@ -1,0 +1,134 @@
+//! Keys in the palette, and what its lines do.
+
+use crossterm::event::{KeyCode, KeyEvent};
+
+use crate::model::{Execution, ExecutionArn};
+use crate::tui::app::{App, Overlay};
+use crate::tui::command::{self, Command};
+use crate::tui::event::Effect;
+use crate::tui::keys::{self, Binding};
+use crate::tui::pace::Tone;
+use crate::tui::palette::{Palette, Scope};
+use crate::tui::screen::{Runs, Screen, chrome};
+
+/// Lines that are remembered.
+const REMEMBERED: usize = 20;
+
+impl App {
+    pub(super) fn open_palette(&mut self, scope: Scope) {
+        self.overlay = Some(Overlay::Palette(Palette::new(scope)));
+    }
+
+    pub(super) fn palette_key(&mut self, mut palette: Palette, key: KeyEvent) -> Vec<Effect> {
+        match key.code {
+            KeyCode::Esc => return Vec::new(),
+            KeyCode::Enter => {
+                let line = palette.line(self);
+                if line.ends_with(' ') {
+                    // A word that needs something after it: go on typing there.
+                    palette = Palette::typed(Scope::All, &line);
+                } else {
+                    return self.command(&line);
+                }
+            }
+            KeyCode::Tab => {
+                let line = palette.line(self);
+                let more = command::argument(line.trim());
+                let gap = match more {
+                    Some(command::Argument::None) | None => "",
+                    Some(_) if line.ends_with(' ') => "",
+                    Some(_) => " ",
+                };
+                palette = Palette::typed(Scope::All, &format!("{line}{gap}"));
+            }
+            KeyCode::Down => palette.at += 1,
+            KeyCode::Up => palette.at = palette.at.saturating_sub(1),
+            KeyCode::PageDown => palette.at += 10,
+            KeyCode::PageUp => palette.at = palette.at.saturating_sub(10),
+            _ => {
+                if palette.field.key(key) {
+                    palette.at = 0;
+                }
+            }
+        }
+        let last = palette.choices(self).len().saturating_sub(1);
+        palette.at = palette.at.min(last);
+        self.overlay = Some(Overlay::Palette(palette));
+        Vec::new()
+    }
+
+    /// What can be done here now, most used first.
+    pub fn here(&self) -> Vec<&'static Binding> {
+        let actions = chrome::actions(self).iter().map(|it| keys::of(*it));
+        actions.filter(|it| (it.available)(self).is_ok()).collect()
+    }
+
+    /// Runs a line of the palette.
+    pub(super) fn command(&mut self, line: &str) -> Vec<Effect> {
+        let line = line.trim();
+        if line.is_empty() {
+            return Vec::new();
+        }
+        let command = match command::parse(line) {
+            Ok(command) => command,
+            Err(reason) => return self.refuse(reason),
+        };
+        self.recent.retain(|it| it != line);
+        self.recent.insert(0, line.to_owned());
+        self.recent.truncate(REMEMBERED);
+        match command {
+            Command::Act(action, None) => self.act_if_available(action),
+            Command::Act(action, Some(run)) => match self.run_named(&run) {
+                Ok(arn) => {
+                    self.show(Screen::live(arn));
+                    self.act_if_available(action)
+                }
+                Err(reason) => self.refuse(reason),
+            },
+            Command::Start(source) => match self.can_change() {
+                Ok(()) => self.open_start(&source),
+                Err(reason) => self.refuse(reason.to_owned()),
+            },
+            Command::Machine(name) => {
+                self.stack = vec![Screen::Runs(Runs::default())];
+                self.past.clear();
+                self.future.clear();
+                self.settings.machine = name;
+                self.live.switch();
+                self.frozen = None;
+                self.out.clear();
+                vec![Effect::Refresh]
+            }
+            Command::ReadOnly => {
+                self.locked = true;
+                self.say(Tone::Plain, "read-only until fanout is started again");
+                vec![Effect::ReadOnly]
+            }
+            Command::Host(key) => {
+                let mut hosts = self.settings.hosts.iter();
+                match hosts.position(|(known, _)| *known == key) {
+                    Some(index) => vec![Effect::Host(index)],
+                    None => self.refuse(format!("nothing is offered by the key {key}")),
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, reason: String) -> Vec<Effect> {
+        self.say(Tone::Warn, reason);
+        Vec::new()
+    }
+
+    /// The loaded run with this name, or the only one whose name contains it.
+    fn run_named(&self, name: &str) -> Result<ExecutionArn, String> {
+        let executions = self.data().executions();
+        let exact = executions.iter().find(|it| it.name == name);
+        let mut similar = executions.iter().filter(|it| it.name.contains(name));
+        let arn = |it: &&Execution| it.arn.clone();
+        match (exact, similar.next(), similar.next()) {
+            (Some(run), ..) | (None, Some(run), None) => Ok(arn(run)),
+            (None, Some(_), Some(_)) => Err(format!("more than one run fits `{name}`")),
+            (None, None, _) => Err(format!("no run fits `{name}`")),
+        }
+    }
+}
