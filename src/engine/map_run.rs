@@ -90,6 +90,18 @@ pub struct Row {
     pub last: u64,
 }
 
+impl Row {
+    /// What it was at `at`, as far as it tells: a redrive is shown at once.
+    pub fn at(&self, at: i64) -> Self {
+        let status = match self.status {
+            _ if self.started == 0 || self.started > at => ChildStatus::Pending,
+            _ if self.stopped > at => ChildStatus::Running,
+            status => status,
+        };
+        Self { status, ..*self }
+    }
+}
+
 /// Limits that UpdateMapRun changes in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
@@ -569,12 +581,7 @@ impl Table {
     pub fn counted_at(&self, at: i64) -> Self {
         let mut then = Self::new(self.limits, self.kind);
         for row in &self.rows {
-            let status = match row.status {
-                _ if row.started == 0 || row.started > at => ChildStatus::Pending,
-                _ if row.stopped > at => ChildStatus::Running,
-                status => status,
-            };
-            then.count(&Row { status, ..*row }, 1);
+            then.count(&row.at(at), 1);
         }
         then.closed = self.closed.clone().filter(|closed| closed.at <= at);
         then.written = self.written && then.closed.is_some();

@@ -243,6 +243,13 @@ impl Runner {
         *locked(&self.0.gate) = Gate::new(switches);
     }
 
+    /// The moment that eventually consistent answers are of; `None`: they are of the present.
+    pub fn shown_at(&self) -> Option<i64> {
+        let delay = self.gate().delay();
+        let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+        (delay_ms > 0).then(|| self.now().saturating_sub(delay_ms))
+    }
+
     /// Throttling, delay and faults.
     pub fn gate(&self) -> MutexGuard<'_, Gate> {
         locked(&self.0.gate)

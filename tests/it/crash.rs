@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use aws_sdk_sfn::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sfn::types::ExecutionStatus;
 use fanout::engine::Engine;
 use fanout::engine::api::sfn;
 use rand::rngs::StdRng;
@@ -227,4 +229,127 @@ fn check_histories(data: &Path, runs: usize) {
         }
         engine.stop().await;
     });
+}
+
+/// Rows of a nested run, and cells in each.
+const ROWS: u64 = 6;
+const CELLS: u64 = 40;
+
+/// A client of the engine that serves.
+fn client(serving: &Serving) -> aws_sdk_sfn::Client {
+    let text = std::fs::read_to_string(serving.data().join("engine.json")).unwrap();
+    let endpoint: Value = serde_json::from_str(&text).unwrap();
+    let text = |name: &str| endpoint[name].as_str().unwrap();
+    let keys = Credentials::new(text("access_key"), text("secret_key"), None, None, "test");
+    let config = aws_sdk_sfn::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(text("url"))
+        .credentials_provider(keys);
+    aws_sdk_sfn::Client::from_conf(config.build())
+}
+
+/// A Distributed Map over rows, whose Standard children map over their cells. Some cells take a
+/// second, so that kills meet them on their way.
+fn nested(kind: &str) -> Value {
+    let distributed = |label: &str, kind: &str, states: Value| {
+        json!({"Type": "Map", "Label": label, "MaxConcurrency": 4, "End": true, "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": kind},
+            "StartAt": states.as_object().unwrap().keys().next().unwrap(), "States": states}})
+    };
+    let wait = json!({"Wait": {"Type": "Wait", "SecondsPath": "$.wait", "OutputPath": "$.n", "End": true}});
+    let cells = distributed("Cells", kind, wait);
+    json!({"StartAt": "Rows", "States": {"Rows": distributed("Rows", "STANDARD", json!({"Cells": cells}))}})
+}
+
+/// Map Runs inside the children of another one, killed again and again: each is begun once, gives
+/// every item once, and the histories of the children that own them have no gaps.
+#[test]
+fn killed_nested_map_runs_go_on_where_they_were() {
+    let (_, seed) = wanted();
+    println!("FANOUT_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for kind in ["STANDARD", "EXPRESS"] {
+        let mut serving = Serving::start();
+        let cell = |n: u64| json!({"n": n, "wait": u64::from(n.is_multiple_of(20))});
+        let row = |row: u64| (0..CELLS).map(|n| cell(row * CELLS + n)).collect::<Value>();
+        let input: Value = (0..ROWS).map(row).collect();
+        let sfn = client(&serving);
+        let arn = runtime.block_on(async {
+            let create = sfn.create_state_machine().name("nested");
+            let create = create.role_arn("arn:aws:iam::000000000000:role/r");
+            let machine = create.definition(nested(kind).to_string()).send().await;
+            let start = sfn.start_execution().input(input.to_string());
+            let start = start.state_machine_arn(machine.unwrap().state_machine_arn());
+            start.send().await.unwrap().execution_arn
+        });
+        kill_at_random(&mut serving, &mut random, 5);
+        let sfn = client(&serving);
+        let ended = runtime.block_on(async {
+            loop {
+                let described = sfn.describe_execution().execution_arn(&arn).send();
+                let described = described.await.unwrap();
+                if *described.status() != ExecutionStatus::Running {
+                    return described;
+                }
+            }
+        });
+        assert_eq!(*ended.status(), ExecutionStatus::Succeeded, "{ended:?}");
+        let expected: Value = (0..ROWS)
+            .map(|row| (0..CELLS).map(|n| row * CELLS + n).collect::<Value>())
+            .collect();
+        let output: Value = serde_json::from_str(ended.output().unwrap()).unwrap();
+        assert_eq!(output, expected, "{kind}");
+        serving.kill();
+        runtime.block_on(check_nested(&serving.data(), &arn));
+    }
+}
+
+/// One Map Run for each row, with all its cells, and whole histories.
+async fn check_nested(data: &Path, arn: &str) {
+    let engine = Engine::open(data).await.unwrap();
+    let call = async |operation: &str, body: Value| {
+        let body = body.to_string();
+        sfn::call(&engine, operation, body.as_bytes())
+            .await
+            .unwrap()
+    };
+    let map_run = async |arn: &Value| {
+        let listed = call("ListMapRuns", json!({"executionArn": arn})).await;
+        let runs = listed["mapRuns"].as_array().unwrap();
+        assert_eq!(runs.len(), 1, "{arn}: {listed}");
+        let arn = &runs[0]["mapRunArn"];
+        call("DescribeMapRun", json!({"mapRunArn": arn})).await
+    };
+    let outer = map_run(&arn.into()).await;
+    assert_eq!(outer["itemCounts"]["succeeded"], ROWS, "{outer}");
+    let children = json!({"mapRunArn": outer["mapRunArn"]});
+    let children = call("ListExecutions", children).await;
+    let children = children["executions"].as_array().unwrap().clone();
+    assert_eq!(children.len() as u64, ROWS);
+    for child in children {
+        let arn = &child["executionArn"];
+        let inner = map_run(arn).await;
+        assert_eq!(inner["status"], "SUCCEEDED", "{inner}");
+        for counts in ["itemCounts", "executionCounts"] {
+            assert_eq!(inner[counts]["succeeded"], CELLS, "{inner}");
+            assert_eq!(inner[counts]["total"], CELLS, "{inner}");
+        }
+        let history = call("GetExecutionHistory", json!({"executionArn": arn})).await;
+        let events = history["events"].as_array().unwrap();
+        let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str()).collect();
+        let expected = [
+            "ExecutionStarted",
+            "MapStateEntered",
+            "MapStateStarted",
+            "MapRunStarted",
+            "MapRunSucceeded",
+            "MapStateSucceeded",
+            "MapStateExited",
+            "ExecutionSucceeded",
+        ];
+        assert_eq!(kinds, expected.map(Some), "{arn}");
+    }
+    engine.stop().await;
 }

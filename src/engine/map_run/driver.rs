@@ -594,7 +594,13 @@ impl Driver {
         let Some(mut running) = self.running.remove(&child) else {
             return;
         };
-        let now = self.runner.now();
+        let is_start = input == Input::Start;
+        // A start is of the child's own time, to the millisecond: what is drawn by it, such as the
+        // names of Map Runs, is drawn again after a crash.
+        let now = match is_start {
+            true => running.identity.started,
+            false => self.runner.now(),
+        };
         let kind = self.handle.row.plan.children;
         let recorded = self
             .is_standard()
@@ -602,7 +608,6 @@ impl Driver {
         let record = self.handle.logger.is_some();
         let step = running.step(&self.handle.processor, kind, record, input.clone(), now);
         self.log(&running, step.events);
-        let is_start = input == Input::Start;
         if let Some((redrive, Ok(input))) = recorded {
             let previous = running.last;
             if !is_start {

@@ -344,7 +344,8 @@ pub async fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, A
             describe_execution(&row, reason)
         }
         Located::Child { handle, child, .. } => {
-            reading(move || describe_child(&handle, child, now)).await?
+            let at = engine.runner().shown_at();
+            reading(move || describe_child(&handle, child, at, now)).await?
         }
     };
     if included == Some("METADATA_ONLY") {
@@ -475,12 +476,20 @@ fn child_summary(
     summary
 }
 
-fn describe_child(handle: &Handle, child: u32, now: i64) -> Result<Map<String, Value>, ApiError> {
+/// `at`: the moment that is shown, where it is not the present one.
+fn describe_child(
+    handle: &Handle,
+    child: u32,
+    at: Option<i64>,
+    now: i64,
+) -> Result<Map<String, Value>, ApiError> {
     let (row, redriven, refusal) = {
         let table = handle.table();
         let row = table.row(child).copied();
         (row, table.redriven_at(child), table.refusal(child, now))
     };
+    let row = row.map(|row| at.map_or(row, |at| row.at(at)));
+    let row = row.filter(|row| row.status != ChildStatus::Pending);
     let row = row.ok_or_else(|| unknown(&handle.names.arn(child)))?;
     let mut reader = handle.reader();
     let mut described = child_summary(handle, child, &row, redriven);
@@ -602,12 +611,22 @@ async fn list_children(
         .map_run(arn)
         .await?
         .ok_or_else(|| super::missing(arn))?;
+    let at = runner.shown_at();
+    let shown = |row: &Row| at.map_or(*row, |at| row.at(at));
     let table = handle.table();
-    let wanted = |row: &Row| redriven.is_none_or(|redriven| (row.redrives > 0) == redriven);
-    let (children, next) = table.page(status.and_then(ChildStatus::parse), before, limit, wanted);
+    let status = status.and_then(ChildStatus::parse);
+    let wanted = |row: &Row| {
+        let row = shown(row);
+        row.status != ChildStatus::Pending
+            && status.is_none_or(|status| row.status == status)
+            && redriven.is_none_or(|redriven| (row.redrives > 0) == redriven)
+    };
+    // What was in a status before may be in another one now.
+    let among = status.filter(|_| at.is_none());
+    let (children, next) = table.page(among, before, limit, wanted);
     let rows: Vec<(u32, Row, Option<i64>)> = children
         .into_iter()
-        .filter_map(|child| Some((child, *table.row(child)?, table.redriven_at(child))))
+        .filter_map(|child| Some((child, shown(table.row(child)?), table.redriven_at(child))))
         .collect();
     drop(table);
     let items = rows.iter().map(|(child, row, redriven)| {

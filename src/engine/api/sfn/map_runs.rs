@@ -49,12 +49,10 @@ fn is_out_of_date(closed: &Value, now: i64) -> bool {
 pub async fn describe(engine: &Engine, arguments: &Arguments) -> Result<Value, ApiError> {
     let row = find(engine, arguments)?;
     let runner = engine.runner();
-    let delay = runner.gate().delay();
-    if delay.is_zero() {
+    let Some(at) = runner.shown_at() else {
         return described(engine, &row).await;
-    }
+    };
     let arn = &row.plan.arn;
-    let at = runner.now() - i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
     if row.started > at {
         return Err(missing(arn));
     }
