@@ -36,11 +36,13 @@ async fn service() -> Lookup {
     Lookup::start(options, 0).await.unwrap()
 }
 
-/// The requests alone.
+/// The requests alone, as the worker makes them: with its headers and its time limit.
 async fn bare(service: &Lookup, lines: u64) -> Duration {
     let client = reqwest::Client::builder()
         .no_proxy()
         .tcp_nodelay(true)
+        .user_agent("bare")
+        .timeout(Duration::from_secs(10))
         .build()
         .unwrap();
     let permits = Arc::new(Semaphore::new(CONCURRENCY));

@@ -5,11 +5,12 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{self, Client, Target};
@@ -113,7 +114,8 @@ impl Local {
             Some(url) => handlers.with_default_url(url),
             None => handlers,
         };
-        context.send_replace(Some(handlers));
+        // Set once, here: calls that a restart makes again wait for it.
+        let _ = context.set(handlers);
         client.create_bucket(bucket).await?;
         deploy(&client).await?;
         if let Some(serving) = &local.ours {
@@ -261,22 +263,16 @@ async fn connect(target: &Target) -> Result<Client, client::Error> {
 
 /// Registers the handlers. They wait for the context, which needs the address that is only known
 /// once the engine serves, and by then it goes on with what it was at.
-fn register_functions(engine: &Engine) -> watch::Sender<Option<Context>> {
-    let (sender, receiver) = watch::channel(None);
+fn register_functions(engine: &Engine) -> Arc<SetOnce<Context>> {
+    let context: Arc<SetOnce<Context>> = Arc::default();
     for function in workflow::FUNCTIONS {
-        let receiver: watch::Receiver<Option<Context>> = receiver.clone();
+        let context = Arc::clone(&context);
         engine.functions().register(function, move |event| {
-            let mut receiver = receiver.clone();
-            Box::pin(async move {
-                let context = match receiver.wait_for(Option::is_some).await {
-                    Ok(context) => context.clone(),
-                    Err(_) => None,
-                };
-                invoke(context, function, event).await
-            })
+            let context = Arc::clone(&context);
+            Box::pin(async move { invoke(context.wait().await, function, event).await })
         });
     }
-    sender
+    context
 }
 
 /// A function of the settings, as the engine takes it.
@@ -304,18 +300,8 @@ fn usual_instances() -> usize {
     2 * std::thread::available_parallelism().map_or(2, usize::from)
 }
 
-async fn invoke(
-    context: Option<Context>,
-    function: &str,
-    event: Value,
-) -> Result<Value, FunctionError> {
-    let Some(context) = context else {
-        return Err(FunctionError {
-            error_type: "Lambda.ServiceException".to_owned(),
-            message: "fanout is stopping".to_owned(),
-        });
-    };
-    workflow::handle(&context, function, event)
+async fn invoke(context: &Context, function: &str, event: Value) -> Result<Value, FunctionError> {
+    workflow::handle(context, function, event)
         .await
         .map_err(|error| FunctionError {
             error_type: error.name.to_owned(),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::definition::{Pattern, Resource, Service};
-use super::machine::{Call, Failure, Input};
+use super::machine::{Call, Failure, Input, json_length};
 use super::map_run::handle;
 use super::runner::{self, Runner};
 use super::store::Origin;
@@ -74,38 +74,68 @@ impl UnderWay {
     }
 }
 
-/// Makes the call in the background; what comes of it goes to `reply`.
+/// Makes the call in the background; what comes of it goes to `reply`. What is not answered when
+/// the engine stops is asked for again when the folder is opened again.
 pub fn begin(runner: &Runner, call: Call, reply: Reply) -> UnderWay {
     let (under_way, abandoned) = oneshot::channel();
     let runner = runner.clone();
     let tracked = runner.clone();
     tracked.track(async move {
-        tokio::select! {
-            // What is not answered yet is asked for again when the folder is opened again.
-            () = runner.stopping() => {}
-            () = make(&runner, call, &reply, abandoned) => {}
+        let pattern = match &call.resource {
+            Resource::Activity(_) => {
+                let worked_on = activities::schedule(&runner, call, &reply, abandoned);
+                return until_stopping(&runner, worked_on).await;
+            }
+            Resource::Function(_) => Pattern::RequestResponse,
+            Resource::Service(service) => service.pattern,
+        };
+        match pattern {
+            Pattern::Sync | Pattern::SyncJson => {
+                let job = states::run_job(&runner, call, pattern, &reply, abandoned);
+                until_stopping(&runner, job).await;
+            }
+            Pattern::RequestResponse | Pattern::WaitForTaskToken => {
+                make(&runner, call, pattern, &reply, abandoned).await;
+            }
         }
     });
     UnderWay(under_way)
 }
 
-async fn make(runner: &Runner, call: Call, reply: &Reply, mut abandoned: oneshot::Receiver<()>) {
-    let token = call.attempt;
-    let pattern = match &call.resource {
-        Resource::Activity(_) => return activities::schedule(runner, call, reply, abandoned).await,
-        Resource::Function(_) => Pattern::RequestResponse,
-        Resource::Service(service) => service.pattern,
-    };
-    if let Pattern::Sync | Pattern::SyncJson = pattern {
-        return states::run_job(runner, call, pattern, reply, abandoned).await;
+async fn until_stopping(runner: &Runner, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = runner.stopping() => {}
+        () = work => {}
     }
+}
+
+async fn make(
+    runner: &Runner,
+    call: Call,
+    pattern: Pattern,
+    reply: &Reply,
+    abandoned: oneshot::Receiver<()>,
+) {
+    let token = call.attempt;
     let answer = AssertUnwindSafe(ask(runner, call)).catch_unwind();
-    let result = tokio::select! {
-        answer = answer => answer.unwrap_or_else(|_| {
-            Err(Failure::new("States.Runtime", "the engine failed in this call; see its log"))
-        }),
-        Ok(()) = &mut abandoned => return,
+    tokio::pin!(answer);
+    let answer = tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        abandoned = abandoned => match abandoned {
+            Ok(()) => return,
+            // Whoever asked has ended, or the engine is stopping and they all end. Only now is
+            // that looked at: every call of a million would have to queue for the news.
+            Err(_) => tokio::select! {
+                () = runner.stopping() => return,
+                answer = answer => answer,
+            },
+        },
     };
+    let result = answer.unwrap_or_else(|_| {
+        let cause = "the engine failed in this call; see its log";
+        Err(Failure::new("States.Runtime", cause))
+    });
     let input = match pattern {
         Pattern::WaitForTaskToken => Input::TaskSubmitted { token, result },
         _ => Input::TaskEnded { token, result },
@@ -205,25 +235,31 @@ fn only(parameters: &Value, known: &[&str]) -> Result<(), Failure> {
 
 /// As optimized integrations wrap an answer: HTTP headers and request id of the service's SDK.
 fn with_metadata(mut answer: Value, status: u16, request: &str, content_type: &str) -> Value {
-    let length = answer.to_string().len().to_string();
+    let Some(members) = answer.as_object() else {
+        return answer;
+    };
+    let length = json_length(members).to_string();
     let headers = [
-        ("Content-Length", length),
-        ("Content-Type", content_type.to_owned()),
-        ("x-amzn-RequestId", request.to_owned()),
+        ("Content-Length", length.as_str()),
+        ("Content-Type", content_type),
+        ("x-amzn-RequestId", request),
     ];
-    let all = headers
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), Value::from(vec![value.clone()])))
-        .collect::<serde_json::Map<_, _>>();
-    let single = headers
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect::<serde_json::Map<_, _>>();
-    if let Some(object) = answer.as_object_mut() {
-        let http = serde_json::json!({"AllHttpHeaders": all, "HttpHeaders": single, "HttpStatusCode": status});
-        object.insert("SdkHttpMetadata".to_owned(), http);
-        let response = serde_json::json!({"RequestId": request});
-        object.insert("SdkResponseMetadata".to_owned(), response);
+    let all = headers.map(|(name, value)| (name, Value::Array(vec![value.into()])));
+    let single = headers.map(|(name, value)| (name, value.into()));
+    let http = object([
+        ("AllHttpHeaders", object(all)),
+        ("HttpHeaders", object(single)),
+        ("HttpStatusCode", status.into()),
+    ]);
+    let response = object([("RequestId", request.into())]);
+    if let Some(members) = answer.as_object_mut() {
+        members.insert("SdkHttpMetadata".to_owned(), http);
+        members.insert("SdkResponseMetadata".to_owned(), response);
     }
     answer
+}
+
+fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    let members = members.map(|(name, value)| (name.to_owned(), value));
+    Value::Object(members.into_iter().collect())
 }

@@ -547,7 +547,26 @@ pub fn exceeds_depth(value: &Value) -> bool {
     deeper(value, MAX_DEPTH)
 }
 
-/// Whether nothing but `size` bytes of JSON text fit into `value`'s text.
+/// Bytes of the JSON text of a value.
+pub fn json_length(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Values always have a text.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
+}
+
+/// Whether the JSON text of `value` is longer than `limit` bytes.
 pub fn exceeds(value: &Value, limit: usize) -> bool {
     struct Budget(usize);
     impl std::io::Write for Budget {
@@ -563,7 +582,30 @@ pub fn exceeds(value: &Value, limit: usize) -> bool {
             Ok(())
         }
     }
-    serde_json::to_writer(Budget(limit), value).is_err()
+    // Most values are far too short for their text to be worth writing.
+    longest_text(value) > limit && serde_json::to_writer(Budget(limit), value).is_err()
+}
+
+/// Bytes that the JSON text of a value has at most: every character may need an escape.
+fn longest_text(value: &Value) -> usize {
+    const ESCAPE: usize = 6;
+    const NUMBER: usize = 32;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => NUMBER,
+        Value::String(text) => ESCAPE * text.len() + 2,
+        Value::Array(values) => {
+            values
+                .iter()
+                .map(|value| longest_text(value) + 1)
+                .sum::<usize>()
+                + 2
+        }
+        Value::Object(members) => {
+            let member =
+                |(name, value): (&String, &Value)| ESCAPE * name.len() + longest_text(value) + 4;
+            members.iter().map(member).sum::<usize>() + 2
+        }
+    }
 }
 
 struct Stepper<'s> {
@@ -605,7 +647,7 @@ impl Stepper<'_> {
                 self.time_out(root);
                 None
             }
-            delivery => self.deliver(scope, root, &delivery),
+            mut delivery => self.deliver(scope, root, &mut delivery),
         };
         match flow {
             Some(Flow::Succeeded(output)) => {
@@ -727,13 +769,34 @@ impl Stepper<'_> {
 
     /// A number that follows from the execution and from how far it is.
     fn random(&mut self) -> u64 {
+        let draw = self.draw();
+        draw.number(self.machine, self.execution)
+    }
+
+    fn draw(&mut self) -> Draw {
         self.draws += 1;
+        Draw {
+            attempt: self.seed,
+            draw: self.draws,
+        }
+    }
+}
+
+/// A random number that is not computed before somebody wants it.
+#[derive(Clone, Copy)]
+struct Draw {
+    attempt: Option<u64>,
+    draw: u64,
+}
+
+impl Draw {
+    fn number(self, machine: &Machine<'_>, execution: &Execution) -> u64 {
         // A name can be used again after 90 days: the start tells the executions apart.
-        let started = self.machine.identity.started.unsigned_abs();
-        let id = &self.machine.identity.id;
-        match self.seed {
+        let started = machine.identity.started.unsigned_abs();
+        let id = &machine.identity.id;
+        match self.attempt {
             Some(attempt) => context::mix(started, id, u64::MAX, attempt),
-            None => context::mix(started, id, self.execution.last_event, self.draws),
+            None => context::mix(started, id, execution.last_event, self.draw),
         }
     }
 }

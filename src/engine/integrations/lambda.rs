@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::sdk::SdkError;
-use super::{Runner, only, optional_text, text, with_metadata};
+use super::{Runner, object, only, optional_text, text, with_metadata};
 use crate::engine::digest::{base64_decode, base64_encode};
 use crate::engine::functions::{self, Failed, Payload, Refusal, VERSION};
 use crate::engine::machine::Failure;
@@ -62,11 +62,11 @@ pub async fn invoke(runner: &Runner, mut parameters: Value) -> Result<Value, Fai
         .invoke(&name, call)
         .await
         .map_err(|refusal| refused(&refusal, &request))?;
-    let wrapped = json!({
-        "ExecutedVersion": VERSION,
-        "Payload": answer.result?.into_value(),
-        "StatusCode": 200,
-    });
+    let wrapped = object([
+        ("ExecutedVersion", VERSION.into()),
+        ("Payload", answer.result?.into_value()),
+        ("StatusCode", 200.into()),
+    ]);
     let wrapped = with_log(wrapped, &answer.log);
     Ok(with_metadata(wrapped, 200, &request, "application/json"))
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use serde_json::{Map, Value, json};
 
-use super::{Execution, Frame, Machine, Variables};
+use super::{Draw, Execution, Frame, Machine, Variables};
 use crate::engine::query::Source;
 
 /// What an evaluation may speak of besides the execution and its frame.
@@ -38,7 +38,7 @@ pub(super) struct View<'v> {
     /// Variables of the frames around this one, outermost first.
     pub outer: &'v [Variables],
     pub now: i64,
-    pub seed: u64,
+    pub seed: Draw,
     pub draws: Cell<u64>,
 }
 
@@ -83,7 +83,8 @@ impl Source for View<'_> {
     fn random(&self) -> u64 {
         let draw = self.draws.get();
         self.draws.set(draw + 1);
-        mix(self.seed, "", 0, draw)
+        let seed = self.seed.number(self.machine, self.execution);
+        mix(seed, "", 0, draw)
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::context::{Scene, View};
-use super::{FailedEvaluation, Failure, Frame, MAX_PAYLOAD, Stepper, Variables, exceeds};
+use super::{
+    FailedEvaluation, Failure, Frame, MAX_PAYLOAD, Stepper, Variables, exceeds, json_length,
+};
 use crate::engine::definition::{Given, MapState, Selection, State};
 use crate::engine::jsonata;
 use crate::engine::path::Path;
@@ -40,7 +42,7 @@ impl Stepper<'_> {
         scene: Scene<'_>,
         ask: impl FnOnce(&dyn Source) -> std::result::Result<T, EvaluationError>,
     ) -> Evaluated<T> {
-        let seed = self.random();
+        let seed = self.draw();
         let view = View {
             machine: self.machine,
             execution: self.execution,
@@ -181,7 +183,7 @@ impl Stepper<'_> {
             .filter(|(name, _)| !assigned.contains_key(*name));
         let total: usize = kept
             .chain(&assigned)
-            .map(|(name, value)| name.len() + length(value))
+            .map(|(name, value)| name.len() + json_length(value))
             .sum();
         if is_too_long || total > MAX_VARIABLES {
             let cause = format!(
@@ -231,23 +233,4 @@ pub(super) fn after<'v>(state: &State, input: &'v Value, result: &'v Value) -> S
             ..input.into()
         },
     }
-}
-
-/// Bytes of the value's JSON text.
-fn length(value: &Value) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // Values always have a text.
-    let _ = serde_json::to_writer(&mut count, value);
-    count.0
 }

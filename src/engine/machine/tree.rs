@@ -12,26 +12,29 @@ use super::{
 use crate::engine::definition::{Kind, MapState, Scope, State};
 
 impl Stepper<'_> {
-    /// Gives a delivery to the frame that waits for it. `None`: nobody does.
+    /// Gives a delivery to the frame that waits for it, which takes what it brings. `None`: nobody
+    /// does.
     pub(super) fn deliver(
         &mut self,
         scope: &Scope,
         frame: &mut Frame,
-        delivery: &Input,
+        delivery: &mut Input,
     ) -> Option<Flow> {
         if frame.halted {
             return None;
         }
         let state = scope.states.get(&frame.state)?;
-        let result = match (&frame.phase, delivery) {
-            (Phase::Task(attempt), _) if delivery.token() == Some(attempt.number) => {
+        let result = match (&frame.phase, &mut *delivery) {
+            (Phase::Task(attempt), delivery) if delivery.token() == Some(attempt.number) => {
                 self.attempt_delivered(state, frame, delivery)?
             }
-            (Phase::Wait { token, .. }, Input::TimerFired { token: fired }) if token == fired => {
+            (Phase::Wait { token, .. }, Input::TimerFired { token: fired }) if *token == *fired => {
                 self.effective_input(state, frame)
                     .map_or_else(Result::Failed, Result::Done)
             }
-            (Phase::Retry { token, .. }, Input::TimerFired { token: fired }) if token == fired => {
+            (Phase::Retry { token, .. }, Input::TimerFired { token: fired })
+                if *token == *fired =>
+            {
                 self.begin(state, frame)
             }
             (
@@ -41,8 +44,11 @@ impl Stepper<'_> {
                     redrives: round,
                     result,
                 },
-            ) if arn == ended && redrives == round => self.map_run_ended(frame, result.clone()),
-            (Phase::Parallel { .. } | Phase::Map { .. }, _) => {
+            ) if arn == ended && redrives == round => {
+                let result = std::mem::replace(result, Ok(Value::Null));
+                self.map_run_ended(frame, result)
+            }
+            (Phase::Parallel { .. } | Phase::Map { .. }, delivery) => {
                 self.deliver_to_branches(state, frame, delivery)?
             }
             _ => return None,
@@ -72,7 +78,7 @@ impl Stepper<'_> {
         &mut self,
         state: &State,
         frame: &mut Frame,
-        delivery: &Input,
+        delivery: &mut Input,
     ) -> Option<Result> {
         let answer = self.inside(frame, |stepper, frame| {
             branches_of(&mut frame.phase)

@@ -606,7 +606,7 @@ impl Driver {
             .is_standard()
             .then(|| (input == Input::Redrive, serde_json::to_vec(&input)));
         let record = self.handle.logger.is_some();
-        let step = running.step(&self.handle.processor, kind, record, input.clone(), now);
+        let step = running.step(&self.handle.processor, kind, record, input, now);
         self.log(&running, step.events);
         if let Some((redrive, Ok(input))) = recorded {
             let previous = running.last;

@@ -276,13 +276,16 @@ impl Stepper<'_> {
         &mut self,
         state: &State,
         frame: &mut Frame,
-        delivery: &Input,
+        delivery: &mut Input,
     ) -> Option<Result> {
         let (Phase::Task(attempt), Kind::Task(task)) = (&mut frame.phase, &state.kind) else {
             return None;
         };
         match delivery {
-            Input::TaskEnded { result, .. } => Some(self.task_ended(task, frame, result.clone())),
+            Input::TaskEnded { result, .. } => {
+                let result = std::mem::replace(result, Ok(Value::Null));
+                Some(self.task_ended(task, frame, result))
+            }
             Input::TaskSubmitted { result, .. } if attempt.stage == Stage::Called => match result {
                 Ok(output) => {
                     attempt.stage = Stage::Started;
