@@ -347,7 +347,7 @@ fn main() {
         "view", "keys", "p50, ms", "p99, ms", "terminal", "memory"
     );
     for (view, keys, shown) in [
-        ("runs", "1", "MACHINE"),
+        ("runs", "1", "Runs of bench"),
         ("live", "1gg\r", "Verdict"),
         ("failures", "/ended\r\r3", "Gateway.Timeout"),
         ("outputs", "4", "SUCCEEDED"),
