@@ -44,6 +44,8 @@ pub struct Config {
     pub budget_share: f64,
     /// Frames without ambiguous-width glyphs.
     pub ascii: bool,
+    /// Name of the dashboard's palette.
+    pub theme: String,
     /// Folder that downloads go to.
     pub download_dir: PathBuf,
     /// Functions of the embedded engine besides the workflow's, by name. Only the file has them.
@@ -53,6 +55,18 @@ pub struct Config {
     #[serde(skip)]
     pub keys: Keys,
 }
+
+/// Palettes of the dashboard, by name.
+pub const THEMES: [&str; 8] = [
+    "terminal",
+    "dark",
+    "light",
+    "high-contrast",
+    "deuteranopia",
+    "protanopia",
+    "tritanopia",
+    "mono",
+];
 
 impl Default for Config {
     fn default() -> Self {
@@ -67,6 +81,7 @@ impl Default for Config {
             data_dir: None,
             budget_share: 0.4,
             ascii: false,
+            theme: "terminal".to_owned(),
             download_dir: PathBuf::from("."),
             functions: BTreeMap::new(),
             keys: Keys::default(),

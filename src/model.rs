@@ -390,6 +390,20 @@ pub enum RunState {
 /// How long after its end an execution can be redriven (RedriveExecution, API reference).
 pub const REDRIVE_PERIOD: jiff::SignedDuration = jiff::SignedDuration::from_hours(14 * 24);
 
+/// How long a Map Run may count nothing before it is taken for backlogged: a reader that has found
+/// its source counts items within seconds.
+const BACKLOGGED: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+
+impl MapRun {
+    /// Whether it seems to wait because too many Map Runs are open (developer guide, "Quotas": all
+    /// its counts are zero then, and no operation says so).
+    pub fn is_backlogged(&self, now: Timestamp) -> bool {
+        let counts_nothing = self.items.total == 0 && self.executions.total == 0;
+        let since = self.redriven.unwrap_or(self.started);
+        self.status == Status::Running && counts_nothing && now.duration_since(since) > BACKLOGGED
+    }
+}
+
 impl RunState {
     /// `map_run` is the execution's Map Run with the most failures, where known.
     pub fn of(execution: &Execution, map_run: Option<&MapRun>, now: Timestamp) -> Self {
@@ -398,6 +412,7 @@ impl RunState {
             .is_some_and(|at| now.duration_since(at) > REDRIVE_PERIOD);
         let lost_items = map_run.is_some_and(|run| run.items.failures() + run.items.aborted > 0);
         match execution.status {
+            Status::Running if map_run.is_some_and(|run| run.is_backlogged(now)) => Self::Queued,
             Status::Running if execution.redrive_count > 0 => Self::Redrive,
             Status::Running => Self::Running,
             Status::PendingRedrive => Self::Queued,

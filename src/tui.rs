@@ -38,7 +38,7 @@ use crate::tui::app::{App, Settings};
 use crate::tui::event::{Effect, Event};
 use crate::tui::runtime::Runtime;
 use crate::tui::terminal::{Guard, Notice, Signals};
-use crate::tui::theme::Theme;
+use crate::tui::theme::{Palette, Theme};
 
 /// Something the program around the dashboard offers as a key, such as the demo's "repair the
 /// lookup service".
@@ -102,17 +102,14 @@ pub async fn run(options: Options) -> Result<(), io::Error> {
 }
 
 fn settings(options: &Options) -> Settings {
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let config = &options.config;
+    let palette = Palette::named(&config.theme).unwrap_or_default();
     let hosts = options.host_actions.iter();
     Settings {
         machine: config.machine.clone(),
         bucket: config.bucket.clone(),
         download_dir: config.download_dir.clone(),
-        theme: Theme {
-            colored: !no_color,
-            ascii: config.ascii,
-        },
+        theme: Theme::on_this_terminal(palette, config.ascii),
         hosts: hosts.map(|action| (action.key, action.title)).collect(),
         keys: config.keys.clone(),
         open: options.open.clone(),

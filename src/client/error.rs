@@ -21,7 +21,7 @@ pub(super) type SdkError<E> = aws_smithy_runtime_api::client::result::SdkError<E
 pub struct Error {
     /// As in the API reference.
     pub action: &'static str,
-    /// The name, ARN or address the user knows.
+    /// The name or address the user knows; of an ARN what names the resource.
     pub subject: String,
     pub kind: ErrorKind,
 }
@@ -75,7 +75,8 @@ impl Error {
     pub(super) fn new(action: &'static str, subject: &str, kind: ErrorKind) -> Self {
         Self {
             action,
-            subject: visible(subject),
+            // The header says Region and account; an ARN would push the reason off the line.
+            subject: visible(resource(subject)),
             kind,
         }
     }
@@ -98,6 +99,14 @@ impl Error {
             ErrorKind::Conflict(_) | ErrorKind::Invalid(_) | ErrorKind::Service(_) => None,
         }
     }
+}
+
+/// `invoices:a91c` of `arn:aws:states:eu-west-1:472100009012:execution:invoices:a91c`.
+fn resource(subject: &str) -> &str {
+    let named = subject
+        .strip_prefix("arn:")
+        .and_then(|rest| rest.splitn(6, ':').nth(5));
+    named.unwrap_or(subject)
 }
 
 /// Puts a failed request in the user's terms.

@@ -95,6 +95,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         value: Value::Switch(|config, it| config.ascii = it),
     },
     Setting {
+        key: "theme",
+        variable: Some("FANOUT_THEME"),
+        sdk: &[],
+        value: Value::Text(theme, |config, it| config.theme = it),
+    },
+    Setting {
         key: "download_dir",
         variable: Some("FANOUT_DOWNLOAD_DIR"),
         sdk: &[],
@@ -186,6 +192,15 @@ fn not_empty(text: &str) -> Result<(), &'static str> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a rule like the others")]
+fn theme(name: &str) -> Result<(), &'static str> {
+    match super::THEMES.contains(&name) {
+        true => Ok(()),
+        false => Err(
+            "must be terminal, dark, light, high-contrast, deuteranopia, protanopia, tritanopia or mono",
+        ),
+    }
+}
+
 fn anything(_: &str) -> Result<(), &'static str> {
     Ok(())
 }

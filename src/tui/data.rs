@@ -151,6 +151,8 @@ pub struct Fresh<'a> {
 
 /// Failure sets kept: each may hold thousands of inputs.
 const FAILURE_SETS: usize = 4;
+/// Attempts kept of a Map Run.
+const ATTEMPTS: usize = 8;
 /// Previews kept, 64 KiB each.
 const PREVIEWS: usize = 32;
 
@@ -177,6 +179,7 @@ pub struct Data {
     /// When a run was described in full; polls only tell of the parts that are known already.
     pub described: HashMap<ExecutionArn, Timestamp>,
     paces: HashMap<MapRunArn, Pace>,
+    attempts: HashMap<MapRunArn, Vec<MapRun>>,
     pub failed_children: HashMap<MapRunArn, Remote<Vec<Execution>>>,
     pub failures: HashMap<MapRunArn, Remote<FailureSet>>,
     pub outputs: HashMap<ExecutionArn, Remote<Vec<Output>>>,
@@ -323,6 +326,20 @@ impl Data {
     fn record(&mut self, map_run: &MapRun, now: Timestamp) {
         let pace = self.paces.entry(map_run.arn.clone()).or_default();
         pace.record(now, map_run.items.done());
+        let attempts = self.attempts.entry(map_run.arn.clone()).or_default();
+        match attempts.last_mut() {
+            Some(last) if last.redrive_count == map_run.redrive_count => last.clone_from(map_run),
+            _ => attempts.push(map_run.clone()),
+        }
+        if attempts.len() > ATTEMPTS {
+            attempts.remove(0);
+        }
+    }
+
+    /// A Map Run as each of its attempts left it, as far as they were watched, oldest first: a
+    /// redrive sets the counts of failures back, and the service keeps nothing of them.
+    pub fn attempts(&self, map_run: &MapRunArn) -> &[MapRun] {
+        self.attempts.get(map_run).map_or(&[], Vec::as_slice)
     }
 
     /// How fast a Map Run went, as far as it was watched.
@@ -401,6 +418,26 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn each_attempt_keeps_its_counts() {
+        let mut data = Data::default();
+        let execution = crate::tui::harness::execution("a", Status::Failed, 60, Some(30));
+        let items = crate::model::Counts {
+            failed: 10,
+            ..Default::default()
+        };
+        let run = crate::tui::harness::run(&execution, items);
+        let mut map_run = run.map_runs[0].clone();
+        data.record(&map_run, at(1));
+        map_run.redrive_count = 1;
+        map_run.items.failed = 0;
+        data.record(&map_run, at(2));
+        map_run.items.failed = 3;
+        data.record(&map_run, at(3));
+        let failed = data.attempts(&map_run.arn).iter().map(|it| it.items.failed);
+        assert_eq!(failed.collect::<Vec<_>>(), [10, 3]);
     }
 
     #[test]

@@ -73,10 +73,7 @@ pub fn settings() -> Settings {
         machine: "invoice-lines".to_owned(),
         bucket: "prod-in".to_owned(),
         download_dir: "downloads".into(),
-        theme: Theme {
-            colored: true,
-            ascii: false,
-        },
+        theme: Theme::default(),
         hosts: Vec::new(),
         keys: crate::config::Keys::default(),
         open: None,

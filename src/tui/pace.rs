@@ -193,6 +193,30 @@ impl Verdict {
         })
     }
 
+    /// Lambda has turned so many items away for good, retries included.
+    pub fn throttled_by_lambda(items: u64) -> Self {
+        Self::new(
+            Tone::Warn,
+            "THROTTLED BY LAMBDA",
+            format!(
+                "about {} items failed with too many requests: lower the concurrency, or raise the function's",
+                figures::count(items)
+            ),
+        )
+    }
+
+    /// Nothing was heard for so many seconds.
+    pub fn unknown(seconds: i64) -> Self {
+        Self::new(
+            Tone::Warn,
+            "NOT KNOWN",
+            format!(
+                "nothing was heard for {}: the run goes on by itself, what is shown is as old",
+                figures::span(seconds)
+            ),
+        )
+    }
+
     fn of_closed(map_run: &MapRun) -> Self {
         let items = &map_run.items;
         let failures = figures::count(items.failures());

@@ -164,7 +164,7 @@ pub fn draw(app: &App, frame: &mut Frame<'_>) {
         overlay::draw(app, buffer, body);
     }
     draw_dialog(app, buffer, area);
-    app.theme().degrade(buffer);
+    app.theme().finish(buffer);
 }
 
 /// The screen alone: its frame falls outside, so that nothing but its text is selected with it.

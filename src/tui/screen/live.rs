@@ -1,5 +1,7 @@
 //! One Map Run as it goes: counts, rate, verdict, failures as they happen.
 
+#[cfg(test)]
+mod tests;
 mod view;
 
 use ratatui::buffer::Buffer;

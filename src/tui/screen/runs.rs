@@ -321,6 +321,7 @@ fn done(map_run: &MapRun) -> String {
 /// What happens, or what one can do.
 fn next(app: &App, run: &Execution, map_run: Option<&MapRun>, state: RunState) -> String {
     match state {
+        RunState::Running | RunState::Redrive if app.is_stale() => "?".to_owned(),
         RunState::Running | RunState::Redrive => {
             let eta = map_run.and_then(|map_run| {
                 let pace = app.data().pace(&map_run.arn);

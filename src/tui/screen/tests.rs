@@ -8,7 +8,7 @@ use crate::tui::harness::{
     GOING, Harness, LOST, PART, ago, arn, counts, execution, failure_set, health, machine, now,
     output, run, sample, settings, trouble,
 };
-use crate::tui::theme::Theme;
+use crate::tui::theme::{Palette, Theme};
 
 #[test]
 fn runs_before_anything_is_known() {
@@ -393,7 +393,7 @@ fn the_menu_of_a_first_key() {
 fn read_only_local_ascii_with_a_host_action() {
     let mut settings = settings();
     settings.theme = Theme {
-        colored: false,
+        palette: Palette::Mono,
         ascii: true,
     };
     settings.hosts = vec![('R', "repair the service")];

@@ -30,7 +30,12 @@ impl<'a> View<'a> {
         let pace = app.data().pace(&map_run.arn);
         let on_aws = !app.health.connection.local;
         let mut verdict = Verdict::of(map_run, pace, on_aws);
-        if app.health.slowed && !map_run.status.is_closed() {
+        if let Some(throttled) = throttled_by_lambda(app, map_run) {
+            verdict = Verdict::throttled_by_lambda(throttled);
+        }
+        if app.is_stale() && !map_run.status.is_closed() {
+            verdict = Verdict::unknown(app.data_age().unwrap_or_default());
+        } else if app.health.slowed && !map_run.status.is_closed() {
             verdict.detail += "; our own reading is slowed by AWS";
         }
         Self {
@@ -147,6 +152,9 @@ impl<'a> View<'a> {
         if self.is_closed() {
             return "ended".to_owned();
         }
+        if self.app.is_stale() {
+            return "?".to_owned();
+        }
         self.pace
             .now()
             .map_or_else(|| "rate ?".to_owned(), figures::rate)
@@ -155,7 +163,8 @@ impl<'a> View<'a> {
     fn eta(&self) -> Option<Eta> {
         let items = &self.map_run.items;
         let left = items.total.saturating_sub(items.done());
-        if self.is_closed() || left == 0 {
+        // What went on before the connection was lost says nothing about the end.
+        if self.is_closed() || left == 0 || self.app.is_stale() {
             return None;
         }
         let children = self.map_run.executions.total.max(1) as f64;
@@ -254,14 +263,58 @@ impl<'a> View<'a> {
             0,
             Line::styled(format!("{}.", self.verdict.headline), self.tone()),
         );
-        let lines = text::wrap(
-            &self.verdict.detail,
-            cells,
-            area.height.saturating_sub(1) as usize,
-        );
+        let attempts = self.attempts(cells);
+        let room = area.height.saturating_sub(1 + attempts.len() as u16);
+        let lines = text::wrap(&self.verdict.detail, cells, room as usize);
         for (row, line) in (1..).zip(lines) {
             pane::line(buffer, area, row, Line::raw(line));
         }
+        for (row, line) in (area.height - attempts.len() as u16..).zip(attempts) {
+            pane::line(buffer, area, row, line);
+        }
+    }
+
+    /// The attempts of a redriven Map Run side by side, the newest last. Those that nobody watched
+    /// are told by their number alone.
+    fn attempts(&self, cells: usize) -> Vec<Line<'static>> {
+        const SHOWN: usize = 3;
+        if self.map_run.redrive_count == 0 {
+            return Vec::new();
+        }
+        let known = self.app.data().attempts(&self.map_run.arn);
+        let row = |[attempt, succeeded, failed, took]: [&str; 4]| {
+            let shown = format!(
+                "{}{}{}{}",
+                text::left(attempt, 9),
+                text::right(succeeded, 11),
+                text::right(failed, 10),
+                text::right(took, 9),
+            );
+            text::fit(&shown, cells)
+        };
+        let header = row(["attempt", "succeeded", "failed", "took"]);
+        let mut lines = vec![Line::styled(header, self.theme.dim())];
+        let last = self.map_run.redrive_count;
+        for number in last.saturating_sub(SHOWN as u32 - 1)..=last {
+            let name = format!("{} of {}", number + 1, last + 1);
+            let shown = match known.iter().find(|it| it.redrive_count == number) {
+                Some(it) => {
+                    let began = it.redriven.unwrap_or(it.started);
+                    let end = it.stopped.unwrap_or(self.app.now);
+                    let took = figures::span(figures::seconds_between(began, end));
+                    let succeeded = figures::count(it.items.succeeded);
+                    row([
+                        &name,
+                        &succeeded,
+                        &figures::count(it.items.failures()),
+                        &took,
+                    ])
+                }
+                None => row([&name, "?", "?", "?"]),
+            };
+            lines.push(Line::raw(shown));
+        }
+        lines
     }
 
     pub(super) fn draw_chart(&self, buffer: &mut Buffer, area: Rect) {
@@ -409,6 +462,16 @@ impl<'a> View<'a> {
         );
         Line::raw(text::fit(&shown, cells))
     }
+}
+
+/// Items of a running Map Run that Lambda turned away, as far as failures were read.
+fn throttled_by_lambda(app: &App, map_run: &MapRun) -> Option<u64> {
+    let groups = &app.data().failure_set(&map_run.arn)?.groups;
+    let throttled = groups
+        .iter()
+        .filter(|(group, _)| group.error.starts_with("Lambda.TooManyRequests"));
+    let items = throttled.map(|(group, _)| group.count).sum();
+    (items > 0 && !map_run.status.is_closed()).then_some(items)
 }
 
 /// Not started yet, whether for the first time or again.
