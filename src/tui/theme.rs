@@ -75,9 +75,9 @@ impl Palette {
             Self::Light => Some(indexed([22, 94, 124, 24])),
             Self::HighContrast => Some(indexed([120, 226, 210, 123])),
             // After Okabe and Ito's colours: sky blue, yellow, vermillion or orange, purple.
-            Self::Deuteranopia => Some(indexed([75, 228, 166, 183])),
-            Self::Protanopia => Some(indexed([75, 228, 172, 183])),
-            Self::Tritanopia => Some(indexed([43, 218, 203, 231])),
+            Self::Deuteranopia => Some(indexed([33, 227, 166, 183])),
+            Self::Protanopia => Some(indexed([69, 227, 166, 231])),
+            Self::Tritanopia => Some(indexed([79, 175, 197, 231])),
             Self::Mono => None,
         }
     }

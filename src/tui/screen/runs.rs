@@ -285,8 +285,13 @@ fn cell(app: &App, run: &Execution, column: &str) -> (String, Style) {
     let plain = Style::new();
     match column {
         "STATE" => {
-            let word = format!("{:<7} {}", state.word(), theme.glyph(state));
-            (word, theme.state(state))
+            // Whether it succeeded in whole or in part is not known before its counts are.
+            let is_half_known = state == RunState::Succeeded && app.data().run(&run.arn).is_none();
+            let (word, style) = match is_half_known {
+                true => ("OK?", theme.dim()),
+                false => (state.word(), theme.state(state)),
+            };
+            (format!("{word:<7} {}", theme.glyph(state)), style)
         }
         "RUN" => (run.name.clone(), plain),
         "STARTED" => (figures::moment(run.started, app.now), plain),

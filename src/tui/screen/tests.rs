@@ -450,3 +450,44 @@ fn old_data_says_its_age() {
     harness.send(Event::Executions(machine(), Err(trouble("no connection"))));
     assert!(harness.frame(120, 36).contains("old 40s"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Names in any script, with wide and combining characters, emoji and right-to-left marks, push
+    /// no frame out of its place.
+    #[test]
+    fn whatever_a_name_holds_stays_in_its_cell(name in "\\PC{1,90}", error in "\\PC{0,120}") {
+        let execution = execution(&name.replace(':', ";"), Status::Failed, 600, Some(300));
+        let mut run = run(&execution, counts(1_000, 900, 100, 0));
+        run.detail.error = Some(error.clone());
+        let arn = execution.arn.clone();
+        let mut harness = Harness::new();
+        harness.list(&[run]);
+        let map_run = harness.app.data().map_run(&arn).unwrap().clone();
+        let mut set = failure_set(&map_run, 3, true);
+        let mut list = (*set.list).clone();
+        for failure in &mut list.items {
+            failure.error = Some(error.clone());
+            failure.cause = Some(name.clone());
+        }
+        set.list = std::sync::Arc::new(list);
+        harness.send(Event::Failures(map_run.arn, Ok(set)));
+        for key in ["", "<enter>", "3", "d"] {
+            harness = harness.keys(key);
+            for (width, height) in [(80, 24), (120, 36), (200, 60)] {
+                let frame = harness.frame(width, height);
+                let rows: Vec<&str> = frame.lines().collect();
+                for row in &rows {
+                    proptest::prop_assert!(crate::tui::widget::text::width(row) <= width.into(), "{row:?}");
+                }
+                let top = rows.iter().position(|row| row.starts_with('╭')).unwrap();
+                let bottom = rows.iter().rposition(|row| row.starts_with('╰')).unwrap();
+                for row in &rows[top..=bottom] {
+                    proptest::prop_assert_eq!(crate::tui::widget::text::width(row), usize::from(width), "{}", row);
+                    proptest::prop_assert!(row.ends_with(['│', '┤', '╮', '╯']), "{row}");
+                }
+            }
+        }
+    }
+}
