@@ -158,7 +158,7 @@ enum Phase {
         token: u64,
         until: i64,
     },
-    /// Between two attempts.
+    /// Between two attempts, or before the first one of a state that another step begins.
     Retry {
         token: u64,
         until: i64,
@@ -495,6 +495,7 @@ pub fn step(machine: &Machine<'_>, execution: &mut Execution, input: Input, now:
         now,
         step: Step::default(),
         draws: 0,
+        entered: 0,
         seed: None,
         outer: Vec::new(),
         evaluation: None,
@@ -515,6 +516,7 @@ pub fn owed(machine: &Machine<'_>, execution: &Execution) -> Vec<Command> {
         now: 0,
         step: Step::default(),
         draws: 0,
+        entered: 0,
         seed: None,
         outer: Vec::new(),
         evaluation: None,
@@ -615,6 +617,8 @@ struct Stepper<'s> {
     step: Step,
     /// Random numbers drawn in this step.
     draws: u64,
+    /// States entered in this step.
+    entered: usize,
     /// The attempt being evaluated: its numbers must be the same when it is evaluated again.
     seed: Option<u64>,
     /// Variables of the frames around the one that is worked on, outermost first.

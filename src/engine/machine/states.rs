@@ -27,6 +27,10 @@ use crate::engine::{ACCOUNT, REGION};
 /// How many iterations of an inline Map run at once when nothing is configured (quotas).
 const INLINE_CONCURRENCY: usize = 40;
 
+/// States entered in one step. Whoever passes through more goes on in the next one, so that a loop
+/// over a large payload does not gather all of its events in memory, and can be stopped.
+const MAX_ENTERED: usize = 250;
+
 /// What a state has come to.
 pub(super) enum Result {
     Waiting,
@@ -114,7 +118,20 @@ impl Stepper<'_> {
             json!({"name": state_name, "input": input.to_string(), "inputDetails": {"truncated": false}})
         });
         frame.entered_event = frame.last_event;
+        self.entered += 1;
+        if self.entered > MAX_ENTERED {
+            self.pause(frame, 0);
+            return Result::Waiting;
+        }
         self.begin(state, frame)
+    }
+
+    /// Begins the frame's state `delay` milliseconds from now, in a step of its own.
+    fn pause(&mut self, frame: &mut Frame, delay: u64) {
+        let token = self.token();
+        let until = self.now.saturating_add_unsigned(delay);
+        frame.phase = Phase::Retry { token, until };
+        self.step.commands.push(Command::Timer { token, at: until });
     }
 
     /// Does what the state is for; also the start of a retry and of a redrive.
@@ -395,10 +412,7 @@ impl Stepper<'_> {
             return false;
         };
         frame.retries[index] = attempt;
-        let token = self.token();
-        let until = self.now.saturating_add_unsigned(delay);
-        frame.phase = Phase::Retry { token, until };
-        self.step.commands.push(Command::Timer { token, at: until });
+        self.pause(frame, delay);
         true
     }
 

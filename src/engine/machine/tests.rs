@@ -311,6 +311,42 @@ fn parallel_joins_in_branch_order_and_a_hundred_thousand_choices_need_no_stack()
 }
 
 #[test]
+fn an_endless_loop_over_a_large_payload_is_taken_in_small_steps() {
+    let endless = json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Choice", "Choices": [{"Variable": "$.go", "IsPresent": false, "Next": "A"}], "Default": "C"}, "C": {"Type": "Succeed"}}});
+    let driver = Driver::new(endless, json!({"large": "x".repeat(1_000)}));
+    // Whether events are kept or not, the steps are the same.
+    for record in [true, false] {
+        let machine = Machine {
+            scope: &driver.definition.scope,
+            timeout_seconds: None,
+            identity: &driver.identity,
+            input: &driver.input,
+            context: None,
+            record,
+        };
+        let mut execution = Execution::default();
+        let mut input = Input::Start;
+        let mut steps = 0;
+        loop {
+            let before = execution.events();
+            let step = step(&machine, &mut execution, input, 7);
+            steps += 1;
+            assert!(execution.events() - before <= 510);
+            if let Some(outcome) = step.outcome {
+                assert!(matches!(outcome, Outcome::Failed(_)));
+                break;
+            }
+            let [Command::Timer { token, at: 7 }] = step.commands[..] else {
+                panic!("{:?}", step.commands)
+            };
+            assert_eq!(owed(&machine, &execution), step.commands);
+            input = Input::TimerFired { token };
+        }
+        assert!(steps > 40 && execution.events() <= MAX_EVENTS);
+    }
+}
+
+#[test]
 fn what_is_owed_after_a_restart_is_what_was_commanded() {
     let definition = json!({"StartAt": "T", "TimeoutSeconds": 60, "States": {"T": task("f", json!({"TimeoutSeconds": 5}))}});
     let driver = Driver::new(definition, json!({"x": 1}));
