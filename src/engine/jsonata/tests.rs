@@ -1,8 +1,13 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::engine::query::{Language, Plain, Reading, Sees, Template};
+use crate::engine::query::{Language, Plain, Reading, Sees, Template, any_json};
 
 fn read(text: &str, sees: Sees) -> Result<Template, Vec<String>> {
+    read_value(&Value::String(format!("{{% {text} %}}")), sees)
+}
+
+fn read_value(value: &Value, sees: Sees) -> Result<Template, Vec<String>> {
     let mut problems = Vec::new();
     let mut reading = Reading {
         language: Language::Jsonata,
@@ -10,8 +15,7 @@ fn read(text: &str, sees: Sees) -> Result<Template, Vec<String>> {
         state: "/States/S",
         problems: &mut problems,
     };
-    let value = Value::String(format!("{{% {text} %}}"));
-    let template = Template::read(&value, "/States/S/Output", &mut reading);
+    let template = Template::read(value, "/States/S/Output", &mut reading);
     if problems.is_empty() {
         Ok(template)
     } else {
@@ -125,4 +129,172 @@ fn a_runaway_expression_ends() {
     assert!(endless.unwrap_err().contains("D1011"));
     let deep = evaluate("($f := function() { $f() }; $f())", &json!({}));
     assert!(deep.unwrap_err().contains("D1012"));
+}
+
+/// A template, and what comes of it with the input `{"given": …}`; `None` where an expression in it
+/// gives nothing.
+#[derive(Debug, Clone)]
+struct Case {
+    template: Value,
+    expected: Option<Value>,
+}
+
+fn case(given: Value) -> impl Strategy<Value = Case> {
+    let same = |value: Value| Case {
+        template: value.clone(),
+        expected: Some(value),
+    };
+    let expression = |text: &str, expected: Option<Value>| Case {
+        template: Value::String(text.to_owned()),
+        expected,
+    };
+    let leaf = prop_oneof![
+        4 => any_json().prop_map(same),
+        // No expressions, though they look like them.
+        4 => "[{}% $a.+]{0,8}"
+            .prop_filter("an expression", |text| {
+                !text.starts_with("{%") && !text.ends_with("%}")
+            })
+            .prop_map(move |text| same(text.into())),
+        8 => prop::sample::select(vec![
+            expression("{% $states.input.given %}", Some(given)),
+            expression("{%1+2%}", Some(json!(3))),
+            expression("{% 'a' & \"%}\" %}", Some(json!("a%}"))),
+            expression("{% $count([1, 2]) = 2 %}", Some(json!(true))),
+            expression("{% null %}", Some(Value::Null)),
+            expression("{% {'k': $states.input.none, 'l': [1]} %}", Some(json!({"l": [1]}))),
+        ]),
+        1 => prop::sample::select(vec![
+            expression("{% $states.input.none %}", None),
+            expression("{% $states.input.given.none.none %}", None),
+        ]),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|cases| Case {
+                template: cases.iter().map(|case| case.template.clone()).collect(),
+                expected: cases.into_iter().map(|case| case.expected).collect(),
+            }),
+            prop::collection::btree_map("[a-c.$]{1,3}", inner, 0..4).prop_map(|cases| {
+                let of = |case: &dyn Fn(&Case) -> Option<Value>| {
+                    let members = cases
+                        .iter()
+                        .map(|(name, it)| Some((name.clone(), case(it)?)));
+                    members.collect::<Option<_>>().map(Value::Object)
+                };
+                Case {
+                    template: of(&|case| Some(case.template.clone())).unwrap_or_default(),
+                    expected: of(&|case| case.expected.clone()),
+                }
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn templates_keep_their_shape((given, case) in any_json().prop_flat_map(|given| (Just(given.clone()), case(given)))) {
+        let template = read_value(&case.template, Sees::Input).unwrap();
+        let result = template.evaluate(&Plain(&json!({"given": given})));
+        match case.expected {
+            Some(expected) => prop_assert_eq!(result, Ok(expected)),
+            None => {
+                let error = result.unwrap_err();
+                prop_assert_eq!(error.error, "States.QueryEvaluationError");
+                prop_assert!(error.cause.ends_with("returned nothing (undefined)."), "{}", error.cause);
+                let location = error.location.unwrap();
+                let field = format!("for the field '{location}'");
+                prop_assert!(error.cause.contains(&field));
+                let failed = find(&case.template, location.strip_prefix("Output").unwrap());
+                prop_assert!(failed.and_then(Value::as_str).is_some_and(|text| text.contains("none")));
+            }
+        }
+    }
+
+    #[test]
+    fn half_an_expression_is_refused(text in "[a-z ]{0,5}", open: bool) {
+        let half = if open { format!("{{%{text}") } else { format!("{text}%}}") };
+        let refused = read_value(&json!({"a": [half]}), Sees::Input).unwrap_err();
+        let expected = "INVALID_JSONATA_EXPRESSION: A JSONata expression must start with '{%' and end with '%}' at /States/S/Output/a[0]";
+        prop_assert_eq!(refused, [expected]);
+    }
+
+    #[test]
+    fn any_text_is_an_expression_or_refused(text in expression_text(), input in any_json()) {
+        if let Ok(template) = read(&text, Sees::Input) {
+            let _ = template.evaluate(&Plain(&input));
+        }
+    }
+}
+
+/// Words of the language in any order.
+fn expression_text() -> impl Strategy<Value = String> {
+    let words = vec![
+        "$states",
+        ".",
+        "input",
+        "a",
+        "b",
+        "*",
+        "**",
+        "%",
+        "[",
+        "]",
+        "(",
+        ")",
+        "{",
+        "}",
+        "1",
+        "-",
+        "0",
+        "'a'",
+        "+",
+        "/",
+        "&",
+        "=",
+        "<",
+        ">",
+        "!=",
+        "and",
+        "or",
+        "in",
+        "?",
+        ":",
+        ":=",
+        "$x",
+        ";",
+        ",",
+        "~>",
+        "|",
+        "^",
+        "@$i",
+        "#$i",
+        "..",
+        "function($x)",
+        "$map",
+        "$sum",
+        "$string",
+        "$split",
+        "$pad",
+        "$formatNumber",
+        "$substring",
+        "$partition",
+        "$range",
+        "$replace",
+        "/a+/",
+        "null",
+        "é",
+    ];
+    prop::collection::vec(prop::sample::select(words), 0..12).prop_map(|words| words.join(" "))
+}
+
+/// What `/a[0]` leads to.
+fn find<'v>(value: &'v Value, location: &str) -> Option<&'v Value> {
+    location
+        .split(['/', '['])
+        .filter(|part| !part.is_empty())
+        .try_fold(value, |place, part| match part.strip_suffix(']') {
+            Some(index) => place.get(index.parse::<usize>().ok()?),
+            None => place.get(part),
+        })
 }

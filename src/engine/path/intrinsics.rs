@@ -171,9 +171,9 @@ fn range(from: &Value, to: &Value, by: &Value) -> Result<Value, String> {
     if count > MAX_RANGE {
         return Err(format!("a range holds at most {MAX_RANGE} values"));
     }
-    Ok((0..count as i64)
-        .map(|n| Value::from(from + n * by))
-        .collect())
+    // On the way to the last one, a product may be out of range where the sum is not.
+    let value = |n: i64| from.wrapping_add(n.wrapping_mul(by));
+    Ok((0..count as i64).map(|n| Value::from(value(n))).collect())
 }
 
 /// From `from` up to, not with, `to`.
@@ -204,8 +204,10 @@ mod tests {
     use serde_json::json;
 
     use crate::engine::path::Expression;
-    use crate::engine::query::Plain;
+    use crate::engine::query::{Plain, any_json};
     use serde_json::Value;
+
+    use super::NAMES;
 
     fn call(text: &str, input: &Value) -> Result<Value, String> {
         let expression = Expression::parse(text).map_err(|error| error.to_string())?;
@@ -300,11 +302,121 @@ mod tests {
         }
 
         #[test]
-        fn partitions_hold_every_element_in_order(items in prop::collection::vec(0..9, 0..20), size in 1_usize..7) {
+        fn partitions_hold_every_element_in_order(items in prop::collection::vec(any_json(), 0..20), size in 1_usize..7) {
             let parts = call(&format!("States.ArrayPartition($, {size})"), &json!(items)).unwrap();
-            let parts: Vec<Vec<i32>> = serde_json::from_value(parts).unwrap();
-            prop_assert!(parts.iter().all(|part| part.len() <= size));
+            let parts: Vec<Vec<Value>> = serde_json::from_value(parts).unwrap();
+            let (last, full) = parts.split_last().map_or((0, &[][..]), |(last, full)| (last.len(), full));
+            prop_assert!(full.iter().all(|part| part.len() == size));
+            prop_assert_eq!(last > 0, !items.is_empty());
             prop_assert_eq!(parts.concat(), items);
         }
+
+        #[test]
+        fn what_is_encoded_is_decoded(text: String, value in any_json()) {
+            let text = json!(text);
+            let decoded = call("States.Base64Decode(States.Base64Encode($))", &text);
+            prop_assert_eq!(decoded, Ok(text.clone()));
+            for value in [value, text] {
+                let read = call("States.StringToJson(States.JsonToString($))", &value);
+                prop_assert_eq!(read, Ok(value));
+            }
+        }
+
+        #[test]
+        fn the_second_object_wins(
+            one in prop::collection::btree_map("[a-d]", any_json(), 0..4),
+            two in prop::collection::btree_map("[a-d]", any_json(), 0..4),
+        ) {
+            let merged = call("States.JsonMerge($[0], $[1], false)", &json!([one, two])).unwrap();
+            let mut expected = one;
+            expected.extend(two);
+            prop_assert_eq!(merged, json!(expected));
+        }
+
+        #[test]
+        fn unique_elements_stay_where_they_were_first(items in prop::collection::vec(any_json(), 0..12)) {
+            let unique = call("States.ArrayUnique($)", &json!(items)).unwrap();
+            let expected: Vec<&Value> = (0..items.len())
+                .filter(|at| !items[..*at].contains(&items[*at]))
+                .map(|at| &items[at])
+                .collect();
+            prop_assert_eq!(&unique, &json!(expected));
+            let count = call("States.ArrayLength($)", &unique).unwrap();
+            prop_assert_eq!(count, json!(expected.len()));
+            for (at, item) in items.iter().enumerate() {
+                let input = json!({"all": unique, "one": item, "items": items});
+                prop_assert_eq!(call("States.ArrayContains($.all, $.one)", &input), Ok(json!(true)));
+                let found = call(&format!("States.ArrayGetItem($.items, {at})"), &input);
+                prop_assert_eq!(found.as_ref(), Ok(item));
+            }
+        }
+
+        #[test]
+        fn a_split_loses_separators_only(text in "[a-c,; é]{0,16}", separators in "[,; é]{1,3}") {
+            let parts = call("States.StringSplit($[0], $[1])", &json!([text, separators])).unwrap();
+            let parts: Vec<String> = serde_json::from_value(parts).unwrap();
+            let is_separator = |c: char| separators.contains(c);
+            prop_assert!(parts.iter().all(|part| !part.is_empty() && !part.contains(is_separator)));
+            prop_assert_eq!(parts.concat(), text.replace(is_separator, ""));
+        }
+
+        #[test]
+        fn a_range_goes_by_its_increment(
+            from in number(), to in number(), by in number(),
+        ) {
+            let Ok(range) = call("States.ArrayRange($[0], $[1], $[2])", &json!([from, to, by])) else {
+                let steps = (i128::from(to) - i128::from(from)).checked_div(i128::from(by));
+                prop_assert!(steps.is_none_or(|steps| steps >= 1_000));
+                return Ok(());
+            };
+            let range: Vec<i64> = serde_json::from_value(range).unwrap();
+            prop_assert!(range.len() <= 1_000);
+            prop_assert!(range.first().is_none_or(|first| *first == from));
+            let wide: Vec<i128> = range.into_iter().map(i128::from).collect();
+            prop_assert!(wide.windows(2).all(|pair| pair[1] - pair[0] == i128::from(by)));
+            let between = |at: &i128| (i128::from(from.min(to))..=i128::from(from.max(to))).contains(at);
+            prop_assert!(wide.iter().all(between));
+            // The next one would be beyond.
+            prop_assert!(wide.last().is_none_or(|last| !between(&(last + i128::from(by)))));
+        }
+
+        #[test]
+        fn random_numbers_are_within_their_bounds(from in number(), to in number(), seed in number()) {
+            let input = json!([from, to, seed]);
+            for text in ["States.MathRandom($[0], $[1])", "States.MathRandom($[0], $[1], $[2])"] {
+                match call(text, &input) {
+                    Ok(number) => prop_assert!((from..to).contains(&number.as_i64().unwrap())),
+                    Err(_) => prop_assert!(from >= to),
+                }
+            }
+            let sum = call("States.MathAdd($[0], $[1])", &input).ok();
+            prop_assert_eq!(sum, from.checked_add(to).map(Value::from));
+        }
+
+        #[test]
+        fn any_arguments_are_taken_or_refused(name in prop::sample::select(&NAMES[..]), values in prop::collection::vec(any_argument(), 0..4)) {
+            let arguments: Vec<String> = (0..values.len()).map(|at| format!("$[{at}]")).collect();
+            let text = format!("{name}({})", arguments.join(", "));
+            if let Err(error) = call(&text, &json!(values)) {
+                prop_assert!(error.starts_with("States.IntrinsicFailure The function"), "{}", error);
+            }
+        }
+    }
+
+    fn number() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            3 => -9_i64..9,
+            1 => any::<i64>(),
+            1 => prop::sample::select(&[i64::MIN, i64::MAX, 1 << 53][..]),
+        ]
+    }
+
+    fn any_argument() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any_json(),
+            number().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[{}\\\\=a-zA-Z0-9'\\[\\]\",:-]{0,12}".prop_map(Value::from),
+        ]
     }
 }

@@ -129,25 +129,32 @@ impl Parser<'_> {
         let mut segments = Vec::new();
         loop {
             if self.eat("..") {
-                let key = if self.eat("*") {
-                    None
+                segments.push(Segment::Descend);
+                let segment = if self.eat("[") {
+                    self.bracket()?
                 } else {
-                    Some(self.name()?)
+                    self.dotted()?
                 };
-                segments.push(Segment::Descend(key));
+                segments.push(match segment {
+                    Segment::Filter(filter) => Segment::FilterHere(filter),
+                    segment => segment,
+                });
             } else if self.eat(".") {
-                let segment = if self.eat("*") {
-                    Segment::Wildcard
-                } else {
-                    Segment::Key(self.name()?)
-                };
-                segments.push(segment);
+                segments.push(self.dotted()?);
             } else if self.eat("[") {
                 segments.push(self.bracket()?);
             } else {
                 return Ok(segments);
             }
         }
+    }
+
+    /// What is after a dot.
+    fn dotted(&mut self) -> Result<Segment, PathError> {
+        if self.eat("*") {
+            return Ok(Segment::Wildcard);
+        }
+        self.name().map(Segment::Key)
     }
 
     /// A name after a dot: everything up to what can follow a name. AWS accepts dashes here.
