@@ -44,6 +44,15 @@ pub struct Focus {
 }
 
 impl Focus {
+    /// On a child of which nothing else is known.
+    pub fn of(child: ExecutionArn) -> Self {
+        Self {
+            child,
+            request: None,
+            stopped: None,
+        }
+    }
+
     pub fn on(failure: &Failure) -> Self {
         Self {
             child: failure.child.clone(),

@@ -20,6 +20,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
 use crate::config::Keys;
 use crate::model::{Execution, ExecutionArn, ObjectAddress, Timestamp};
 use crate::operations::Progress;
+use crate::operations::logs::Query;
 use crate::tui::data::{Data, Remote};
 use crate::tui::dialog::start::Start;
 use crate::tui::dialog::{Dialog, Reaction};
@@ -169,6 +170,7 @@ impl App {
             Screen::Failures(it) => Some(&it.run),
             Screen::Outputs(it) => Some(&it.run),
             Screen::Describe(it) => Some(&it.run),
+            Screen::Logs(it) => Some(&it.run),
         }
     }
 
@@ -256,6 +258,10 @@ impl App {
                 self.live.outputs.entry(arn).or_default().put(reply, now);
             }
             Event::Preview(address, reply) => self.live.put_preview(address, reply, now),
+            Event::Logs(query, news) if self.shows_logs_of(&query) => {
+                self.complain(&news);
+                self.live.put_logs(*query, news, now);
+            }
             Event::Found(name, reply) => self.found(&name, reply),
             Event::RedrivePlan(arn, reply) => {
                 if let Some(Dialog::Redrive(dialog)) = &mut self.dialog
@@ -277,8 +283,9 @@ impl App {
             Event::Done(deed, reply) => return self.done(&deed, reply),
             Event::Said(text) => self.say(Tone::Plain, text),
             Event::Moment => self.is_menu_due = self.prefix.is_some(),
-            // Also replies about a state machine that is no longer shown.
+            // Also replies about a state machine or logs that are no longer shown.
             Event::Key(_)
+            | Event::Logs(..)
             | Event::Resize
             | Event::Focus(_)
             | Event::Executions(..)
@@ -298,6 +305,11 @@ impl App {
 
     fn is_shown(&self, machine: &crate::model::StateMachineArn) -> bool {
         self.live.machine.get() == Some(machine)
+    }
+
+    /// A book that is no longer shown must not take the place of one that is.
+    fn shows_logs_of(&self, query: &Query) -> bool {
+        matches!(self.screen(), Screen::Logs(logs) if logs.query() == *query)
     }
 
     pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
@@ -470,6 +482,11 @@ impl App {
                 palette.field.paste(pasted);
                 palette.at = 0;
             }
+            Some(Overlay::Search(field)) => {
+                field.paste(pasted);
+                let text = field.value().to_owned();
+                self.search_for(text);
+            }
             None => return self.open_pasted(pasted.trim()),
         }
         Vec::new()
@@ -497,6 +514,12 @@ impl App {
 
     /// Keeps cursors on what they were on, whatever came in.
     fn settle(&mut self) {
+        let data = self.frozen.as_ref().map_or(&self.live, |(data, _)| data);
+        if let Some(Screen::Logs(logs)) = self.stack.last_mut()
+            && let Some(book) = data.logs.get(&logs.query())
+        {
+            logs.take_in(book);
+        }
         let Some(Screen::Runs(runs)) = self.stack.first() else {
             return;
         };
@@ -516,6 +539,7 @@ impl App {
             Screen::Live(it) => run(&it.run),
             Screen::Failures(it) => run(&it.run),
             Screen::Describe(it) => run(&it.run),
+            Screen::Logs(it) => self.shown_book(it).and_then(|book| book.heard),
         };
         at.map(|at| figures::seconds_between(at, self.now))
     }
@@ -529,6 +553,7 @@ impl App {
                 .outputs
                 .get(&it.run)
                 .is_some_and(|it| it.trouble().is_some()),
+            Screen::Logs(it) => self.shown_book(it).is_some_and(|it| it.trouble.is_some()),
             _ => self
                 .shown_run()
                 .and_then(|arn| data.runs.get(arn))

@@ -76,11 +76,12 @@ pub const WORDS: &[Word] = &[
 ];
 
 /// Actions on a run that can be named.
-const OF_RUNS: [Action; 7] = [
+const OF_RUNS: [Action; 8] = [
     Action::Describe,
     Action::Failures,
     Action::Limits,
     Action::Live,
+    Action::Logs,
     Action::Outputs,
     Action::Redrive,
     Action::Stop,

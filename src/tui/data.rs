@@ -1,13 +1,20 @@
 //! Everything known of the remote side, kept once and keyed by ARN. Screens hold only keys.
 
+mod book;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+#[cfg(test)]
+pub use book::tests as book_tests;
+pub use book::{Book, Entry, News, Place, Placed, Shelf};
 
 use crate::model::{
     Execution, ExecutionArn, ExecutionDetail, Failure, MapRun, MapRunArn, ObjectAddress, Page,
     RunState, StateMachineArn, Status, Timestamp,
 };
 use crate::operations::failures::{Failures, Group};
+use crate::operations::logs::Query;
 use crate::operations::outputs::Output;
 use crate::operations::runs::Run;
 use crate::tui::event::{Reply, Trouble};
@@ -184,6 +191,7 @@ pub struct Data {
     pub failures: HashMap<MapRunArn, Remote<FailureSet>>,
     pub outputs: HashMap<ExecutionArn, Remote<Vec<Output>>>,
     pub previews: HashMap<ObjectAddress, Remote<String>>,
+    pub logs: HashMap<Query, Book>,
 }
 
 impl Data {
@@ -360,6 +368,16 @@ impl Data {
             self.previews.clear();
         }
         self.previews.entry(address).or_default().put(reply, now);
+    }
+
+    /// Takes in what is told of log lines. Of another query nothing is kept: a book is large.
+    pub fn put_logs(&mut self, query: Query, news: Reply<News>, now: Timestamp) {
+        self.logs.retain(|known, _| *known == query);
+        let book = self.logs.entry(query).or_default();
+        match news {
+            Ok(news) => book.put(news, now),
+            Err(trouble) => book.trouble = Some(trouble),
+        }
     }
 
     pub fn failure_set(&self, map_run: &MapRunArn) -> Option<&FailureSet> {

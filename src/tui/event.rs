@@ -11,11 +11,12 @@ use crate::model::{
     Execution, ExecutionArn, ExecutionDetail, Limits, MapRun, MapRunArn, Object, ObjectAddress,
     Page, StateMachineArn, Timestamp,
 };
+use crate::operations::logs::Query;
 use crate::operations::outputs::Output;
 use crate::operations::runs::Run;
 use crate::operations::start::Source;
 use crate::operations::{Progress, redrive, start};
-use crate::tui::data::FailureSet;
+use crate::tui::data::{FailureSet, News};
 
 /// Why an ask got no answer, in words for the message line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub enum Event {
     Failures(MapRunArn, Reply<FailureSet>),
     Outputs(ExecutionArn, Reply<Vec<Output>>),
     Preview(ObjectAddress, Reply<String>),
+    /// What is told of a run's log lines.
+    Logs(Box<Query>, Reply<News>),
     /// The execution that a name stands for.
     Found(String, Reply<ExecutionArn>),
     RedrivePlan(ExecutionArn, Reply<Box<redrive::Plan>>),
@@ -197,4 +200,5 @@ pub enum Subscription {
     Execution(ExecutionArn),
     MapRun(MapRunArn),
     FailedChildren(MapRunArn),
+    Logs(Box<Query>),
 }

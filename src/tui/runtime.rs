@@ -18,9 +18,10 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::client::{self, Client, ErrorKind, Snapshots};
 use crate::model::{Failure, MapRun, MapRunArn, Object, Timestamp};
 use crate::operations::failures::Group;
+use crate::operations::logs::{self, Query, Update};
 use crate::operations::{self, Progress, failures, outputs, redrive, runs, start};
 use crate::tui::HostAction;
-use crate::tui::data::{FailureSet, Stamp};
+use crate::tui::data::{Entry, FailureSet, News, Stamp};
 use crate::tui::event::{
     Ask, Deed, Effect, Event, Health, Reply, StartForm, Subject, Subscription, Trouble,
 };
@@ -36,6 +37,8 @@ const SAMPLES: usize = 4;
 const READ: (usize, usize) = (1_000, 10_000);
 /// Bytes of an object's preview.
 const PREVIEW: u64 = 64 * 1024;
+/// Pages of log lines that wait for the screen.
+const LOGS: usize = 4;
 /// Paths offered as completions.
 const PATHS: usize = 200;
 /// Between two reports of a transfer.
@@ -285,7 +288,28 @@ async fn poll(client: Client, subscription: Subscription, events: mpsc::Sender<E
             let event = |reply| Event::FailedChildren(arn.clone(), reply);
             forward(snapshots, events, event).await;
         }
+        Subscription::Logs(query) => follow_logs(client, query, events).await,
     }
+}
+
+/// Log lines, made ready to be shown on the way.
+async fn follow_logs(client: Client, query: Box<Query>, events: mpsc::Sender<Event>) {
+    let (updates, mut inbox) = mpsc::channel::<Result<Update, operations::Error>>(LOGS);
+    let told = async {
+        let tell = |news| events.send(Event::Logs(query.clone(), news));
+        let mut is_heard = tell(Ok(News::Begin)).await.is_ok();
+        while is_heard && let Some(update) = inbox.recv().await {
+            let news = update.map_err(of_operation).map(|update| match update {
+                Update::Sources(sources) => News::Sources(sources),
+                Update::Lines(lines) => News::Entries(lines.into_iter().map(Entry::of).collect()),
+                Update::Phase(phase) => News::Phase(phase),
+                Update::Sampled(sampled) => News::Sampled(sampled),
+            });
+            is_heard = tell(news).await.is_ok();
+        }
+    };
+    let following = logs::follow(client, (*query).clone(), updates);
+    tokio::join!(following, told);
 }
 
 async fn forward<T>(

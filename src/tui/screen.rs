@@ -4,6 +4,7 @@ pub mod chrome;
 mod describe;
 mod failures;
 mod live;
+mod logs;
 mod outputs;
 mod overlay;
 mod plain;
@@ -14,6 +15,7 @@ mod tests;
 pub use describe::Describe;
 pub use failures::{Failures, Pane};
 pub use live::Live;
+pub use logs::Logs;
 pub use outputs::Outputs;
 pub use runs::Runs;
 
@@ -24,6 +26,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use crate::model::ExecutionArn;
+use crate::operations::logs::Focus;
 use crate::tui::app::App;
 use crate::tui::event::Trouble;
 use crate::tui::filter::Filter;
@@ -38,6 +41,7 @@ pub enum Screen {
     Failures(Failures),
     Outputs(Outputs),
     Describe(Describe),
+    Logs(Box<Logs>),
 }
 
 impl Screen {
@@ -57,6 +61,11 @@ impl Screen {
         Self::Describe(Describe::new(run))
     }
 
+    /// All lines of a run, or those of one failure.
+    pub fn logs(run: ExecutionArn, focus: Option<Focus>) -> Self {
+        Self::Logs(Box::new(Logs::new(run, focus)))
+    }
+
     fn run(&self) -> Option<&ExecutionArn> {
         match self {
             Self::Runs(_) => None,
@@ -64,11 +73,15 @@ impl Screen {
             Self::Failures(it) => Some(&it.run),
             Self::Outputs(it) => Some(&it.run),
             Self::Describe(it) => Some(&it.run),
+            Self::Logs(it) => Some(&it.run),
         }
     }
 
     /// Whether both show the same of the same run.
     pub fn is_same(&self, other: &Self) -> bool {
+        if let (Self::Logs(one), Self::Logs(other)) = (self, other) {
+            return (&one.run, &one.focus) == (&other.run, &other.focus);
+        }
         std::mem::discriminant(self) == std::mem::discriminant(other) && self.run() == other.run()
     }
 
@@ -78,7 +91,7 @@ impl Screen {
             Self::Runs(_) => 0,
             Self::Live(_) => 1,
             Self::Failures(_) | Self::Outputs(_) => 2,
-            Self::Describe(_) => 3,
+            Self::Describe(_) | Self::Logs(_) => 3,
         }
     }
 
@@ -90,6 +103,7 @@ impl Screen {
             Self::Failures(it) => it.rows(app),
             Self::Outputs(it) => it.rows(app).len(),
             Self::Describe(_) => 0,
+            Self::Logs(it) => it.rows(),
         }
     }
 
@@ -100,6 +114,7 @@ impl Screen {
             Self::Failures(it) => it.go(to, rows),
             Self::Outputs(it) => it.go(to, rows),
             Self::Describe(it) => it.scroll.go(to),
+            Self::Logs(it) => it.go(to),
         }
     }
 
@@ -108,6 +123,7 @@ impl Screen {
             Self::Runs(it) => Some(&it.filter),
             Self::Failures(it) => Some(&it.filter),
             Self::Outputs(it) => Some(&it.filter),
+            Self::Logs(it) => Some(&it.filter),
             Self::Live(_) | Self::Describe(_) => None,
         }
     }
@@ -127,6 +143,7 @@ impl Screen {
                 it.cursor.at = 0;
                 it.filter = filter;
             }
+            Self::Logs(it) => it.set_filter(filter),
             Self::Live(_) | Self::Describe(_) => {}
         }
     }
@@ -138,6 +155,7 @@ impl Screen {
             Self::Failures(it) => it.draw(app, buffer, area),
             Self::Outputs(it) => it.draw(app, buffer, area),
             Self::Describe(it) => it.draw(app, buffer, area),
+            Self::Logs(it) => it.draw(app, buffer, area),
         }
     }
 }

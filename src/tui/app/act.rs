@@ -1,6 +1,7 @@
 //! What actions do.
 
 use crate::model::ExecutionArn;
+use crate::operations::logs::Focus;
 use crate::tui::app::{App, Overlay};
 use crate::tui::data::FailureSet;
 use crate::tui::dialog::Dialog;
@@ -50,8 +51,15 @@ impl App {
             Action::Failures => self.show_for_run(Screen::failures),
             Action::Outputs => self.show_for_run(Screen::outputs),
             Action::Describe => self.show_for_run(Screen::describe),
+            Action::Logs => self.show_for_run(|run| Screen::logs(run, None)),
+            Action::LogsHere => self.logs_here(),
+            Action::Narrow => self.open_filter(),
+            Action::SearchNext => self.search_on(true),
+            Action::SearchPrevious => self.search_on(false),
+            Action::Wrap | Action::Left | Action::Right => self.shift_lines(action),
             Action::FirstFailure => self.first_failure(),
             Action::Sort => self.sort(),
+            Action::Filter if matches!(self.screen(), Screen::Logs(_)) => self.open_search(),
             Action::Filter => self.open_filter(),
             Action::Command => self.open_palette(Scope::All),
             Action::Help => self.open_palette(Scope::Keys),
@@ -91,7 +99,7 @@ impl App {
             Screen::Failures(it) => it.scroll.go(to),
             Screen::Outputs(it) => it.scroll.go(to),
             Screen::Describe(it) => it.scroll.go(to),
-            Screen::Runs(_) | Screen::Live(_) => {}
+            Screen::Runs(_) | Screen::Live(_) | Screen::Logs(_) => {}
         }
     }
 
@@ -116,6 +124,11 @@ impl App {
                 }
             }
             Screen::Failures(_) => self.switch_pane(),
+            Screen::Logs(_) => {
+                if let Screen::Logs(it) = self.screen_mut() {
+                    it.unfold();
+                }
+            }
             Screen::Outputs(_) | Screen::Describe(_) => {}
         }
     }
@@ -132,6 +145,12 @@ impl App {
         if self.screen().filter().is_some_and(|it| !it.is_empty()) {
             self.screen_mut()
                 .set_filter(crate::tui::filter::Filter::default());
+            return Vec::new();
+        }
+        if let Screen::Logs(it) = self.screen_mut()
+            && !it.search.is_empty()
+        {
+            it.search.clear();
             return Vec::new();
         }
         if let Screen::Failures(it) = self.screen_mut()
@@ -191,6 +210,72 @@ impl App {
             it.groups.at = group;
             it.members.at = member;
             it.pane = Pane::Members;
+        }
+    }
+
+    /// The lines of the failure under the cursor, else of the run.
+    fn logs_here(&mut self) {
+        let focus = match self.screen() {
+            Screen::Failures(it) if it.pane == Pane::Members => {
+                it.chosen(self).map(|(_, failure)| Focus::on(failure))
+            }
+            Screen::Live(it) => it.chosen(self).map(|child| {
+                let map_run = self.data().map_run(&it.run);
+                let set = map_run.and_then(|it| self.data().failure_set(&it.arn));
+                let failure = set.and_then(|set| set.of_child(&child));
+                failure.map_or_else(|| Focus::of(child.clone()), |(_, it)| Focus::on(it))
+            }),
+            _ => None,
+        };
+        self.show_for_run(|run| Screen::logs(run, focus.clone()));
+    }
+
+    fn open_search(&mut self) {
+        if let Screen::Logs(it) = self.screen() {
+            self.overlay = Some(Overlay::Search(Field::new(it.search.clone())));
+        }
+    }
+
+    pub(super) fn search_for(&mut self, text: String) {
+        if let Screen::Logs(it) = self.screen_mut() {
+            it.search = text;
+            // Backwards: the newest line is what one looks at.
+            it.find(false, true);
+        }
+    }
+
+    pub(super) fn count_matches(&mut self) {
+        let Screen::Logs(it) = self.screen() else {
+            return;
+        };
+        let said = match (it.search.as_str(), it.matches()) {
+            ("", _) => return,
+            (text, 0) => format!("no line has {text:?}"),
+            (text, count) => format!("{count} lines have {text:?}, n and N go through them"),
+        };
+        self.say(Tone::Plain, said);
+    }
+
+    fn search_on(&mut self, forwards: bool) {
+        if let Screen::Logs(it) = self.screen_mut()
+            && !it.find(forwards, false)
+        {
+            self.count_matches();
+        }
+    }
+
+    fn shift_lines(&mut self, action: Action) {
+        if let Screen::Logs(it) = self.screen_mut() {
+            match action {
+                Action::Wrap => it.wrap(),
+                other => it.sideways(other == Action::Right),
+            }
+        }
+    }
+
+    pub(super) fn keep_filter(&mut self) {
+        if let Screen::Logs(it) = self.screen_mut() {
+            it.keep_filter();
         }
     }
 
@@ -265,6 +350,7 @@ impl App {
             Screen::Failures(it) if it.pane == Pane::Members => {
                 it.chosen(self).map(|(_, it)| it.child.name().to_owned())
             }
+            Screen::Logs(it) => it.chosen().map(|it| it.text.clone()),
             _ => self.shown_run().map(|it| it.name().to_owned()),
         }
     }
@@ -275,6 +361,7 @@ impl App {
             Screen::Failures(it) if it.pane == Pane::Members => {
                 it.chosen(self).map(|(_, it)| it.child.to_string())
             }
+            Screen::Logs(it) => it.chosen().map(|it| it.line.message.clone()),
             _ => self.shown_run().map(ToString::to_string),
         }
     }

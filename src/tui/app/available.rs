@@ -69,6 +69,10 @@ impl App {
             },
             Screen::Outputs(_) => Err("the preview is shown already"),
             Screen::Describe(_) => Err("this is all there is"),
+            Screen::Logs(it) => match it.chosen() {
+                Some(entry) if entry.is_json => Ok(()),
+                _ => Err("only lines with JSON unfold"),
+            },
         }
     }
 
@@ -113,7 +117,22 @@ impl App {
     pub fn has_preview(&self) -> Availability {
         match self.screen() {
             Screen::Failures(_) | Screen::Outputs(_) | Screen::Describe(_) => Ok(()),
-            Screen::Runs(_) | Screen::Live(_) => Err("there is no preview here"),
+            Screen::Runs(_) | Screen::Live(_) | Screen::Logs(_) => Err("there is no preview here"),
+        }
+    }
+
+    pub fn can_search(&self) -> Availability {
+        match self.screen() {
+            Screen::Logs(_) => Ok(()),
+            _ => Err("open the logs first"),
+        }
+    }
+
+    pub fn has_search(&self) -> Availability {
+        match self.screen() {
+            Screen::Logs(it) if !it.search.is_empty() => Ok(()),
+            Screen::Logs(_) => Err("nothing is searched for"),
+            _ => Err("open the logs first"),
         }
     }
 }

@@ -38,6 +38,11 @@ impl App {
             Screen::Failures(it) => self.polls_of(&it.run, false),
             Screen::Outputs(it) => self.polls_of(&it.run, false),
             Screen::Describe(it) => self.polls_of(&it.run, false),
+            Screen::Logs(it) => {
+                let mut polls = self.polls_of(&it.run, false);
+                polls.insert(Subscription::Logs(Box::new(it.query())));
+                polls
+            }
         }
     }
 
@@ -71,6 +76,7 @@ impl App {
             Screen::Live(it) => asks.extend(self.wanted_by_run(&it.run)),
             Screen::Failures(it) => asks.extend(self.wanted_by_run(&it.run)),
             Screen::Describe(it) => asks.extend(self.description(&it.run)),
+            Screen::Logs(it) => asks.extend(self.description(&it.run)),
             Screen::Outputs(it) => {
                 asks.extend(self.description(&it.run));
                 asks.extend(self.outputs(&it.run));

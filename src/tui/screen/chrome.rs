@@ -160,11 +160,12 @@ fn short_header(app: &App, cells: usize) -> Line<'static> {
     both_ends(left, tabs(app, true), cells)
 }
 
-const TABS: [(&str, &str); 4] = [
+const TABS: [(&str, &str); 5] = [
     ("1 Runs", "1Runs"),
     ("2 Live", "2Live"),
     ("3 Failures", "3Fail"),
     ("4 Outputs", "4Out"),
+    ("5 Logs", "5Log"),
 ];
 
 fn tabs(app: &App, short: bool) -> Vec<Span<'static>> {
@@ -173,6 +174,7 @@ fn tabs(app: &App, short: bool) -> Vec<Span<'static>> {
         Screen::Live(_) => 1,
         Screen::Failures(_) => 2,
         Screen::Outputs(_) => 3,
+        Screen::Logs(_) => 4,
         Screen::Describe(_) => TABS.len(),
     };
     let mut spans = Vec::new();
@@ -251,6 +253,7 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Limits,
             Action::Failures,
             Action::Outputs,
+            Action::LogsHere,
             Action::Describe,
             Action::Filter,
             Action::Sort,
@@ -263,6 +266,7 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Failures,
             Action::FirstFailure,
             Action::Outputs,
+            Action::LogsHere,
             Action::Describe,
             Action::Freeze,
             Action::Copy,
@@ -282,6 +286,7 @@ pub fn actions(app: &App) -> &'static [Action] {
                 Action::Command,
             ],
             Pane::Members => &[
+                Action::LogsHere,
                 Action::Copy,
                 Action::ScrollDown,
                 Action::Redrive,
@@ -302,6 +307,19 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Back,
             Action::Command,
         ],
+        Screen::Logs(_) => &[
+            Action::Filter,
+            Action::SearchNext,
+            Action::Narrow,
+            Action::Open,
+            Action::Wrap,
+            Action::Right,
+            Action::Freeze,
+            Action::Copy,
+            Action::Bottom,
+            Action::Back,
+            Action::Command,
+        ],
         Screen::Describe(_) => &[
             Action::PageDown,
             Action::Copy,
@@ -314,7 +332,7 @@ pub fn actions(app: &App) -> &'static [Action] {
 fn hints(app: &App, cells: usize) -> Line<'static> {
     let pairs = match (&app.dialog, &app.overlay) {
         (Some(dialog), _) => dialog_hints(dialog),
-        (None, Some(overlay)) => overlay_hints(overlay),
+        (None, Some(overlay)) => overlay_hints(app, overlay),
         (None, None) => return key_hints(app, cells),
     };
     line_of_hints(
@@ -335,8 +353,15 @@ fn dialog_hints(dialog: &Dialog) -> Vec<(&'static str, &'static str)> {
     hints
 }
 
-fn overlay_hints(overlay: &Overlay) -> Vec<(&'static str, &'static str)> {
+fn overlay_hints(app: &App, overlay: &Overlay) -> Vec<(&'static str, &'static str)> {
     match overlay {
+        Overlay::Filter(_) if matches!(app.screen(), Screen::Logs(_)) => vec![
+            ("enter", "keep"),
+            ("esc", "clear"),
+            ("level:error", "in a column"),
+            ("!text", "not"),
+            ("{ $.a = 1 }", "CloudWatch's own pattern"),
+        ],
         Overlay::Filter(_) => vec![
             ("enter", "keep"),
             ("esc", "clear"),
@@ -344,6 +369,7 @@ fn overlay_hints(overlay: &Overlay) -> Vec<(&'static str, &'static str)> {
             ("state:failed", "in a column"),
             ("!text", "not"),
         ],
+        Overlay::Search(_) => vec![("enter", "keep"), ("esc", "clear"), ("n N", "go on after")],
         Overlay::Palette(_) => vec![
             ("type", "search"),
             ("↑↓", "choose"),
@@ -362,7 +388,11 @@ fn key_hints(app: &App, cells: usize) -> Line<'static> {
         .filter(|binding| (binding.available)(app).is_ok())
         .map(|binding| {
             let key = app.keymap.key_of(binding.action);
-            (key.to_owned(), binding.hint.to_owned())
+            let hint = match (binding.action, app.screen()) {
+                (Action::Filter, Screen::Logs(_)) => "search",
+                _ => binding.hint,
+            };
+            (key.to_owned(), hint.to_owned())
         });
     let hosts = app.settings.hosts.iter();
     let hosts = hosts.map(|(key, title)| (key.to_string(), (*title).to_owned()));

@@ -9,13 +9,19 @@ use ratatui::widgets::{Clear, Widget as _};
 use crate::tui::app::{App, Overlay};
 use crate::tui::keys;
 use crate::tui::palette::{Choice, Palette, Scope};
+use crate::tui::screen::Screen;
 use crate::tui::widget::input::Field;
 use crate::tui::widget::list::Cursor;
 use crate::tui::widget::{pane, text};
 
 pub fn draw(app: &App, buffer: &mut Buffer, body: Rect) {
     match &app.overlay {
-        Some(Overlay::Filter(field)) => draw_line(app, buffer, body, "/", field),
+        Some(Overlay::Filter(field)) if matches!(app.screen(), Screen::Logs(_)) => {
+            draw_line(app, buffer, body, "&", field);
+        }
+        Some(Overlay::Filter(field) | Overlay::Search(field)) => {
+            draw_line(app, buffer, body, "/", field);
+        }
         Some(Overlay::Palette(palette)) => draw_palette(app, buffer, body, palette),
         None => draw_menu(app, buffer, body),
     }

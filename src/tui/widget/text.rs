@@ -60,6 +60,21 @@ pub fn fit(text: &str, cells: usize) -> String {
     head(&shown, cells - 1) + ELLIPSIS
 }
 
+/// What is left of visible `text` behind its first `skipped` cells, in at most `cells` cells.
+pub fn shifted(text: &str, skipped: usize, cells: usize) -> String {
+    if skipped == 0 {
+        return fit(text, cells);
+    }
+    let mut passed = 0;
+    let mut graphemes = text.grapheme_indices(true);
+    let first = graphemes.find(|(_, grapheme)| {
+        let is_behind = passed >= skipped;
+        passed += grapheme.width();
+        is_behind
+    });
+    first.map_or_else(String::new, |(at, _)| fit(&text[at..], cells))
+}
+
 /// The visible form of `text` in at most `cells` cells, cut in the middle: the tails of names are
 /// what differs.
 pub fn middle(text: &str, cells: usize) -> String {
@@ -177,6 +192,13 @@ mod tests {
     fn wide_characters_are_never_halved() {
         assert_eq!(fit("日本語テキスト", 6), "日本…");
         assert_eq!(middle("日本語テキスト", 6), "日…ト");
+    }
+
+    #[test]
+    fn a_shifted_text_begins_at_a_whole_character() {
+        assert_eq!(shifted("abcdef", 2, 3), "cd…");
+        assert_eq!(shifted("日本語", 1, 9), "本語");
+        assert_eq!(shifted("short", 9, 9), "");
     }
 
     #[test]
