@@ -229,6 +229,7 @@ async fn dashboard(global: &Global) -> Result<Exit, Error> {
         client: session.client.clone(),
         host_actions: Vec::new(),
         open: None,
+        looks: global.looks(),
     })
     .await;
     session.close().await;

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -127,6 +128,8 @@ struct Shared {
     credentials: Option<aws_sdk_sfn::config::SharedCredentialsProvider>,
     budget: Arc<Budget>,
     connection: Connection,
+    /// Nobody looks at what the standing polls bring.
+    unwatched: Arc<AtomicBool>,
 }
 
 impl Client {
@@ -173,6 +176,11 @@ impl Client {
             shared: Arc::clone(&self.shared),
             class: Class::Poll,
         }
+    }
+
+    /// Whether somebody looks at what the standing polls bring. While nobody does, they are slow.
+    pub fn watched(&self, is_watched: bool) {
+        self.shared.unwatched.store(!is_watched, Ordering::Relaxed);
     }
 
     /// Share of the API budget in use, 0 to 1: the fullest of all buckets.

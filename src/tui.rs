@@ -5,6 +5,7 @@
 
 mod app;
 mod command;
+mod console;
 mod data;
 mod dialog;
 mod event;
@@ -17,10 +18,12 @@ mod pace;
 mod palette;
 mod runtime;
 mod screen;
+mod selection;
 pub mod terminal;
 mod theme;
 mod widget;
 
+use std::collections::VecDeque;
 use std::io;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -28,6 +31,7 @@ use std::time::Duration;
 
 use crossterm::event::{Event as Input, EventStream};
 use futures::StreamExt as _;
+use ratatui::buffer::Buffer;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -37,6 +41,8 @@ use crate::model::Timestamp;
 use crate::tui::app::{App, Settings};
 use crate::tui::event::{Effect, Event};
 use crate::tui::runtime::Runtime;
+use crate::tui::terminal::clipboard::{self, Tool};
+use crate::tui::terminal::dialect::Dialect;
 use crate::tui::terminal::{Guard, Notice, Signals};
 use crate::tui::theme::{Palette, Theme};
 
@@ -61,6 +67,16 @@ pub struct Options {
     pub host_actions: Vec<HostAction>,
     /// Where an execution should be opened at the start, by name.
     pub open: Option<String>,
+    pub looks: Looks,
+}
+
+/// How the dashboard uses the terminal.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Looks {
+    /// Leave the last frame as text when it ends.
+    pub keep_screen: bool,
+    /// Never make links, also where the terminal knows them.
+    pub no_hyperlinks: bool,
 }
 
 /// Events that may wait for the screen; the polls wait beyond that.
@@ -77,7 +93,9 @@ pub async fn run(options: Options) -> Result<(), io::Error> {
     let signals = Signals::listen()?;
     let (events, inbox) = mpsc::channel(WAITING);
     let health = runtime::health(&options.client);
-    let app = App::new(settings(&options), health, Timestamp::now());
+    let env = |name: &str| std::env::var(name).ok();
+    let dialect = Dialect::of(env);
+    let app = App::new(settings(&options, dialect), health, Timestamp::now());
     let runtime = Runtime::new(options.client, options.host_actions, events);
     let mut dashboard = Dashboard {
         app,
@@ -85,12 +103,19 @@ pub async fn run(options: Options) -> Result<(), io::Error> {
         guard,
         inbox,
         signals,
+        dialect,
+        clipboard: Tool::here(env, clipboard::is_on_path),
         drawn: Instant::now(),
         is_dirty: false,
     };
     let end = dashboard.run().await?;
     let farewell = dashboard.app.farewell();
+    let kept = match options.looks.keep_screen {
+        true => dashboard.text(),
+        false => String::new(),
+    };
     drop(dashboard);
+    write!(io::stdout(), "{kept}")?;
     if let Some(line) = farewell {
         writeln!(io::stderr(), "{line}")?;
     }
@@ -101,7 +126,7 @@ pub async fn run(options: Options) -> Result<(), io::Error> {
     }
 }
 
-fn settings(options: &Options) -> Settings {
+fn settings(options: &Options, dialect: Dialect) -> Settings {
     let config = &options.config;
     let palette = Palette::named(&config.theme).unwrap_or_default();
     let hosts = options.host_actions.iter();
@@ -110,6 +135,7 @@ fn settings(options: &Options) -> Settings {
         bucket: config.bucket.clone(),
         download_dir: config.download_dir.clone(),
         theme: Theme::on_this_terminal(palette, config.ascii),
+        links: dialect.links && !options.looks.no_hyperlinks,
         hosts: hosts.map(|action| (action.key, action.title)).collect(),
         keys: config.keys.clone(),
         open: options.open.clone(),
@@ -128,6 +154,9 @@ struct Dashboard {
     guard: Guard,
     inbox: mpsc::Receiver<Event>,
     signals: Signals,
+    dialect: Dialect,
+    /// The program that copies; without one the terminal does.
+    clipboard: Option<Tool>,
     drawn: Instant,
     /// Whether something changed since the last frame.
     is_dirty: bool,
@@ -186,7 +215,7 @@ impl Dashboard {
             Input::Resize(..) => Event::Resize,
             Input::FocusGained => Event::Focus(true),
             Input::FocusLost => Event::Focus(false),
-            Input::Mouse(_) => return Some(Vec::new()),
+            Input::Mouse(event) => Event::Mouse(event),
         };
         let effects = self.app.update(event);
         let left = self.perform(effects);
@@ -210,11 +239,30 @@ impl Dashboard {
     /// Hands effects to the runtime; returns those that are the loop's.
     fn perform(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
         let mut left = Vec::new();
-        for effect in effects {
+        let mut open = VecDeque::from(effects);
+        while let Some(effect) = open.pop_front() {
+            // A terminal that takes no text or title is no reason to end.
             match effect {
                 Effect::Suspend | Effect::Quit | Effect::Redraw => left.push(effect),
-                // A terminal that takes no text is no reason to end.
-                Effect::Copy(text) => drop(Guard::copy(&text)),
+                Effect::Copy(text) => match self.clipboard {
+                    Some(tool) => self.runtime.copy(tool, text),
+                    None => open.extend(self.app.update(Event::NotCopied(text))),
+                },
+                Effect::CopyByTerminal(text) => {
+                    let _ = self.guard.say(&self.dialect.copy(&text));
+                }
+                Effect::CopySelection(selection) => {
+                    let text = selection.text(&self.painted());
+                    if !text.is_empty() {
+                        open.push_back(Effect::Copy(text));
+                    }
+                }
+                Effect::Mouse(is_on) => {
+                    let _ = self.guard.mouse(is_on);
+                }
+                Effect::Notify(said) => {
+                    let _ = self.guard.say(&self.dialect.notify(&said));
+                }
                 other => self.runtime.perform(other),
             }
         }
@@ -222,8 +270,25 @@ impl Dashboard {
         left
     }
 
+    /// What is on the screen.
+    fn painted(&self) -> Buffer {
+        let mut buffer = Buffer::empty(self.guard.area().unwrap_or_default());
+        let area = buffer.area;
+        screen::paint(&self.app, &mut buffer, area);
+        buffer
+    }
+
+    /// The same as lines of text.
+    fn text(&self) -> String {
+        let buffer = self.painted();
+        let rows = buffer.area.top()..buffer.area.bottom();
+        rows.map(|y| selection::row(&buffer, y, 0, buffer.area.right()) + "\n")
+            .collect()
+    }
+
     fn draw(&mut self) -> io::Result<()> {
         self.guard.draw(|frame| screen::draw(&self.app, frame))?;
+        self.guard.entitle(self.app.title())?;
         self.drawn = Instant::now();
         self.is_dirty = false;
         Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::local::{Fault, Throttle};
+use crate::tui;
 
 /// Run files of lines through AWS Step Functions Distributed Maps, watch them and repair them.
 ///
@@ -99,6 +100,12 @@ pub struct Global {
     /// Append lines only: nothing is drawn over
     #[arg(long, global = true, help_heading = "How")]
     pub plain: bool,
+    /// Leave the dashboard's last frame as text when it ends
+    #[arg(long, global = true, help_heading = "Dashboard")]
+    pub keep_screen: bool,
+    /// Do not make links to the AWS console of ARNs, log groups and objects
+    #[arg(long, global = true, help_heading = "Dashboard")]
+    pub no_hyperlinks: bool,
     /// When to colour messages
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN", help_heading = "How")]
     pub color: Color,
@@ -112,6 +119,16 @@ pub struct Global {
         help_heading = "How"
     )]
     pub log_level: String,
+}
+
+impl Global {
+    /// How the dashboard uses the terminal.
+    pub fn looks(&self) -> tui::Looks {
+        tui::Looks {
+            keep_screen: self.keep_screen,
+            no_hyperlinks: self.no_hyperlinks,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

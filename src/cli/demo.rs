@@ -59,6 +59,7 @@ struct Stage {
     file: PathBuf,
     lines: Vec<String>,
     pace: Pace,
+    looks: tui::Looks,
 }
 
 pub async fn run(arguments: &Demo, global: &Global, out: &mut Output) -> Result<Exit, Error> {
@@ -123,6 +124,7 @@ impl Stage {
             file,
             lines,
             pace,
+            looks: global.looks(),
         })
     }
 
@@ -184,6 +186,7 @@ impl Stage {
             client: self.session.client.clone(),
             host_actions: vec![repair],
             open: Some(failing.name().to_owned()),
+            looks: self.looks,
         })
         .await;
         repairing.abort();

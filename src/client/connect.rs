@@ -70,6 +70,7 @@ pub(super) async fn open(target: Target, options: Options) -> Result<Shared, Err
             local: endpoint,
             read_only: options.read_only,
         },
+        unwatched: Arc::default(),
     })
 }
 

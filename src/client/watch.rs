@@ -1,6 +1,8 @@
 //! Standing polls: streams of whole snapshots, so that the last one wins and nothing is lost by
 //! dropping one. At most one request of a stream is out at a time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -13,6 +15,8 @@ use crate::model::{
 
 /// Rows of the newest page: more than a screen shows.
 const ROWS: u16 = 100;
+/// Between two rounds that nobody looks at: enough to say that a run has ended.
+const UNWATCHED: Duration = Duration::from_secs(10);
 /// How much longer each wait is while nothing changes.
 const SLOWER: f64 = 1.5;
 
@@ -20,7 +24,7 @@ impl Client {
     /// Snapshots of one Map Run, ending with the first whose status is closed.
     pub fn watch_map_run(&self, arn: MapRunArn) -> Snapshots<MapRun> {
         let client = self.clone();
-        poll(self.pace(), move |round| {
+        poll(self.pace(), self.unwatched(), move |round| {
             let (client, arn) = (client.in_round(round), arn.clone());
             async move {
                 let value = client.map_run(&arn).await?;
@@ -33,7 +37,7 @@ impl Client {
     /// Snapshots of one execution, ending with the first whose status is closed.
     pub fn watch_execution(&self, arn: ExecutionArn) -> Snapshots<ExecutionDetail> {
         let client = self.clone();
-        poll(self.pace(), move |round| {
+        poll(self.pace(), self.unwatched(), move |round| {
             let (client, arn) = (client.in_round(round), arn.clone());
             async move {
                 let value = client.execution(&arn).await?;
@@ -46,7 +50,7 @@ impl Client {
     /// The newest page of executions of a state machine, for ever.
     pub fn watch_executions(&self, machine: StateMachineArn) -> Snapshots<Page<Execution>> {
         let client = self.clone();
-        poll(self.pace(), move |round| {
+        poll(self.pace(), self.unwatched(), move |round| {
             let (client, machine) = (client.in_round(round), machine.clone());
             async move {
                 let value = client.executions(&machine, None, ROWS, None).await?;
@@ -59,7 +63,7 @@ impl Client {
     /// The newest page of unsuccessful (FAILED, then TIMED_OUT) children, until the Map Run closes.
     pub fn watch_failed_children(&self, map_run: MapRunArn) -> Snapshots<Vec<Execution>> {
         let client = self.clone();
-        poll(self.pace(), move |round| {
+        poll(self.pace(), self.unwatched(), move |round| {
             let (client, map_run) = (client.in_round(round), map_run.clone());
             async move {
                 // A closed Map Run's children no longer change. Its status, of which the service
@@ -92,6 +96,10 @@ impl Client {
         }
     }
 
+    fn unwatched(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.shared.unwatched)
+    }
+
     fn pace(&self) -> Pace {
         if self.shared.connection.local {
             Pace::new(Duration::from_millis(250), Duration::from_secs(2))
@@ -116,7 +124,7 @@ struct Snapshot<T> {
 }
 
 /// Asks at once, then again and again at the given pace. A failed round is an item like any other.
-fn poll<T, Ask, Answer>(pace: Pace, ask: Ask) -> Snapshots<T>
+fn poll<T, Ask, Answer>(pace: Pace, unwatched: Arc<AtomicBool>, ask: Ask) -> Snapshots<T>
 where
     T: Clone + PartialEq + Send + 'static,
     Ask: FnMut(Round) -> Answer + Send + 'static,
@@ -125,6 +133,7 @@ where
     let start = Poll {
         ask,
         pace,
+        unwatched,
         wait: Duration::ZERO,
         newest: None,
         round: Round {
@@ -139,6 +148,7 @@ where
 struct Poll<T, Ask> {
     ask: Ask,
     pace: Pace,
+    unwatched: Arc<AtomicBool>,
     /// Before the next round.
     wait: Duration,
     newest: Option<T>,
@@ -157,7 +167,7 @@ where
             return None;
         }
         if !self.wait.is_zero() {
-            tokio::time::sleep(self.wait).await;
+            tokio::time::sleep(pause(self.wait, &self.unwatched)).await;
         }
         let answer = (self.ask)(self.round).await;
         self.round.first = false;
@@ -173,6 +183,14 @@ where
             found.value
         });
         Some((item, self))
+    }
+}
+
+/// The wait before a round, by whether somebody looks.
+fn pause(wait: Duration, unwatched: &AtomicBool) -> Duration {
+    match unwatched.load(Ordering::Relaxed) {
+        true => wait.max(UNWATCHED),
+        false => wait,
     }
 }
 
@@ -218,7 +236,7 @@ mod tests {
     /// A poll that finds these one after the other: value and whether it is the last.
     fn script(answers: Vec<Result<(u32, bool), ErrorKind>>) -> Snapshots<u32> {
         let mut answers = VecDeque::from(answers);
-        poll(brisk(), move |_| {
+        poll(brisk(), Arc::default(), move |_| {
             let answer = answers.pop_front().expect("asked once too often");
             futures::future::ready(
                 answer
@@ -255,12 +273,22 @@ mod tests {
         assert_eq!(seen, [Ok(1), Err(gone), Ok(1), Ok(2)]);
     }
 
+    #[test]
+    fn what_nobody_looks_at_is_asked_seldom() {
+        let unwatched = AtomicBool::new(true);
+        let second = Duration::from_secs(1);
+        assert_eq!(pause(second, &unwatched), UNWATCHED);
+        assert_eq!(pause(2 * UNWATCHED, &unwatched), 2 * UNWATCHED);
+        unwatched.store(false, Ordering::Relaxed);
+        assert_eq!(pause(second, &unwatched), second);
+    }
+
     #[tokio::test]
     async fn a_round_learns_whether_it_is_the_first_and_whether_things_have_settled() {
         let mut values = VecDeque::from([1, 2, 2, 2]);
         let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let log = std::sync::Arc::clone(&told);
-        let stream = poll(brisk(), move |round| {
+        let stream = poll(brisk(), Arc::default(), move |round| {
             log.lock().unwrap().push((round.first, round.settled));
             let value = values.pop_front().expect("asked once too often");
             let last = values.is_empty();

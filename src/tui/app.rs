@@ -3,6 +3,10 @@
 
 mod act;
 mod available;
+mod mouse;
+mod notice;
+#[cfg(test)]
+mod outside_tests;
 mod overlay;
 mod palette;
 #[cfg(test)]
@@ -10,13 +14,15 @@ mod tests;
 mod visit;
 mod wants;
 
+pub use mouse::Mouse;
 pub use overlay::Overlay;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
 
+use self::notice::Known;
 use crate::config::Keys;
 use crate::model::{Execution, ExecutionArn, ObjectAddress, Timestamp};
 use crate::operations::Progress;
@@ -28,6 +34,7 @@ use crate::tui::event::{Ask, Deed, Effect, Event, Health, Reply, Subject, Troubl
 use crate::tui::filter::Filter;
 use crate::tui::keys::{Action, Key, Keymap, Resolution};
 use crate::tui::pace::Tone;
+use crate::tui::screen::places::Places;
 use crate::tui::screen::{Runs, Screen};
 use crate::tui::theme::Theme;
 use crate::tui::widget::figures;
@@ -45,6 +52,8 @@ pub struct Settings {
     pub hosts: Vec<(char, &'static str)>,
     /// The user's own.
     pub keys: Keys,
+    /// Names become links where the terminal knows them.
+    pub links: bool,
     /// Name of an execution to open.
     pub open: Option<String>,
 }
@@ -77,6 +86,12 @@ pub struct App {
     pub transfers: BTreeMap<Deed, Progress>,
     /// When the view was frozen, and the data as it was then.
     pub frozen: Option<(Box<Data>, Timestamp)>,
+    pub mouse: Mouse,
+    pub places: Places,
+    /// Whether the terminal has the focus; one that does not tell always has it.
+    is_focused: bool,
+    /// How runs were when they were looked at last.
+    known: HashMap<ExecutionArn, Known>,
     live: Data,
     /// The first is always [`Screen::Runs`].
     stack: Vec<Screen>,
@@ -117,6 +132,10 @@ impl App {
             recent: Vec::new(),
             transfers: BTreeMap::new(),
             frozen: None,
+            mouse: Mouse::default(),
+            places: Places::default(),
+            is_focused: true,
+            known: HashMap::new(),
             live: Data::default(),
             stack: vec![Screen::Runs(Runs::default())],
             past: Vec::new(),
@@ -189,7 +208,12 @@ impl App {
         if let Some(subject) = event.answers() {
             self.out.remove(&subject);
         }
+        let touched = event.about();
         let mut effects = self.take(event);
+        for arn in touched {
+            let said = self.observe(&arn);
+            effects.extend(self.notify(said));
+        }
         self.settle();
         effects.extend(self.wants().into_iter().map(Effect::Ask));
         effects.retain(|effect| match effect {
@@ -210,8 +234,26 @@ impl App {
         let now = self.now;
         match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => return self.key(key),
-            Event::Focus(true) if self.data_age().is_some_and(|age| age > LOOKED_AWAY) => {
-                return vec![Effect::Refresh];
+            Event::Mouse(event) => return self.take_mouse(event),
+            Event::Focus(is_focused) => {
+                self.is_focused = is_focused;
+                let is_old = self.data_age().is_some_and(|age| age > LOOKED_AWAY);
+                let refresh = (is_focused && is_old).then_some(Effect::Refresh);
+                let watched = Effect::Watched(is_focused);
+                return std::iter::once(watched).chain(refresh).collect();
+            }
+            Event::Copied(count, way) => {
+                let said = format!(
+                    "copied {} characters with {way}",
+                    figures::count(count as u64)
+                );
+                self.say(Tone::Good, said);
+            }
+            Event::NotCopied(text) => {
+                let count = figures::count(text.chars().count() as u64);
+                let said = format!("copied {count} characters through the terminal (OSC 52)");
+                self.say(Tone::Good, said);
+                return vec![Effect::CopyByTerminal(text)];
             }
             Event::Paste(pasted) => return self.paste(&pasted),
             Event::Now(now, health) => self.tick(now, *health),
@@ -287,7 +329,6 @@ impl App {
             Event::Key(_)
             | Event::Logs(..)
             | Event::Resize
-            | Event::Focus(_)
             | Event::Executions(..)
             | Event::Older(..) => {}
         }

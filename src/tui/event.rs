@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyEvent, MouseEvent};
 use serde_json::Value;
 
 use crate::client::Connection;
@@ -17,6 +17,7 @@ use crate::operations::runs::Run;
 use crate::operations::start::Source;
 use crate::operations::{Progress, redrive, start};
 use crate::tui::data::{FailureSet, News};
+use crate::tui::selection::Selection;
 
 /// Why an ask got no answer, in words for the message line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,7 @@ pub struct Health {
 pub enum Event {
     Key(KeyEvent),
     Paste(String),
+    Mouse(MouseEvent),
     Resize,
     /// The terminal gained or lost the focus.
     Focus(bool),
@@ -73,6 +75,10 @@ pub enum Event {
     Started(String, Reply<ExecutionArn>),
     /// A deed ended; the text says how.
     Done(Deed, Reply<String>),
+    /// So many characters are on the clipboard, by this program.
+    Copied(usize, &'static str),
+    /// No program took the text.
+    NotCopied(String),
     /// What a host action said.
     Said(String),
     /// The moment that was asked for has passed.
@@ -165,6 +171,18 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The runs of whose state this tells.
+    pub fn about(&self) -> Vec<ExecutionArn> {
+        match self {
+            Self::Run(arn, Ok(_)) | Self::Execution(arn, Ok(_)) => vec![arn.clone()],
+            Self::MapRun(_, Ok(map_run)) => vec![map_run.execution.clone()],
+            Self::Executions(_, Ok(page)) => page.items.iter().map(|run| run.arn.clone()).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// What should happen outside.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
@@ -177,6 +195,16 @@ pub enum Effect {
     Download(Object, PathBuf),
     /// Put on the clipboard.
     Copy(String),
+    /// The same by the terminal itself (OSC 52), which never says whether it did.
+    CopyByTerminal(String),
+    /// Copy the text of these cells.
+    CopySelection(Selection),
+    /// Take the mouse, or give it back.
+    Mouse(bool),
+    /// Say something to somebody who looks elsewhere.
+    Notify(String),
+    /// Whether anybody looks: else the polls are slow.
+    Watched(bool),
     /// The host action with this index.
     Host(usize),
     /// Refuse everything that changes something from now on.

@@ -76,6 +76,7 @@ pub fn settings() -> Settings {
         theme: Theme::default(),
         hosts: Vec::new(),
         keys: crate::config::Keys::default(),
+        links: false,
         open: None,
     }
 }

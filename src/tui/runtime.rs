@@ -25,6 +25,7 @@ use crate::tui::data::{Entry, FailureSet, News, Stamp};
 use crate::tui::event::{
     Ask, Deed, Effect, Event, Health, Reply, StartForm, Subject, Subscription, Trouble,
 };
+use crate::tui::terminal::clipboard::Tool;
 use crate::tui::widget::figures;
 
 type Task = AbortOnDropHandle<()>;
@@ -57,6 +58,7 @@ pub struct Runtime {
     deeds: HashMap<Deed, Task>,
     said: Option<Task>,
     moment: Option<Task>,
+    copied: Option<Task>,
     _clock: Task,
     /// Failures read so far of Map Runs that are going.
     samples: Samples,
@@ -78,6 +80,7 @@ impl Runtime {
             deeds: HashMap::new(),
             said: None,
             moment: None,
+            copied: None,
             locked: false,
         }
     }
@@ -112,7 +115,11 @@ impl Runtime {
                     answer(client, ask, samples, events),
                 );
             }
-            Effect::Refresh => self.polls.clear(),
+            // Lines that are being followed are as new as they can be, and many to read again.
+            Effect::Refresh => self
+                .polls
+                .retain(|poll, task| matches!(poll, Subscription::Logs(_)) && !task.is_finished()),
+            Effect::Watched(is_watched) => client.watched(is_watched),
             Effect::ReadOnly => self.locked = true,
             Effect::Moment => {
                 self.moment = Some(spawn(async move {
@@ -169,8 +176,27 @@ impl Runtime {
                 });
             }
             // The loop's own: they touch the terminal.
-            Effect::Copy(_) | Effect::Redraw | Effect::Suspend | Effect::Quit => {}
+            Effect::Copy(_)
+            | Effect::CopyByTerminal(_)
+            | Effect::CopySelection(_)
+            | Effect::Mouse(_)
+            | Effect::Notify(_)
+            | Effect::Redraw
+            | Effect::Suspend
+            | Effect::Quit => {}
         }
+    }
+
+    /// Has a program put text on the clipboard.
+    pub fn copy(&mut self, tool: Tool, text: String) {
+        let events = self.events.clone();
+        self.copied = Some(spawn(async move {
+            let event = match tool.copy(&text).await {
+                true => Event::Copied(text.chars().count(), tool.program),
+                false => Event::NotCopied(text),
+            };
+            tell(&events, event).await;
+        }));
     }
 
     fn refuse(&mut self) {

@@ -7,6 +7,7 @@ mod live;
 mod logs;
 mod outputs;
 mod overlay;
+pub mod places;
 mod plain;
 mod runs;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use ratatui::text::Line;
 use crate::model::ExecutionArn;
 use crate::operations::logs::Focus;
 use crate::tui::app::App;
+use crate::tui::console;
 use crate::tui::event::Trouble;
 use crate::tui::filter::Filter;
 use crate::tui::theme::Theme;
@@ -169,6 +171,18 @@ pub const WIDE: u16 = 160;
 pub fn draw(app: &App, frame: &mut Frame<'_>) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
+    paint(app, buffer, area);
+    // What lies over a screen hides its names, and a console shows nothing of the local engine.
+    let is_covered = app.dialog.is_some() || app.overlay.is_some();
+    let connection = &app.health.connection;
+    if app.settings.links && !is_covered && !connection.local {
+        console::link(buffer, &connection.region, &app.places.names());
+    }
+}
+
+/// The same without links: what is seen, as text.
+pub fn paint(app: &App, buffer: &mut Buffer, area: Rect) {
+    app.places.clear();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         plain::draw(app, buffer, area);
     } else if app.is_full {
@@ -182,6 +196,9 @@ pub fn draw(app: &App, frame: &mut Frame<'_>) {
         overlay::draw(app, buffer, body);
     }
     draw_dialog(app, buffer, area);
+    if let Some(selection) = app.mouse.selection {
+        selection.paint(buffer, app.theme().chosen());
+    }
     app.theme().finish(buffer);
 }
 

@@ -1,27 +1,35 @@
 //! The terminal as we found it, and as we need it. Every way out goes through [`restore`]: the
 //! guard's `Drop`, the panic hook, signals, suspension.
 
+pub mod clipboard;
+pub mod dialect;
+
 use std::io::{self, IsTerminal as _, Stdout, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::Once;
 
-use crossterm::clipboard::CopyToClipboard;
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{
-    DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
+    DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste,
+    EnableFocusChange, EnableMouseCapture,
 };
+use crossterm::style::Print;
 use crossterm::terminal::{
     BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
     LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{execute, queue};
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 use ratatui::{Frame, Terminal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The dashboard's hold on the terminal; dropping it gives the terminal back.
 pub struct Guard {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// As the terminal shows it now.
+    title: String,
+    has_mouse: bool,
 }
 
 impl Guard {
@@ -40,6 +48,8 @@ impl Guard {
         restore_on_panic();
         let guard = Self {
             terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
+            title: String::new(),
+            has_mouse: false,
         };
         take()?;
         Ok(guard)
@@ -65,6 +75,8 @@ impl Guard {
     /// Takes the terminal again, after somebody else had it.
     pub fn retake(&mut self) -> io::Result<()> {
         take()?;
+        self.title.clear();
+        self.mouse(self.has_mouse)?;
         self.clear()
     }
 
@@ -80,9 +92,33 @@ impl Guard {
         stopped.map(|_| ())
     }
 
-    /// Puts text on the clipboard, through the terminal (OSC 52): it works over ssh too.
-    pub fn copy(text: &str) -> io::Result<()> {
-        execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))
+    /// Takes the mouse, or gives it back.
+    pub fn mouse(&mut self, is_on: bool) -> io::Result<()> {
+        self.has_mouse = is_on;
+        match is_on {
+            true => execute!(io::stdout(), EnableMouseCapture),
+            false => execute!(io::stdout(), DisableMouseCapture),
+        }
+    }
+
+    /// Sets the window's title, where it is another.
+    pub fn entitle(&mut self, title: String) -> io::Result<()> {
+        if self.title == title {
+            return Ok(());
+        }
+        self.say(&dialect::title(&title))?;
+        self.title = title;
+        Ok(())
+    }
+
+    /// Sends a sequence that leaves the screen as it is.
+    pub fn say(&mut self, sequence: &str) -> io::Result<()> {
+        execute!(io::stdout(), Print(sequence))
+    }
+
+    pub fn area(&self) -> io::Result<Rect> {
+        let size = self.terminal.size()?;
+        Ok(Rect::new(0, 0, size.width, size.height))
     }
 }
 
@@ -97,6 +133,7 @@ fn take() -> io::Result<()> {
     execute!(
         io::stdout(),
         EnterAlternateScreen,
+        Print(dialect::KEEP_TITLE),
         EnableBracketedPaste,
         EnableFocusChange,
         Hide
@@ -109,8 +146,10 @@ fn restore() {
     let _ = execute!(
         stdout,
         EndSynchronizedUpdate,
+        DisableMouseCapture,
         DisableFocusChange,
         DisableBracketedPaste,
+        Print(dialect::RESTORE_TITLE),
         LeaveAlternateScreen,
         Show
     );

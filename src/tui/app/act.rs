@@ -76,6 +76,7 @@ impl App {
             Action::Download => return self.download(),
             Action::Copy => return self.copy(Self::subject),
             Action::CopyArn => return self.copy(Self::subject_in_full),
+            Action::Mouse => return self.switch_mouse(),
             Action::Refresh => return self.refresh(),
             Action::Redraw => return vec![Effect::Redraw],
             Action::Suspend => return vec![Effect::Suspend],

@@ -23,6 +23,8 @@ const RETRY: i64 = 5;
 const FAILURES_PACE: i64 = 2;
 /// Seconds between two listings of a running run's outputs.
 const OUTPUTS_PACE: i64 = 10;
+/// How much longer everything takes while nobody looks.
+const UNWATCHED: i64 = 5;
 /// Rows from the end of the list at which the next page is wanted.
 const NEARLY_AT_END: usize = 5;
 
@@ -125,6 +127,14 @@ impl App {
         asks
     }
 
+    /// Seconds between two asks, more of them while nobody looks.
+    fn pace(&self, seconds: i64) -> i64 {
+        match self.is_focused {
+            true => seconds,
+            false => seconds * UNWATCHED,
+        }
+    }
+
     /// Whether something is to be asked for: unknown, failed a while ago, or out of date.
     fn is_due<T>(&self, remote: &Remote<T>, is_old: impl Fn(&T, i64) -> bool) -> bool {
         let age = |at: &Timestamp| figures::seconds_between(*at, self.now);
@@ -143,7 +153,7 @@ impl App {
         self.is_due(known, |run, age| {
             let seen = run.execution();
             let changed = (seen.status, seen.redrive_count) != (row.status, row.redrive_count);
-            (changed && age >= 1) || (!row.status.is_closed() && age >= ROW_PACE)
+            (changed && age >= 1) || (!row.status.is_closed() && age >= self.pace(ROW_PACE))
         })
     }
 
@@ -156,7 +166,7 @@ impl App {
             let between_maps = run.map_run().is_none_or(|it| it.status.is_closed());
             let closed = run.execution().status.is_closed();
             let pace = if closed { CLOSED_PACE } else { ROW_PACE };
-            between_maps && age >= pace
+            between_maps && age >= self.pace(pace)
         });
         due.then(|| Ask::Describe(run.clone()))
     }
@@ -167,9 +177,9 @@ impl App {
         let known = self.live.failures.get(&map_run.arn);
         let due = match known {
             None => stamp.failures > 0,
-            Some(known) => {
-                self.is_due(known, |set, age| set.stamp != stamp && age >= FAILURES_PACE)
-            }
+            Some(known) => self.is_due(known, |set, age| {
+                set.stamp != stamp && age >= self.pace(FAILURES_PACE)
+            }),
         };
         due.then(|| Ask::Failures(Box::new(map_run.clone())))
     }
@@ -181,7 +191,7 @@ impl App {
         let read_at = known.and_then(Remote::read_at);
         let due = self.is_due(known.unwrap_or(&Remote::Waiting), |_, age| match stopped {
             Some(stopped) => read_at.is_some_and(|at| at < stopped),
-            None => age >= OUTPUTS_PACE,
+            None => age >= self.pace(OUTPUTS_PACE),
         });
         due.then(|| Ask::Outputs(Box::new(described.clone())))
     }

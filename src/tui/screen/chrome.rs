@@ -39,6 +39,7 @@ pub fn draw(app: &App, buffer: &mut Buffer, area: Rect) -> Rect {
             tabs_line(app, area.width as usize),
         );
     }
+    note_tabs(app, row(if narrow { area.y } else { area.y + 1 }), narrow);
     let cells = area.width as usize;
     pane::line(buffer, row(area.bottom() - 2), 0, message(app, cells));
     pane::line(buffer, row(area.bottom() - 1), 0, hints(app, cells));
@@ -168,6 +169,15 @@ const TABS: [(&str, &str); 5] = [
     ("5 Logs", "5Log"),
 ];
 
+/// What a click on each does.
+const TAB_ACTIONS: [Action; TABS.len()] = [
+    Action::Runs,
+    Action::Live,
+    Action::Failures,
+    Action::Outputs,
+    Action::Logs,
+];
+
 fn tabs(app: &App, short: bool) -> Vec<Span<'static>> {
     let current = match app.screen() {
         Screen::Runs(_) => 0,
@@ -188,6 +198,22 @@ fn tabs(app: &App, short: bool) -> Vec<Span<'static>> {
         spans.push(Span::styled(format!(" {name} "), style));
     }
     spans
+}
+
+/// Where the tabs are: at the right of a short header, at the left of a line of their own.
+fn note_tabs(app: &App, row: Rect, short: bool) {
+    let widths: Vec<u16> = tabs(app, short)
+        .iter()
+        .map(|it| it.width() as u16)
+        .collect();
+    let mut x = match short {
+        true => row.right().saturating_sub(widths.iter().sum()),
+        false => row.x,
+    };
+    for (width, action) in widths.into_iter().zip(TAB_ACTIONS) {
+        app.places.note_tab(Rect::new(x, row.y, width, 1), action);
+        x += width;
+    }
 }
 
 fn tabs_line(app: &App, cells: usize) -> Line<'static> {

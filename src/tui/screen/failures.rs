@@ -11,6 +11,7 @@ use crate::operations::failures;
 use crate::tui::app::App;
 use crate::tui::data::{FailureSet, Remote};
 use crate::tui::filter::Filter;
+use crate::tui::screen::places::{Rows, below_header};
 use crate::tui::screen::{WIDE, absence};
 use crate::tui::theme::Theme;
 use crate::tui::widget::list::{Cursor, Move, Scroll};
@@ -295,6 +296,14 @@ impl Failures {
         // Each takes two lines: groups of one error differ in their messages.
         let height = (area.height.saturating_sub(1) / 2) as usize;
         let window = self.groups.window(set.groups.len(), height);
+        app.places.note_rows(Rows {
+            area: below_header(area),
+            height: 2,
+            first: window.start,
+            chosen,
+            len: set.groups.len(),
+            has_keys,
+        });
         for (line, index) in (1..).step_by(2).zip(window) {
             let (group, _) = &set.groups[index];
             let cells = [
@@ -361,7 +370,16 @@ impl Failures {
         } else {
             theme.bold()
         };
-        for (line, index) in (1..).zip(self.members.window(members.len(), height)) {
+        let window = self.members.window(members.len(), height);
+        app.places.note_rows(Rows {
+            area: below_header(area),
+            height: 1,
+            first: window.start,
+            chosen,
+            len: members.len(),
+            has_keys,
+        });
+        for (line, index) in (1..).zip(window) {
             let mark = (index == chosen).then_some(style);
             let row = cells(index).map(|cell| (cell, Style::new()));
             pane::line(buffer, area, line, table::row(&columns, row, mark));

@@ -228,7 +228,10 @@ impl Live {
         pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
         let height = area.height.saturating_sub(1) as usize;
         let chosen = self.cursor.row(fresh.len());
-        for (line, index) in (1..).zip(self.cursor.window(fresh.len(), height)) {
+        let shown = self.cursor.window(fresh.len(), height);
+        app.places
+            .note_list(area, shown.clone(), chosen, fresh.len());
+        for (line, index) in (1..).zip(shown) {
             let cells = cells(&fresh[index], app.now).map(|cell| (cell, Style::new()));
             let mark = (index == chosen).then(|| theme.chosen());
             pane::line(buffer, area, line, table::row(&columns, cells, mark));

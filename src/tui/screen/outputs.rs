@@ -157,7 +157,10 @@ impl Outputs {
         pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
         let height = area.height.saturating_sub(1) as usize;
         let chosen = self.cursor.row(rows.len());
-        for (line, index) in (1..).zip(self.cursor.window(rows.len(), height)) {
+        let shown = self.cursor.window(rows.len(), height);
+        app.places
+            .note_list(area, shown.clone(), chosen, rows.len());
+        for (line, index) in (1..).zip(shown) {
             let Output { kind, object } = rows[index];
             let cells = [
                 word(*kind).to_owned(),
@@ -165,6 +168,10 @@ impl Outputs {
                 figures::bytes(object.size),
                 figures::moment(object.modified, app.now),
             ];
+            // The bucket is not written in every row.
+            let address = object.address.to_string();
+            let cell = Rect::new(area.x + 2 + 10, area.y + line, name as u16, 1);
+            app.places.note_name(cell, address);
             let mark = (index == chosen).then(|| theme.chosen());
             let cells = cells.map(|cell| (cell, Style::new()));
             pane::line(buffer, area, line, table::row(&columns, cells, mark));

@@ -257,7 +257,10 @@ impl Runs {
         pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
         let height = area.height.saturating_sub(1) as usize;
         let chosen = self.cursor.row(rows.len());
-        for (line, index) in (1..).zip(self.cursor.window(rows.len(), height)) {
+        let shown = self.cursor.window(rows.len(), height);
+        app.places
+            .note_list(area, shown.clone(), chosen, rows.len());
+        for (line, index) in (1..).zip(shown) {
             let run = rows[index];
             let cells = columns.iter().map(|column| cell(app, run, column.title));
             let mark = (index == chosen).then(|| theme.chosen());

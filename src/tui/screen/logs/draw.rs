@@ -10,6 +10,7 @@ use crate::operations::logs::{Level, Phase, Sources};
 use crate::tui::app::App;
 use crate::tui::data::{Book, Entry, Placed};
 use crate::tui::screen::absence;
+use crate::tui::screen::places::Rows;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{figures, json, pane, text};
 
@@ -34,7 +35,7 @@ impl Logs {
         pane::line(buffer, foot, height, Line::styled(about, app.theme().dim()));
         match self.shown.len() {
             0 => self.draw_nothing(app, book, buffer, body),
-            _ => self.draw_lines(app.theme(), buffer, body),
+            _ => self.draw_lines(app, buffer, body),
         }
     }
 
@@ -110,7 +111,8 @@ impl Logs {
         absence(buffer, area, trouble, waiting, app.theme());
     }
 
-    fn draw_lines(&self, theme: Theme, buffer: &mut Buffer, body: Rect) {
+    fn draw_lines(&self, app: &App, buffer: &mut Buffer, body: Rect) {
+        let theme = app.theme();
         let height = body.height as usize;
         let item = |index: usize| -> Vec<Line<'static>> {
             let placed = self.shown.get(index);
@@ -119,6 +121,14 @@ impl Logs {
         let mut row = 0;
         for index in self.window(height, |index| item(index).len())..self.shown.len() {
             let lines = item(index);
+            app.places.note_rows(Rows {
+                area: Rect::new(body.x, body.y + row, body.width, lines.len() as u16),
+                height: lines.len() as u16,
+                first: index,
+                chosen: self.at,
+                len: self.shown.len(),
+                has_keys: true,
+            });
             for line in lines {
                 if row >= body.height {
                     return;

@@ -1,0 +1,90 @@
+//! What the mouse does, once it is asked for: wheel, click, and drag to copy.
+
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+
+use crate::tui::app::App;
+use crate::tui::event::Effect;
+use crate::tui::keys::Action;
+use crate::tui::pace::Tone;
+use crate::tui::selection::Selection;
+use crate::tui::widget::list::Move;
+
+/// Lines that the wheel turns by.
+const WHEEL: isize = 3;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mouse {
+    /// Off, the terminal's own selection works.
+    pub is_on: bool,
+    pressed: Option<(u16, u16)>,
+    pub selection: Option<Selection>,
+}
+
+impl App {
+    pub(super) fn switch_mouse(&mut self) -> Vec<Effect> {
+        self.mouse = Mouse {
+            is_on: !self.mouse.is_on,
+            ..Mouse::default()
+        };
+        let key = self.keymap.key_of(Action::Mouse);
+        let said = match self.mouse.is_on {
+            true => format!("mouse on: drag copies; {key} gives it back to the terminal"),
+            false => "mouse off: the terminal selects again".to_owned(),
+        };
+        self.say(Tone::Plain, said);
+        vec![Effect::Mouse(self.mouse.is_on)]
+    }
+
+    pub(super) fn take_mouse(&mut self, event: MouseEvent) -> Vec<Effect> {
+        let at = (event.column, event.row);
+        match event.kind {
+            MouseEventKind::Down(MouseButton::Left) => {
+                self.mouse.pressed = Some(at);
+                self.mouse.selection = None;
+            }
+            MouseEventKind::Drag(MouseButton::Left) => {
+                self.mouse.selection = self.mouse.pressed.map(|from| Selection { from, to: at });
+            }
+            MouseEventKind::Up(MouseButton::Left) => {
+                self.mouse.pressed = None;
+                return match self.mouse.selection.take() {
+                    Some(selection) => vec![Effect::CopySelection(selection)],
+                    None => self.click(at),
+                };
+            }
+            MouseEventKind::ScrollUp => self.wheel(-WHEEL),
+            MouseEventKind::ScrollDown => self.wheel(WHEEL),
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn wheel(&mut self, by: isize) {
+        if self.dialog.is_none() && self.overlay.is_none() {
+            self.move_cursor(Move::Lines(by));
+        }
+    }
+
+    /// Chooses the row or tab there; a row that is chosen already is opened.
+    fn click(&mut self, at: (u16, u16)) -> Vec<Effect> {
+        if self.dialog.is_some() || self.overlay.is_some() {
+            return Vec::new();
+        }
+        if let Some(action) = self.places.tab(at) {
+            return self.act_if_available(action);
+        }
+        let Some(row) = self.places.row(at) else {
+            return Vec::new();
+        };
+        if !row.has_keys {
+            self.act(Action::NextPane);
+        }
+        match row.from_chosen {
+            0 if row.has_keys => self.act_if_available(Action::Open),
+            by => {
+                self.move_cursor(Move::Lines(by));
+                Vec::new()
+            }
+        }
+    }
+}

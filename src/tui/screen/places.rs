@@ -1,0 +1,103 @@
+//! Where the last frame put things, for the mouse and for links. Drawing notes it, as it notes how
+//! far lists are scrolled: only drawing knows.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use ratatui::layout::Rect;
+
+use crate::tui::keys::Action;
+
+#[derive(Debug, Default)]
+pub struct Places {
+    rows: RefCell<Vec<Rows>>,
+    tabs: RefCell<Vec<(Rect, Action)>>,
+    names: RefCell<Vec<(Rect, String)>>,
+}
+
+/// A list's rows on the screen.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows {
+    /// Without the header.
+    pub area: Rect,
+    /// Lines that a row takes.
+    pub height: u16,
+    /// What is in the first row, and what is chosen.
+    pub first: usize,
+    pub chosen: usize,
+    pub len: usize,
+    /// Whether the keys move in this list.
+    pub has_keys: bool,
+}
+
+/// A row that was clicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clicked {
+    /// Rows below the chosen one.
+    pub from_chosen: isize,
+    pub has_keys: bool,
+}
+
+impl Places {
+    /// A new frame begins.
+    pub fn clear(&self) {
+        self.rows.borrow_mut().clear();
+        self.tabs.borrow_mut().clear();
+        self.names.borrow_mut().clear();
+    }
+
+    pub fn note_rows(&self, rows: Rows) {
+        self.rows.borrow_mut().push(rows);
+    }
+
+    /// A list below its header, a line a row.
+    pub fn note_list(&self, area: Rect, shown: Range<usize>, chosen: usize, len: usize) {
+        self.note_rows(Rows {
+            area: below_header(area),
+            height: 1,
+            first: shown.start,
+            chosen,
+            len,
+            has_keys: true,
+        });
+    }
+
+    pub fn note_tab(&self, area: Rect, action: Action) {
+        self.tabs.borrow_mut().push((area, action));
+    }
+
+    /// A place whose text does not say in full what it names.
+    pub fn note_name(&self, area: Rect, name: String) {
+        self.names.borrow_mut().push((area, name));
+    }
+
+    pub fn names(&self) -> Vec<(Rect, String)> {
+        self.names.borrow().clone()
+    }
+
+    pub fn tab(&self, at: (u16, u16)) -> Option<Action> {
+        let tabs = self.tabs.borrow();
+        let found = tabs.iter().find(|(area, _)| area.contains(at.into()));
+        found.map(|(_, action)| *action)
+    }
+
+    pub fn row(&self, at: (u16, u16)) -> Option<Clicked> {
+        let lists = self.rows.borrow();
+        let rows = lists.iter().find(|rows| rows.area.contains(at.into()))?;
+        let line = (at.1 - rows.area.y) / rows.height.max(1);
+        let index = rows.first + line as usize;
+        (index < rows.len).then(|| Clicked {
+            from_chosen: index as isize - rows.chosen as isize,
+            has_keys: rows.has_keys,
+        })
+    }
+}
+
+/// The area of a list without the row that names its columns.
+pub fn below_header(area: Rect) -> Rect {
+    Rect {
+        y: area.y + 1,
+        height: area.height.saturating_sub(1),
+        ..area
+    }
+}
