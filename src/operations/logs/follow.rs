@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::seen::Seen;
 use super::{Focus, Group, KEPT, Line, Method, Origin, Phase, Query, Sources, Update, line};
-use crate::client::{Client, ErrorKind, LiveTail, LogEvent};
+use crate::client::{self, Client, ErrorKind, LiveTail, LogEvent};
 use crate::model::Timestamp;
 use crate::operations::Error;
 
@@ -72,6 +72,14 @@ pub async fn follow(client: Client, query: Query, updates: mpsc::Sender<Result<U
     let _ = follower.run().await;
 }
 
+/// Whether asking again would give the same answer.
+fn is_final(error: &client::Error) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::NotFound(_) | ErrorKind::Invalid(_) | ErrorKind::Permission(_)
+    )
+}
+
 struct Follower {
     client: Client,
     query: Query,
@@ -121,6 +129,15 @@ impl Follower {
 
     async fn complain(&self, error: impl Into<Error>) -> Result<(), Gone> {
         self.updates.send(Err(error.into())).await.map_err(|_| Gone)
+    }
+
+    /// Leaves a group out that cannot be read, and says so for as long as the others are shown.
+    async fn give_up(&mut self, group: &Group, error: client::Error) -> Result<(), Gone> {
+        self.sources.groups.retain(|it| it.name != group.name);
+        let missing = format!("{}: {}", group.name, error.kind);
+        self.sources.missing.push(missing);
+        self.tell(Update::Sources(self.sources.clone())).await?;
+        self.complain(error).await
     }
 
     /// Passes on what is new of an answer; how many lines there were.
@@ -188,17 +205,12 @@ impl Follower {
                     client.filter_log_events(&group.name, pattern, from, Some(to), token.clone());
                 match asked.await {
                     Ok(page) => break page,
+                    Err(error) if is_final(&error) => {
+                        self.give_up(group, error).await?;
+                        return Ok(count);
+                    }
                     Err(error) => {
-                        let is_final = matches!(
-                            error.kind,
-                            ErrorKind::NotFound(_)
-                                | ErrorKind::Invalid(_)
-                                | ErrorKind::Permission(_)
-                        );
                         self.complain(error).await?;
-                        if is_final {
-                            return Ok(count);
-                        }
                         tokio::time::sleep(RETRY).await;
                     }
                 }
@@ -224,6 +236,10 @@ impl Follower {
                 let asked = client.filter_log_events(&group.name, pattern, from, None, token);
                 let page = match asked.await {
                     Ok(page) => page,
+                    Err(error) if is_final(&error) => {
+                        self.give_up(&group, error).await?;
+                        break;
+                    }
                     Err(error) => {
                         self.complain(error).await?;
                         break;
@@ -337,7 +353,8 @@ impl Follower {
             }
             tokio::time::sleep(RETRY).await;
         }
-        Ok(())
+        let gone = Method::Window("its lines could not be read");
+        self.tell(Update::Phase(Phase::Found(gone))).await
     }
 
     async fn look(&self, focus: &Focus) -> Result<(Method, Vec<Line>), Error> {

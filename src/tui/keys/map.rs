@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn problems_are_reported_together_with_both_names_and_the_rest_holds() {
         let (map, problems) = with(
-            "down = [\"z\"]\nup = [\"z\", \"w\"]\nfly = [\"z\"]\nredrve = [\"w\"]\ntop = [\"ctrl\"]\nfreeze = \"s\"\n",
+            "down = [\"z\"]\nup = [\"z\", \"W\"]\nfly = [\"z\"]\nredrve = [\"W\"]\ntop = [\"ctrl\"]\nfreeze = \"s\"\n",
         );
         assert_eq!(
             problems,
@@ -363,7 +363,7 @@ mod tests {
             ]
         );
         assert_eq!(means(&map, "z"), Resolution::Action(Action::Down));
-        assert_eq!(means(&map, "w"), Resolution::Action(Action::Up));
+        assert_eq!(means(&map, "W"), Resolution::Action(Action::Up));
         assert_eq!(means(&map, "j"), Resolution::Nothing);
         assert_eq!(means(&map, "g g"), Resolution::Action(Action::Top));
         assert_eq!(map.key_of(Action::Sort), "");

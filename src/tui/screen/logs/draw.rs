@@ -98,11 +98,13 @@ impl Logs {
         let held = book.map_or(0, |book| book.entries().len());
         let groups = book.and_then(|book| book.sources.as_ref());
         let exist = groups.is_none_or(|it| it.groups.iter().any(|group| group.exists));
+        let missing = groups.map_or_else(String::new, |it| it.missing.join("; "));
         let waiting = match book.and_then(|book| book.phase.as_ref()) {
             _ if held > 0 => "no line fits the filter, esc clears it",
             None => "looking for the run's log groups…",
             Some(Phase::Reading { .. }) => "reading what was logged…",
             Some(_) if is_pattern(self.filter.text()) => "no line fits the filter, esc clears it",
+            Some(_) if groups.is_some_and(|it| it.groups.is_empty()) => &missing,
             Some(_) if !exist => "none of the run's log groups exists yet: nothing has been logged",
             Some(Phase::Done { .. }) => "the run has logged nothing that is kept",
             Some(Phase::Found(_)) => "nothing was logged for this failure",
