@@ -363,6 +363,16 @@ impl Runner {
             let keep = owed.as_ref().map_or(Keep::End, |_| Keep::Steps);
             actors.push((Actor::register(self, row, definition, keep), owed));
         }
+        // Those that were open stay so: nothing that acts below may take their turns.
+        let open = self.0.store.open_map_runs()?;
+        for row in &open {
+            // What cannot be opened is told below, or by its parent.
+            if let Ok(Some(handle)) = self.map_run(&row.plan.arn).await
+                && handle.is_open()
+            {
+                handle.keep_turn(self.map_run_turn_again());
+            }
+        }
         for (actor, owed) in actors {
             match owed {
                 Some(owed) => self.track(actor.run(owed)),
@@ -373,7 +383,7 @@ impl Runner {
             let runner = self.clone();
             self.track(async move { runner.end_orphan(&arn, &origin).await });
         }
-        for row in self.0.store.open_map_runs()? {
+        for row in open {
             let is_abandoned = match self.is_abandoned(&row).await {
                 Ok(is_abandoned) => is_abandoned,
                 // One damaged row must not keep the others from going on.

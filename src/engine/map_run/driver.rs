@@ -185,14 +185,15 @@ impl Driver {
         };
         self.message(first);
         let is_redrive = self.is_redrive();
-        if (self.is_new() || is_redrive) && self.closing.is_none() {
+        if (self.handle.is_new() || is_redrive) && self.closing.is_none() {
             if is_redrive {
                 // It runs again, also while it waits.
                 self.redrive();
             }
             self.waiting = Some(self.runner.map_run_turn().boxed());
         } else {
-            self.turn = self.runner.map_run_turn_again();
+            let kept = self.handle.take_turn();
+            self.turn = kept.or_else(|| self.runner.map_run_turn_again());
             self.resume();
         }
         let mut messages = Vec::new();
@@ -271,7 +272,7 @@ impl Driver {
         if self.handle.table().closed.is_some() && self.round <= self.handle.table().round {
             return;
         }
-        let is_new = self.is_new();
+        let is_new = self.handle.is_new();
         let (is_untouched, mut from) = {
             let table = self.handle.table();
             // Where to go on reading.
@@ -325,12 +326,6 @@ impl Driver {
             .extend(table.in_status(ChildStatus::Running));
         drop(table);
         self.continue_children();
-    }
-
-    /// Whether nothing has been read yet.
-    fn is_new(&self) -> bool {
-        let table = self.handle.table();
-        table.size() == 0 && table.round == 0 && !table.read && table.closed.is_none()
     }
 
     /// Whether the run has closed and its parent waits for another round.

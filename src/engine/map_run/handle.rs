@@ -18,7 +18,7 @@ use crate::engine::disk::Disk;
 use crate::engine::logging::Logger;
 use crate::engine::machine::{self, Execution, Identity, Input, Machine};
 use crate::engine::query::Template;
-use crate::engine::runner::Runner;
+use crate::engine::runner::{Runner, Turn};
 use crate::engine::store::{HistorySpan, MapRunRow};
 
 /// Messages that may wait for the driver.
@@ -40,6 +40,8 @@ pub struct Handle {
     /// Where the next record goes.
     end: AtomicU64,
     inbox: Mutex<Option<mpsc::Sender<Message>>>,
+    /// What a run that was open before the engine was goes on with.
+    turn: Mutex<Option<Turn>>,
     /// What children do is written there, too.
     pub logger: Option<Logger>,
 }
@@ -136,6 +138,7 @@ impl Handle {
             log,
             end: AtomicU64::new(end),
             inbox: Mutex::new(None),
+            turn: Mutex::new(None),
             logger: None,
         })
     }
@@ -143,6 +146,27 @@ impl Handle {
     pub fn table(&self) -> MutexGuard<'_, Table> {
         // A panic while the table is held is a bug of its own; the counts are still the log's.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing has been read yet.
+    pub(super) fn is_new(&self) -> bool {
+        let table = self.table();
+        table.size() == 0 && table.round == 0 && !table.read && table.closed.is_none()
+    }
+
+    /// Whether it counts as open, not only as waiting for its turn.
+    pub fn is_open(&self) -> bool {
+        !self.is_new() && self.table().closed.is_none()
+    }
+
+    /// Keeps a turn for the driver to come.
+    pub fn keep_turn(&self, turn: Option<Turn>) {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
+    }
+
+    pub(super) fn take_turn(&self) -> Option<Turn> {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        turn.take()
     }
 
     /// Where the next record goes.
