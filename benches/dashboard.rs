@@ -350,7 +350,7 @@ fn main() {
         ("runs", "1", "Runs of bench"),
         ("live", "1gg\r", "Verdict"),
         ("failures", "/ended\r\r3", "Gateway.Timeout"),
-        ("outputs", "4", "SUCCEEDED"),
+        ("outputs", "4", "D download"),
     ] {
         terminal.press(keys);
         terminal.wait(shown);

@@ -205,9 +205,15 @@ fn described_checks(run: &Run, plan: &Plan) -> Vec<Check> {
         count => Check::good(format!("redrives {count} of 1,000")),
     });
     match newest_of_each_label(run).as_slice() {
-        [] => checks.push(Check::notice(
-            "no Map Run: the states that failed run again",
-        )),
+        [] => checks.push(Check::notice(match &run.detail.error {
+            Some(error) => format!(
+                "no Map Run: the state that failed with {error} runs again with the same input; \
+                 where the input is at fault, start a new run"
+            ),
+            None => {
+                "no Map Run: the states that did not end run again with the same input".to_owned()
+            }
+        })),
         maps if maps
             .iter()
             .all(|map_run| map_run.status == Status::Succeeded) =>
