@@ -180,7 +180,6 @@ fn a_run_fails_is_repaired_heals_and_the_terminal_is_as_it_was() {
     terminal.wait("✓ OK");
     terminal.press("4");
     terminal.wait("final");
-    terminal.press("\x1b");
     terminal.press("1");
     terminal.wait("Runs of fanout");
     terminal.press("q");
