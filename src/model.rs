@@ -80,6 +80,11 @@ impl ExecutionArn {
         rest.split([':', '/']).next().unwrap_or(rest)
     }
 
+    /// Whether it is an EXPRESS child, of which no history is kept.
+    pub fn is_express(&self) -> bool {
+        self.0.split(':').nth(5) == Some("express")
+    }
+
     /// The ARN of the state machine that this execution belongs to, without the label.
     pub fn state_machine(&self) -> StateMachineArn {
         let prefix: Vec<&str> = self.0.splitn(7, ':').take(5).collect();
@@ -274,9 +279,53 @@ pub struct StateMachineDetail {
     pub role: String,
     /// Absent for the first revision.
     pub revision: Option<String>,
-    /// Name of the log group that its executions write to.
+    /// `STANDARD` or `EXPRESS`; absent where it is described for an execution.
     #[serde(default)]
-    pub log_group: Option<String>,
+    pub kind: Option<String>,
+    /// When it was created, or for an execution, when its revision was.
+    #[serde(default)]
+    pub created: Option<Timestamp>,
+    /// What executions write to CloudWatch Logs.
+    #[serde(default)]
+    pub logging: Logging,
+}
+
+/// What the executions of a state machine log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// `ALL`, `ERROR`, `FATAL`; `None` is off.
+    pub level: Option<String>,
+    /// Inputs and outputs too.
+    pub with_data: bool,
+    /// ARNs of log groups.
+    pub groups: Vec<String>,
+}
+
+impl Logging {
+    /// The name of the group that executions write to; `None` where they write nothing.
+    pub fn group_name(&self) -> Option<&str> {
+        self.level.as_ref()?;
+        let (_, name) = self.groups.first()?.split_once(":log-group:")?;
+        Some(name.trim_end_matches(":*"))
+    }
+}
+
+/// A version of a state machine: a revision that stays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Version {
+    pub arn: StateMachineArn,
+    pub created: Timestamp,
+}
+
+/// `DescribeStateMachineAlias`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alias {
+    pub arn: StateMachineArn,
+    pub name: String,
+    pub description: Option<String>,
+    pub updated: Option<Timestamp>,
+    /// Versions and the share of starts that each gets, per cent.
+    pub routes: Vec<(StateMachineArn, u32)>,
 }
 
 /// One event of `GetExecutionHistory`.
@@ -293,6 +342,9 @@ pub struct HistoryEvent {
     pub cause: Option<String>,
     /// The Map Run of `MapRunStarted` and `MapRunRedriven`.
     pub map_run: Option<MapRunArn>,
+    /// Which item of an inline Map, from 0; of `MapIteration…` events.
+    #[serde(default)]
+    pub iteration: Option<u64>,
     /// JSON text.
     pub input: Option<String>,
     pub output: Option<String>,

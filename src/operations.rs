@@ -3,6 +3,7 @@
 
 pub mod failures;
 pub mod logs;
+pub mod machines;
 pub mod outputs;
 pub mod redrive;
 mod results;

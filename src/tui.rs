@@ -11,8 +11,10 @@ mod dialog;
 mod event;
 mod filter;
 mod fuzzy;
+mod graph;
 #[cfg(test)]
 mod harness;
+mod history;
 mod keys;
 mod pace;
 mod palette;
@@ -39,7 +41,7 @@ use crate::client::Client;
 use crate::config::{Config, Keys};
 use crate::model::Timestamp;
 use crate::tui::app::{App, Settings};
-use crate::tui::event::{Effect, Event};
+use crate::tui::event::{Effect, Event, Trouble};
 use crate::tui::runtime::Runtime;
 use crate::tui::terminal::clipboard::{self, Tool};
 use crate::tui::terminal::dialect::Dialect;
@@ -186,6 +188,18 @@ impl Dashboard {
                     let Some(effects) = self.input(input?) else {
                         return Ok(End::Quit);
                     };
+                    let edits = effects.iter().find_map(|effect| match effect {
+                        Effect::Edit(text) => Some(text.as_str()),
+                        _ => None,
+                    });
+                    if let Some(text) = edits {
+                        // Keys are the editor's while it is open.
+                        drop(keyboard);
+                        let edited = Event::Edited(self.edit(text));
+                        keyboard = EventStream::new();
+                        let effects = self.app.update(edited);
+                        self.perform(effects);
+                    }
                     if effects.contains(&Effect::Suspend) {
                         // Whoever reads the keyboard for us is stopped with us.
                         self.guard.suspend()?;
@@ -222,6 +236,14 @@ impl Dashboard {
         (!left.contains(&Effect::Quit)).then_some(left)
     }
 
+    fn edit(&mut self, text: &str) -> Result<String, Trouble> {
+        self.guard.edit(text).map_err(|error| Trouble {
+            text: format!("the editor did not come back well: {error}"),
+            hint: Some("set EDITOR to a program that waits for its end"),
+            slowed: false,
+        })
+    }
+
     /// Takes in an event and all that have come since; whether to quit.
     fn take_all(&mut self, first: Event) -> bool {
         let mut effects = self.app.update(first);
@@ -243,7 +265,9 @@ impl Dashboard {
         while let Some(effect) = open.pop_front() {
             // A terminal that takes no text or title is no reason to end.
             match effect {
-                Effect::Suspend | Effect::Quit | Effect::Redraw => left.push(effect),
+                Effect::Suspend | Effect::Quit | Effect::Redraw | Effect::Edit(_) => {
+                    left.push(effect);
+                }
                 Effect::Copy(text) => match self.clipboard {
                     Some(tool) => self.runtime.copy(tool, text),
                     None => open.extend(self.app.update(Event::NotCopied(text))),

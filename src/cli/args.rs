@@ -309,6 +309,9 @@ pub struct Start {
     /// What differs from the workflow's defaults: a JSON object, or @FILE that holds it
     #[arg(long, value_name = "JSON")]
     pub input: Option<String>,
+    /// Template of the input: NAME.json of the folder templates beside config.toml, or a path
+    #[arg(long, value_name = "NAME")]
+    pub template: Option<String>,
     /// Name of the execution [default: derived from file, machine and input]
     #[arg(long)]
     pub name: Option<String>,

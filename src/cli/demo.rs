@@ -150,6 +150,8 @@ impl Stage {
             bucket: self.session.config.bucket.clone(),
             name: None,
             input: self.input(service, tolerate),
+            template: None,
+            today: String::new(),
         };
         let plan = start::plan(&self.session.client, request).await?;
         Ok(start::run(&self.session.client, &plan, |_| {}).await?)

@@ -12,7 +12,8 @@ use crate::cli::output::{Format, Meter, Output, VERSION, confirm, note};
 use crate::cli::runs;
 use crate::cli::session::Session;
 use crate::cli::views;
-use crate::model::{ExecutionArn, ObjectAddress};
+use crate::config;
+use crate::model::{ExecutionArn, ObjectAddress, Timestamp};
 use crate::operations::start::{self, Plan, Request, Source};
 use crate::operations::{Check, Verdict};
 
@@ -69,6 +70,10 @@ pub async fn run(
 async fn plans(session: &Session, arguments: &Start) -> Result<Vec<Plan>, Error> {
     let input = input(arguments.input.as_deref())?;
     let machine = session.machine().await?;
+    let template = match &arguments.template {
+        Some(name) => Some(start::template::read(&templates(), name)?),
+        None => None,
+    };
     let mut plans = Vec::new();
     for file in &arguments.files {
         let request = Request {
@@ -77,10 +82,17 @@ async fn plans(session: &Session, arguments: &Start) -> Result<Vec<Plan>, Error>
             bucket: session.config.bucket.clone(),
             name: arguments.name.clone(),
             input: input.clone(),
+            template: template.clone(),
+            today: Timestamp::now().strftime("%Y-%m-%d").to_string(),
         };
         plans.push(start::plan(&session.client, request).await?);
     }
     Ok(plans)
+}
+
+/// Where templates are. Without a home there is no such folder, and so no template.
+fn templates() -> PathBuf {
+    config::config_dir().map_or_else(|_| PathBuf::new(), |folder| folder.join("templates"))
 }
 
 fn source(file: &str) -> Result<Source, Error> {
@@ -163,6 +175,12 @@ fn show(plan: &Plan, out: &mut Output) -> Result<(), Error> {
     ))?;
     if let Some(upload) = &plan.upload {
         out.line(format!("upload   {upload}"))?;
+    }
+    if let Some(template) = &plan.template {
+        out.line(format!("template {template}"))?;
+    }
+    for it in &plan.filled {
+        out.line(format!("         {} → {}", it.placeholder, it.value))?;
     }
     out.line(format!("input    {}", plan.input))?;
     for check in &plan.checks {

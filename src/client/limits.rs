@@ -40,6 +40,10 @@ pub(super) enum Action {
     DescribeStateMachine,
     DescribeStateMachineForExecution,
     ListStateMachines,
+    ListStateMachineVersions,
+    ListStateMachineAliases,
+    DescribeStateMachineAlias,
+    ListTagsForResource,
     CreateStateMachine,
     UpdateStateMachine,
     FilterLogEvents,
@@ -62,7 +66,7 @@ const ENGINE: Quota = Quota {
 };
 
 impl Action {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 22] = [
         Self::StartExecution,
         Self::RedriveExecution,
         Self::StopExecution,
@@ -75,6 +79,10 @@ impl Action {
         Self::DescribeStateMachine,
         Self::DescribeStateMachineForExecution,
         Self::ListStateMachines,
+        Self::ListStateMachineVersions,
+        Self::ListStateMachineAliases,
+        Self::DescribeStateMachineAlias,
+        Self::ListTagsForResource,
         Self::CreateStateMachine,
         Self::UpdateStateMachine,
         Self::FilterLogEvents,
@@ -103,6 +111,16 @@ impl Action {
                 [200.0, 1.0],
             ),
             Self::ListStateMachines => ("ListStateMachines", [100.0, 5.0], [100.0, 5.0]),
+            Self::ListStateMachineVersions => {
+                ("ListStateMachineVersions", [100.0, 5.0], [100.0, 5.0])
+            }
+            Self::ListStateMachineAliases => {
+                ("ListStateMachineAliases", [100.0, 5.0], [100.0, 5.0])
+            }
+            Self::DescribeStateMachineAlias => {
+                ("DescribeStateMachineAlias", [100.0, 5.0], [100.0, 5.0])
+            }
+            Self::ListTagsForResource => ("ListTagsForResource", [100.0, 1.0], [100.0, 1.0]),
             Self::CreateStateMachine => ("CreateStateMachine", [100.0, 1.0], [100.0, 1.0]),
             Self::UpdateStateMachine => ("UpdateStateMachine", [100.0, 1.0], [100.0, 1.0]),
             Self::FilterLogEvents => ("FilterLogEvents", [5.0, 5.0], [5.0, 5.0]),

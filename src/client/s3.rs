@@ -82,6 +82,44 @@ impl Client {
         })
     }
 
+    /// Names of all buckets that one may see.
+    pub async fn buckets(&self) -> Result<Vec<String>, Error> {
+        let request = self.shared.s3.list_buckets();
+        let label = &self.shared.connection.label;
+        let listed = send("ListBuckets", label, request.send()).await?;
+        let buckets = listed.buckets.unwrap_or_default().into_iter();
+        Ok(buckets.filter_map(|it| it.name).collect())
+    }
+
+    /// What is under `prefix` up to the next `/`, as keys: folders end with `/`. At most 1,000 a
+    /// page.
+    pub async fn folder(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        token: Option<String>,
+    ) -> Result<Page<String>, Error> {
+        let request = self
+            .shared
+            .s3
+            .list_objects_v2()
+            .bucket(bucket)
+            .prefix(prefix)
+            .delimiter("/")
+            .set_continuation_token(token);
+        let subject = format!("s3://{bucket}/{prefix}");
+        let page = send("ListObjectsV2", &subject, request.send()).await?;
+        let folders = page.common_prefixes.unwrap_or_default().into_iter();
+        let objects = page.contents.unwrap_or_default().into_iter();
+        let keys = objects.filter_map(|it| it.key);
+        Ok(Page {
+            items: folders.filter_map(|it| it.prefix).chain(keys).collect(),
+            next: page
+                .next_continuation_token
+                .filter(|token| !token.is_empty()),
+        })
+    }
+
     /// `None` when there is no such object, or no such bucket: the service does not tell which.
     pub async fn head(
         &self,

@@ -12,9 +12,10 @@ use crate::model::{
 };
 
 mod answers;
+mod machines;
 
 use answers::{
-    execution, history_event, listed_execution, log_group, map_run, state_machine, timestamp,
+    execution, history_event, listed_execution, logging, map_run, state_machine, timestamp,
 };
 
 /// Most rows that a listing gives at once.
@@ -65,7 +66,9 @@ impl Client {
             definition: it.definition,
             role: it.role_arn,
             revision: it.revision_id,
-            log_group: it.logging_configuration.and_then(log_group),
+            kind: Some(it.r#type.as_str().to_owned()),
+            created: Some(timestamp(it.creation_date)),
+            logging: logging(it.logging_configuration),
         })
     }
 
@@ -92,7 +95,9 @@ impl Client {
             definition: it.definition,
             role: it.role_arn,
             revision: it.revision_id,
-            log_group: it.logging_configuration.and_then(log_group),
+            kind: None,
+            created: Some(timestamp(it.update_date)),
+            logging: logging(it.logging_configuration),
         })
     }
 
@@ -217,13 +222,32 @@ impl Client {
         newest_first: bool,
         token: Option<String>,
     ) -> Result<Page<HistoryEvent>, Error> {
+        self.events(arn, newest_first, token, EVENTS).await
+    }
+
+    /// The newest few events, newest first: what has happened since one looked last.
+    pub async fn newest_events(
+        &self,
+        arn: &ExecutionArn,
+        most: u8,
+    ) -> Result<Page<HistoryEvent>, Error> {
+        self.events(arn, true, None, i32::from(most.max(1))).await
+    }
+
+    async fn events(
+        &self,
+        arn: &ExecutionArn,
+        newest_first: bool,
+        token: Option<String>,
+        most: i32,
+    ) -> Result<Page<HistoryEvent>, Error> {
         let request = self
             .shared
             .sfn
             .get_execution_history()
             .execution_arn(arn.as_str())
             .reverse_order(newest_first)
-            .max_results(EVENTS)
+            .max_results(most)
             .set_next_token(token);
         let page = self
             .ask(Action::GetExecutionHistory, arn.as_str(), request.send())

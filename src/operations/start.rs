@@ -13,8 +13,12 @@ use crate::model::{ExecutionArn, ExecutionDetail, ObjectAddress, StateMachineArn
 use crate::operations::runs::{self, is_absent, is_name};
 use crate::operations::{Check, Error, Progress, refuse_bad, shell_word};
 
+mod checks;
 mod file;
+pub mod template;
+
 pub use file::LINE_LIMIT;
+use template::{Filled, Template, Values};
 
 /// Bytes of an execution's input that the service takes.
 const INPUT_LIMIT: usize = 262_144;
@@ -52,8 +56,11 @@ pub struct Request {
     pub bucket: String,
     /// Given name; `None` derives one from file name, content and input.
     pub name: Option<String>,
-    /// Only what differs from the defaults; merged over `{"source": …}`.
+    /// Only what differs from the defaults; merged over the template and `{"source": …}`.
     pub input: Value,
+    pub template: Option<Template>,
+    /// What `{{ date }}` of a template is.
+    pub today: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,6 +77,15 @@ pub struct Plan {
     /// Lines of a local file; unknown for S3.
     pub lines: Option<u64>,
     pub input: Value,
+    /// Name of the template that the input was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// What stands for its placeholders.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filled: Vec<Filled>,
+    /// The part of the input that the user gave beside the template.
+    #[serde(skip)]
+    pub given: Map<String, Value>,
     pub checks: Vec<Check>,
 }
 
@@ -86,11 +102,13 @@ impl Plan {
             shell_word(self.machine.name()),
             shell_word(&self.name)
         );
-        let mut given = self.input.as_object().cloned().unwrap_or_default();
-        given.shift_remove("source");
-        if !given.is_empty() {
+        if let Some(template) = &self.template {
+            command += " --template ";
+            command += &shell_word(template);
+        }
+        if !self.given.is_empty() {
             command += " --input ";
-            command += &shell_word(&Value::Object(given).to_string());
+            command += &shell_word(&Value::Object(self.given.clone()).to_string());
         }
         command + " --yes"
     }
@@ -103,13 +121,17 @@ impl Plan {
 /// names a source itself. What is wrong inside the file is a check of the plan.
 pub async fn plan(client: &Client, request: Request) -> Result<Plan, Error> {
     let given = given_input(&request.input)?;
-    let mut plan = match &request.source {
+    let (mut plan, address, content) = match &request.source {
         Source::File(path) => plan_file(client, path, &request).await?,
         Source::Object(address) => plan_object(client, address, &request).await?,
     };
+    plan.given.clone_from(&given);
+    plan.fill(&request, &address);
+    plan.name = name(&request, &content, &plan);
     if let Value::Object(input) = &mut plan.input {
         input.extend(given);
     }
+    plan.checks.extend(checks::of_machine(client, &plan).await);
     let input_size = plan.input.to_string().len();
     if INPUT_LIMIT < input_size {
         plan.checks.push(Check::bad(format!(
@@ -135,7 +157,10 @@ fn given_input(input: &Value) -> Result<Map<String, Value>, Error> {
     }
 }
 
-async fn plan_file(client: &Client, path: &Path, request: &Request) -> Result<Plan, Error> {
+/// A plan without name and template, the source's address, and what stands for its content.
+type Found = (Plan, ObjectAddress, String);
+
+async fn plan_file(client: &Client, path: &Path, request: &Request) -> Result<Found, Error> {
     let inspection = {
         let path = path.to_owned();
         tokio::task::spawn_blocking(move || file::inspect(&path))
@@ -159,17 +184,75 @@ async fn plan_file(client: &Client, path: &Path, request: &Request) -> Result<Pl
     } else if is_uploaded(client, &address, inspection.size, &inspection.sha256).await? {
         checks.push(Check::good("the same file is uploaded already"));
     }
-    Ok(Plan {
-        machine: request.machine.clone(),
-        name: name(request, &inspection.sha256),
-        source: request.source.clone(),
-        input: with_source(&address),
-        upload: Some(address),
+    let plan = Plan {
+        upload: Some(address.clone()),
         size: inspection.size,
-        sha256: Some(inspection.sha256),
+        sha256: Some(inspection.sha256.clone()),
         lines: Some(inspection.lines),
         checks,
-    })
+        ..Plan::empty(request)
+    };
+    Ok((plan, address, inspection.sha256))
+}
+
+impl Plan {
+    fn empty(request: &Request) -> Self {
+        Self {
+            machine: request.machine.clone(),
+            name: String::new(),
+            source: request.source.clone(),
+            upload: None,
+            size: 0,
+            sha256: None,
+            lines: None,
+            input: Value::Null,
+            template: None,
+            filled: Vec::new(),
+            given: Map::new(),
+            checks: Vec::new(),
+        }
+    }
+
+    /// Makes the input: of the template, with the source where that does not name it itself.
+    fn fill(&mut self, request: &Request, address: &ObjectAddress) {
+        self.input = with_source(address);
+        let Some(template) = &request.template else {
+            return;
+        };
+        self.template = Some(template.name.clone());
+        let file = request.source.file_name();
+        let unpacked = file.strip_suffix(".gz").unwrap_or(&file);
+        let values = Values::from([
+            ("upload.bucket", address.bucket.clone()),
+            ("upload.key", address.key.clone()),
+            (
+                "stem",
+                unpacked
+                    .rsplit_once('.')
+                    .map_or(unpacked, |(stem, _)| stem)
+                    .to_owned(),
+            ),
+            ("file", file.clone()),
+            ("date", request.today.clone()),
+        ]);
+        match template.fill(&values) {
+            Ok((Value::Object(input), filled)) => {
+                if template.names_source() {
+                    self.input = Value::Object(Map::new());
+                }
+                if let Value::Object(own) = &mut self.input {
+                    own.extend(input);
+                }
+                self.filled = filled;
+            }
+            Ok(_) => {}
+            Err(unknown) => self.checks.push(Check::bad(format!(
+                "template {}: nothing gives {} a value; write {{{{ name:value }}}} there",
+                template.name,
+                unknown.join(", ")
+            ))),
+        }
+    }
 }
 
 fn request_path(request: &Request) -> PathBuf {
@@ -183,7 +266,7 @@ async fn plan_object(
     client: &Client,
     address: &ObjectAddress,
     request: &Request,
-) -> Result<Plan, Error> {
+) -> Result<Found, Error> {
     let found = client.head(address).await?;
     let (size, version, check) = match &found {
         None => (
@@ -201,17 +284,12 @@ async fn plan_object(
             (object.size, object.etag.clone(), Check::good(text))
         }
     };
-    Ok(Plan {
-        machine: request.machine.clone(),
-        name: name(request, &format!("{address} {version}")),
-        source: request.source.clone(),
-        upload: None,
+    let plan = Plan {
         size,
-        sha256: None,
-        lines: None,
-        input: with_source(address),
         checks: vec![check],
-    })
+        ..Plan::empty(request)
+    };
+    Ok((plan, address.clone(), format!("{address} {version}")))
 }
 
 fn with_source(address: &ObjectAddress) -> Value {
@@ -237,16 +315,18 @@ async fn is_uploaded(
 
 /// The given name, or one that is the same whenever file, machine and input are: a second press
 /// then meets the first one's execution.
-fn name(request: &Request, content: &str) -> String {
+fn name(request: &Request, content: &str, plan: &Plan) -> String {
     if let Some(name) = &request.name {
         return name.clone();
     }
+    let given = canonical(&request.input).to_string();
+    let of_template = plan
+        .template
+        .as_ref()
+        .map(|_| canonical(&plan.input).to_string());
     let mut hash = Sha256::new();
-    for part in [
-        request.machine.as_str(),
-        content,
-        &canonical(&request.input).to_string(),
-    ] {
+    let parts = [request.machine.as_str(), content, &given];
+    for part in parts.into_iter().chain(of_template.as_deref()) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -431,27 +511,70 @@ mod tests {
             bucket: "fanout".to_owned(),
             name: None,
             input,
+            template: None,
+            today: "2026-11-23".to_owned(),
         }
     }
 
     fn plan(input: Value) -> Plan {
         let request = request("/tmp/places.txt", Value::Null);
+        let empty = Plan::empty(&request);
+        let mut given = input.as_object().cloned().unwrap_or_default();
+        given.shift_remove("source");
         Plan {
-            name: name(&request, "content"),
-            machine: request.machine,
-            source: request.source,
-            upload: None,
+            name: name(&request, "content", &empty),
             size: 1,
-            sha256: None,
             lines: Some(1),
             input,
-            checks: vec![],
+            given,
+            ..empty
         }
+    }
+
+    fn named(request: &Request, content: &str) -> String {
+        name(request, content, &Plan::empty(request))
+    }
+
+    #[test]
+    fn a_template_is_the_input_and_what_is_given_stands_over_it() {
+        let address = ObjectAddress::new("in", "inputs/places.txt");
+        let of = |template: Value, today: &str| {
+            let mut request = request("/tmp/places.txt.gz", Value::Null);
+            request.today = today.to_owned();
+            request.template = Some(Template {
+                name: "daily".to_owned(),
+                input: template,
+            });
+            let mut plan = Plan::empty(&request);
+            plan.fill(&request, &address);
+            plan.name = name(&request, "content", &plan);
+            plan
+        };
+        let own = of(
+            json!({"from": "{{ upload.key }}", "as": "{{ stem }}-{{ date }}"}),
+            "2026-11-23",
+        );
+        assert_eq!(
+            own.input,
+            json!({"from": "inputs/places.txt", "as": "places-2026-11-23"})
+        );
+        let with_source = of(json!({"tolerate": 5}), "2026-11-23");
+        assert_eq!(with_source.input["source"]["key"], "inputs/places.txt");
+        assert_eq!(with_source.input["tolerate"], 5);
+        let later = of(
+            json!({"from": "{{ upload.key }}", "as": "{{ stem }}-{{ date }}"}),
+            "2026-11-24",
+        );
+        assert_ne!(own.name, later.name);
+        assert!(own.command().contains("--template daily"));
+        let unknown = of(json!({"a": "{{ who }}"}), "");
+        assert_eq!(unknown.checks[0].verdict, Verdict::Bad);
+        assert!(unknown.checks[0].text.contains("who"));
     }
 
     #[test]
     fn a_name_depends_on_file_content_and_input_but_not_on_the_order_of_members() {
-        let of = |file: &str, content: &str, input: Value| name(&request(file, input), content);
+        let of = |file: &str, content: &str, input: Value| named(&request(file, input), content);
         let first = of("/a/places.txt", "c", json!({"a": 1, "b": {"c": 2, "d": 3}}));
         assert!(first.starts_with("places-") && first.len() == "places-".len() + 8);
         assert_eq!(
@@ -481,7 +604,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_derived_name_is_always_legal(file in any::<String>(), content in any::<String>()) {
-            let name = name(&request(&format!("/tmp/{file}"), Value::Null), &content);
+            let name = named(&request(&format!("/tmp/{file}"), Value::Null), &content);
             prop_assert!(is_name(&name), "{}", name);
         }
     }

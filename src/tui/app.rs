@@ -24,7 +24,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
 
 use self::notice::Known;
 use crate::config::Keys;
-use crate::model::{Execution, ExecutionArn, ObjectAddress, Timestamp};
+use crate::model::{Execution, ExecutionArn, ObjectAddress, StateMachineArn, Timestamp};
 use crate::operations::Progress;
 use crate::operations::logs::Query;
 use crate::tui::data::{Data, Remote};
@@ -35,7 +35,7 @@ use crate::tui::filter::Filter;
 use crate::tui::keys::{Action, Key, Keymap, Resolution};
 use crate::tui::pace::Tone;
 use crate::tui::screen::places::Places;
-use crate::tui::screen::{Runs, Screen};
+use crate::tui::screen::{Runs, Screen, chosen_machine};
 use crate::tui::theme::Theme;
 use crate::tui::widget::figures;
 
@@ -188,8 +188,9 @@ impl App {
             Screen::Live(it) => Some(&it.run),
             Screen::Failures(it) => Some(&it.run),
             Screen::Outputs(it) => Some(&it.run),
-            Screen::Describe(it) => Some(&it.run),
             Screen::Logs(it) => Some(&it.run),
+            Screen::Execution(it) => Some(&it.run),
+            Screen::Machines(_) | Screen::Machine(_) => None,
         }
     }
 
@@ -226,7 +227,7 @@ impl App {
     /// Notes that an ask goes out; `false` when one about the same is out already. Of forms and
     /// paths the newest replaces the one before.
     fn send(&mut self, ask: &Ask) -> bool {
-        let newest_wins = matches!(ask, Ask::PlanStart(_) | Ask::Paths(_));
+        let newest_wins = matches!(ask, Ask::PlanStart(_) | Ask::Paths(..));
         self.out.insert(ask.subject()) || newest_wins
     }
 
@@ -299,6 +300,23 @@ impl App {
                 self.complain(&reply);
                 self.live.outputs.entry(arn).or_default().put(reply, now);
             }
+            Event::History(arn, part, reply) => {
+                self.complain(&reply);
+                self.live.put_history(arn, &part, reply, now);
+            }
+            Event::Definition(arn, reply) => {
+                self.complain(&reply);
+                self.live.put_definition(arn, reply, now);
+            }
+            Event::Machines(reply) => {
+                self.complain(&reply);
+                self.live.machines.put(reply, now);
+            }
+            Event::Recent(arn, reply) => self.live.recents.entry(arn).or_default().put(reply, now),
+            Event::MachineView(arn, reply) => {
+                self.complain(&reply);
+                self.live.put_machine_view(arn, reply, now);
+            }
             Event::Preview(address, reply) => self.live.put_preview(address, reply, now),
             Event::Logs(query, news) if self.shows_logs_of(&query) => {
                 self.complain(&news);
@@ -317,7 +335,23 @@ impl App {
                     dialog.put(&form, reply, now);
                 }
             }
-            Event::Paths(begun, paths) => return self.paths(&begun, paths),
+            Event::Paths(begun, token, reply) => {
+                self.complain(&reply);
+                if let (Some(Dialog::Start(dialog)), Ok(page)) = (&mut self.dialog, reply) {
+                    dialog.put_paths(&begun, token.is_some(), page);
+                }
+            }
+            Event::Templates(names) => {
+                if let Some(Dialog::Start(dialog)) = &mut self.dialog {
+                    dialog.put_templates(names);
+                }
+            }
+            Event::Edited(reply) => {
+                self.complain(&reply);
+                if let (Some(Dialog::Start(dialog)), Ok(text)) = (&mut self.dialog, reply) {
+                    return dialog.put_edited(&text);
+                }
+            }
             Event::Progress(deed, progress) => {
                 self.transfers.insert(deed, progress);
             }
@@ -383,14 +417,6 @@ impl App {
             Ok(arn) => self.show(Screen::live(arn)),
             Err(trouble) => self.say(Tone::Warn, format!("{name} is not open: {}", trouble.text)),
         }
-    }
-
-    fn paths(&mut self, begun: &str, paths: Vec<String>) -> Vec<Effect> {
-        match &mut self.dialog {
-            Some(Dialog::Start(dialog)) => dialog.put_paths(begun, paths),
-            _ => return Vec::new(),
-        }
-        Vec::new()
     }
 
     fn started(&mut self, name: &str, reply: Reply<ExecutionArn>) -> Vec<Effect> {
@@ -547,8 +573,12 @@ impl App {
     }
 
     fn open_start(&mut self, source: &str) -> Vec<Effect> {
-        let mut dialog = Start::open(&self.settings.machine, &self.settings.bucket, source);
-        let effects = dialog.plan_if_new();
+        let machine = chosen_machine(self);
+        let machine = machine.as_ref().map(StateMachineArn::name);
+        let machine = machine.unwrap_or(&self.settings.machine);
+        let mut dialog = Start::open(machine, &self.settings.bucket, source);
+        let mut effects = dialog.plan_if_new();
+        effects.push(Effect::Ask(Ask::Templates));
         self.dialog = Some(Dialog::Start(Box::new(dialog)));
         effects
     }
@@ -556,10 +586,8 @@ impl App {
     /// Keeps cursors on what they were on, whatever came in.
     fn settle(&mut self) {
         let data = self.frozen.as_ref().map_or(&self.live, |(data, _)| data);
-        if let Some(Screen::Logs(logs)) = self.stack.last_mut()
-            && let Some(book) = data.logs.get(&logs.query())
-        {
-            logs.take_in(book);
+        if let Some(screen) = self.stack.last_mut() {
+            screen.settle(data);
         }
         let Some(Screen::Runs(runs)) = self.stack.first() else {
             return;
@@ -579,8 +607,10 @@ impl App {
             Screen::Outputs(it) => data.outputs.get(&it.run).and_then(Remote::read_at),
             Screen::Live(it) => run(&it.run),
             Screen::Failures(it) => run(&it.run),
-            Screen::Describe(it) => run(&it.run),
             Screen::Logs(it) => self.shown_book(it).and_then(|book| book.heard),
+            Screen::Execution(it) => run(&it.arn),
+            Screen::Machines(_) => data.machines.read_at(),
+            Screen::Machine(it) => data.machine_views.get(&it.arn).and_then(Remote::read_at),
         };
         at.map(|at| figures::seconds_between(at, self.now))
     }
@@ -595,6 +625,11 @@ impl App {
                 .get(&it.run)
                 .is_some_and(|it| it.trouble().is_some()),
             Screen::Logs(it) => self.shown_book(it).is_some_and(|it| it.trouble.is_some()),
+            Screen::Machines(_) => data.machines.trouble().is_some(),
+            Screen::Machine(it) => data
+                .machine_views
+                .get(&it.arn)
+                .is_some_and(|it| it.trouble().is_some()),
             _ => self
                 .shown_run()
                 .and_then(|arn| data.runs.get(arn))

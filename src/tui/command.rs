@@ -76,15 +76,19 @@ pub const WORDS: &[Word] = &[
 ];
 
 /// Actions on a run that can be named.
-const OF_RUNS: [Action; 8] = [
+const OF_RUNS: [Action; 12] = [
     Action::Describe,
+    Action::Events,
     Action::Failures,
+    Action::Graph,
     Action::Limits,
     Action::Live,
     Action::Logs,
     Action::Outputs,
+    Action::Payload,
     Action::Redrive,
     Action::Stop,
+    Action::Timeline,
 ];
 
 /// What may follow an action's name.

@@ -1,6 +1,9 @@
 //! Everything known of the remote side, kept once and keyed by ARN. Screens hold only keys.
 
 mod book;
+mod detail;
+
+pub use detail::{Definition, MachineView};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,13 +14,15 @@ pub use book::{Book, Entry, News, Place, Placed, Shelf};
 
 use crate::model::{
     Execution, ExecutionArn, ExecutionDetail, Failure, MapRun, MapRunArn, ObjectAddress, Page,
-    RunState, StateMachineArn, Status, Timestamp,
+    RunState, StateMachine, StateMachineArn, Status, Timestamp,
 };
 use crate::operations::failures::{Failures, Group};
 use crate::operations::logs::Query;
+use crate::operations::machines::Recent;
 use crate::operations::outputs::Output;
 use crate::operations::runs::Run;
 use crate::tui::event::{Reply, Trouble};
+use crate::tui::history::History;
 use crate::tui::pace::Pace;
 
 /// What we know of something remote.
@@ -192,12 +197,22 @@ pub struct Data {
     pub outputs: HashMap<ExecutionArn, Remote<Vec<Output>>>,
     pub previews: HashMap<ObjectAddress, Remote<String>>,
     pub logs: HashMap<Query, Book>,
+    pub histories: HashMap<ExecutionArn, Remote<Arc<History>>>,
+    pub definitions: HashMap<ExecutionArn, Remote<Arc<Definition>>>,
+    pub machines: Remote<Vec<StateMachine>>,
+    pub recents: HashMap<StateMachineArn, Remote<Recent>>,
+    pub machine_views: HashMap<StateMachineArn, Remote<Arc<MachineView>>>,
 }
 
 impl Data {
     /// Forgets what belongs to another state machine.
     pub fn switch(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            machines: std::mem::take(&mut self.machines),
+            recents: std::mem::take(&mut self.recents),
+            machine_views: std::mem::take(&mut self.machine_views),
+            ..Self::default()
+        };
     }
 
     /// All executions loaded, newest first, each once.

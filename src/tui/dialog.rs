@@ -117,9 +117,16 @@ fn scrolls(scroll: &Scroll, key: KeyEvent) -> bool {
 impl Dialog {
     pub fn key(&mut self, key: KeyEvent) -> Reaction {
         if key.code == KeyCode::Esc {
-            return Reaction::Close(Vec::new());
+            return match self {
+                Self::Start(it) if it.is_listing() => {
+                    it.close_list();
+                    Reaction::nothing()
+                }
+                _ => Reaction::Close(Vec::new()),
+            };
         }
-        if scrolls(self.scroll(), key) {
+        let in_list = matches!(self, Self::Start(it) if it.is_listing());
+        if !in_list && scrolls(self.scroll(), key) {
             return Reaction::nothing();
         }
         match self {

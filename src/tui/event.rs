@@ -2,21 +2,24 @@
 //! scenario is a list of events and its outcome a list of effects.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 use serde_json::Value;
 
 use crate::client::Connection;
 use crate::model::{
-    Execution, ExecutionArn, ExecutionDetail, Limits, MapRun, MapRunArn, Object, ObjectAddress,
-    Page, StateMachineArn, Timestamp,
+    Execution, ExecutionArn, ExecutionDetail, HistoryEvent, Limits, MapRun, MapRunArn, Object,
+    ObjectAddress, Page, StateMachine, StateMachineArn, Timestamp,
 };
 use crate::operations::logs::Query;
+use crate::operations::machines::Recent;
 use crate::operations::outputs::Output;
 use crate::operations::runs::Run;
 use crate::operations::start::Source;
 use crate::operations::{Progress, redrive, start};
-use crate::tui::data::{FailureSet, News};
+use crate::tui::data::{Definition, FailureSet, MachineView, News};
+use crate::tui::history::Part;
 use crate::tui::selection::Selection;
 
 /// Why an ask got no answer, in words for the message line.
@@ -65,12 +68,25 @@ pub enum Event {
     Preview(ObjectAddress, Reply<String>),
     /// What is told of a run's log lines.
     Logs(Box<Query>, Reply<News>),
+    /// A page of an execution's events.
+    History(ExecutionArn, Part, Reply<Page<HistoryEvent>>),
+    /// The definition that an execution has.
+    Definition(ExecutionArn, Reply<Arc<Definition>>),
+    /// All state machines.
+    Machines(Reply<Vec<StateMachine>>),
+    /// How the newest executions of a state machine went.
+    Recent(StateMachineArn, Reply<Recent>),
+    MachineView(StateMachineArn, Reply<Arc<MachineView>>),
     /// The execution that a name stands for.
     Found(String, Reply<ExecutionArn>),
     RedrivePlan(ExecutionArn, Reply<Box<redrive::Plan>>),
     StartPlan(Box<StartForm>, Reply<Box<start::Plan>>),
-    /// Paths that begin with the text.
-    Paths(String, Vec<String>),
+    /// Paths that begin with the text, and the page's token: `None` for the first.
+    Paths(String, Option<String>, Reply<Page<String>>),
+    /// Names of the templates there are.
+    Templates(Vec<String>),
+    /// What the user's editor made of a text.
+    Edited(Reply<String>),
     Progress(Deed, Progress),
     Started(String, Reply<ExecutionArn>),
     /// A deed ended; the text says how.
@@ -105,6 +121,7 @@ pub struct StartForm {
     pub bucket: String,
     pub name: Option<String>,
     pub input: Value,
+    pub template: Option<String>,
 }
 
 /// One question. Its answer is an [`Event`] with the same subject.
@@ -115,10 +132,17 @@ pub enum Ask {
     Failures(Box<MapRun>),
     Outputs(Box<Run>),
     Preview(ObjectAddress),
+    History(ExecutionArn, Part),
+    Definition(ExecutionArn),
+    Machines,
+    Recent(StateMachineArn),
+    MachineView(StateMachineArn),
     Find(StateMachineArn, String),
     PlanRedrive(ExecutionArn),
     PlanStart(Box<StartForm>),
-    Paths(String),
+    /// Paths that begin with a text; of S3 a page by its token.
+    Paths(String, Option<String>),
+    Templates,
 }
 
 /// What an ask is about: one ask a subject is out at a time, so replies cannot overtake each other.
@@ -129,11 +153,17 @@ pub enum Subject {
     Failures(MapRunArn),
     Outputs(ExecutionArn),
     Preview(ObjectAddress),
+    History(ExecutionArn),
+    Definition(ExecutionArn),
+    Machines,
+    Recent(StateMachineArn),
+    MachineView(StateMachineArn),
     Find(String),
     PlanRedrive(ExecutionArn),
     /// The newest form wins.
     PlanStart,
     Paths,
+    Templates,
 }
 
 impl Ask {
@@ -144,10 +174,16 @@ impl Ask {
             Self::Failures(map_run) => Subject::Failures(map_run.arn.clone()),
             Self::Outputs(run) => Subject::Outputs(run.execution().arn.clone()),
             Self::Preview(address) => Subject::Preview(address.clone()),
+            Self::History(arn, _) => Subject::History(arn.clone()),
+            Self::Definition(arn) => Subject::Definition(arn.clone()),
+            Self::Machines => Subject::Machines,
+            Self::Recent(arn) => Subject::Recent(arn.clone()),
+            Self::MachineView(arn) => Subject::MachineView(arn.clone()),
             Self::Find(_, name) => Subject::Find(name.clone()),
             Self::PlanRedrive(arn) => Subject::PlanRedrive(arn.clone()),
             Self::PlanStart(_) => Subject::PlanStart,
-            Self::Paths(_) => Subject::Paths,
+            Self::Paths(..) => Subject::Paths,
+            Self::Templates => Subject::Templates,
         }
     }
 }
@@ -161,10 +197,16 @@ impl Event {
             Self::Failures(arn, _) => Subject::Failures(arn.clone()),
             Self::Outputs(arn, _) => Subject::Outputs(arn.clone()),
             Self::Preview(address, _) => Subject::Preview(address.clone()),
+            Self::History(arn, ..) => Subject::History(arn.clone()),
+            Self::Definition(arn, _) => Subject::Definition(arn.clone()),
+            Self::Machines(_) => Subject::Machines,
+            Self::Recent(arn, _) => Subject::Recent(arn.clone()),
+            Self::MachineView(arn, _) => Subject::MachineView(arn.clone()),
             Self::Found(name, _) => Subject::Find(name.clone()),
             Self::RedrivePlan(arn, _) => Subject::PlanRedrive(arn.clone()),
             Self::StartPlan(..) => Subject::PlanStart,
             Self::Paths(..) => Subject::Paths,
+            Self::Templates(_) => Subject::Templates,
             _ => return None,
         };
         Some(subject)
@@ -205,6 +247,8 @@ pub enum Effect {
     Notify(String),
     /// Whether anybody looks: else the polls are slow.
     Watched(bool),
+    /// Opened in the user's editor.
+    Edit(String),
     /// The host action with this index.
     Host(usize),
     /// Refuse everything that changes something from now on.

@@ -1,5 +1,7 @@
 //! For tests: a dashboard without I/O. Events and keys go in, effects and frames come out.
 
+use std::sync::Arc;
+
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
@@ -8,15 +10,18 @@ use jiff::SignedDuration;
 
 use crate::client::Connection;
 use crate::model::{
-    Counts, Execution, ExecutionArn, ExecutionDetail, Failure, MapRun, MapRunArn, Object,
-    ObjectAddress, Page, RedriveStatus, StateMachineArn, Status, Timestamp,
+    Counts, Execution, ExecutionArn, ExecutionDetail, Failure, HistoryEvent, Logging, MapRun,
+    MapRunArn, Object, ObjectAddress, Page, RedriveStatus, StateMachineArn, StateMachineDetail,
+    Status, Timestamp,
 };
 use crate::operations::failures::{Failures, Group};
+use crate::operations::machines::{Drift, OwnDefinition};
 use crate::operations::outputs::{Kind, Output};
 use crate::operations::runs::Run;
 use crate::tui::app::{App, Settings};
-use crate::tui::data::{FailureSet, Stamp};
+use crate::tui::data::{Definition, FailureSet, Stamp};
 use crate::tui::event::{Effect, Event, Health, Trouble};
+use crate::tui::history::Part;
 use crate::tui::keys::Key;
 use crate::tui::screen;
 use crate::tui::theme::Theme;
@@ -273,6 +278,76 @@ pub fn output(kind: Kind, key: &str, size: u64) -> Output {
     }
 }
 
+/// The machine of the samples, with this definition.
+pub fn definition_of(definition: &str) -> StateMachineDetail {
+    StateMachineDetail {
+        arn: machine(),
+        name: "invoice-lines".to_owned(),
+        definition: definition.to_owned(),
+        role: "arn:aws:iam::472100009012:role/invoice-lines".to_owned(),
+        revision: Some("6e1b0c52-9a53-4d53-8a0e-3a1c1c0f3c11".to_owned()),
+        kind: Some("STANDARD".to_owned()),
+        created: Some(ago(9 * 86_400)),
+        logging: Logging {
+            level: Some("ERROR".to_owned()),
+            with_data: false,
+            groups: vec![
+                "arn:aws:logs:eu-west-1:472100009012:log-group:/aws/vendedlogs/invoices:*"
+                    .to_owned(),
+            ],
+        },
+    }
+}
+
+/// Events of the first sample: `(previous, seconds ago, kind, state)`.
+fn events() -> Vec<HistoryEvent> {
+    let lines: [(u64, i64, &str, Option<&str>); 12] = [
+        (0, 842, "ExecutionStarted", None),
+        (0, 842, "TaskStateEntered", Some("Preprocess")),
+        (2, 842, "TaskScheduled", None),
+        (3, 841, "TaskStarted", None),
+        (4, 801, "TaskFailed", None),
+        (5, 799, "TaskScheduled", None),
+        (6, 799, "TaskStarted", None),
+        (7, 731, "TaskSucceeded", None),
+        (8, 731, "TaskStateExited", Some("Preprocess")),
+        (9, 731, "MapStateEntered", Some("Lines")),
+        (10, 731, "MapStateStarted", None),
+        (11, 730, "MapRunStarted", None),
+    ];
+    let mut events: Vec<HistoryEvent> = (1..)
+        .zip(lines)
+        .map(|(id, (previous, seconds, kind, state))| HistoryEvent {
+            id,
+            previous,
+            at: ago(seconds),
+            kind: kind.to_owned(),
+            state: state.map(str::to_owned),
+            error: None,
+            cause: None,
+            map_run: None,
+            iteration: None,
+            input: None,
+            output: None,
+        })
+        .collect();
+    let input =
+        r#"{"source":{"bucket":"prod-in","key":"invoices/2026-11-23.txt"},"concurrency":1000}"#;
+    events[0].input = Some(input.to_owned());
+    events[1].input = Some(input.to_owned());
+    events[4].error = Some("Preprocess.Unavailable".to_owned());
+    events[4].cause = Some(
+        r#"{"errorType":"Preprocess.Unavailable","errorMessage":"s3://prod-in/invoices/2026-11-23.txt: no answer in 30 s","trace":["read","connect"]}"#
+            .to_owned(),
+    );
+    events[7].output = Some(
+        r#"{"items":{"bucket":"prod-in","key":"runs/a91c/items.jsonl"},"lines":1204331}"#
+            .to_owned(),
+    );
+    events[11].map_run = Some(map_run_arn(GOING));
+    events
+}
+
 impl Harness {
     /// Nothing is known yet.
     pub fn new() -> Self {
@@ -306,6 +381,32 @@ impl Harness {
     pub fn describe(&mut self, run: Run) {
         let arn = run.execution().arn.clone();
         self.send(Event::Run(arn, Ok(Box::new(run))));
+    }
+
+    /// The shipped workflow's definition and a history: of the first sample, whose lines are being
+    /// worked through, after a retry of its first state.
+    pub fn traced(mut self) -> Self {
+        let page = Page {
+            items: events(),
+            next: None,
+        };
+        self.send(Event::History(arn(GOING), Part::Newest, Ok(page)));
+        self.define(
+            GOING,
+            include_str!("../../assets/workflow.asl.json"),
+            Drift::Changed,
+        )
+    }
+
+    /// The definition that an execution has.
+    pub fn define(mut self, name: &str, definition: &str, drift: Drift) -> Self {
+        let own = OwnDefinition {
+            detail: definition_of(definition),
+            drift,
+        };
+        let definition = Arc::new(Definition::new(own));
+        self.send(Event::Definition(arn(name), Ok(definition)));
+        self
     }
 
     /// Failures of a run's Map Run, known.

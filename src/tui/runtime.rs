@@ -16,15 +16,19 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::client::{self, Client, ErrorKind, Snapshots};
-use crate::model::{Failure, MapRun, MapRunArn, Object, Timestamp};
+use crate::config;
+use crate::model::{
+    ExecutionArn, Failure, HistoryEvent, MapRun, MapRunArn, Object, Page, Timestamp,
+};
 use crate::operations::failures::Group;
 use crate::operations::logs::{self, Query, Update};
-use crate::operations::{self, Progress, failures, outputs, redrive, runs, start};
+use crate::operations::{self, Progress, failures, machines, outputs, redrive, runs, start};
 use crate::tui::HostAction;
-use crate::tui::data::{Entry, FailureSet, News, Stamp};
+use crate::tui::data::{Definition, Entry, FailureSet, MachineView, News, Stamp};
 use crate::tui::event::{
     Ask, Deed, Effect, Event, Health, Reply, StartForm, Subject, Subscription, Trouble,
 };
+use crate::tui::history::Part;
 use crate::tui::terminal::clipboard::Tool;
 use crate::tui::widget::figures;
 
@@ -36,12 +40,14 @@ const SAMPLES: usize = 4;
 
 /// Failures read of a Map Run that is going, and of one that has ended.
 const READ: (usize, usize) = (1_000, 10_000);
+/// Events of the page that is asked for again and again.
+const PEEKED: u8 = 20;
 /// Bytes of an object's preview.
 const PREVIEW: u64 = 64 * 1024;
 /// Pages of log lines that wait for the screen.
 const LOGS: usize = 4;
-/// Paths offered as completions.
-const PATHS: usize = 200;
+/// Paths of a folder that are offered.
+const PATHS: usize = 5_000;
 /// Between two reports of a transfer.
 const REPORT: Duration = Duration::from_millis(100);
 /// How long a second key is waited for before a menu shows what it can be.
@@ -181,6 +187,7 @@ impl Runtime {
             | Effect::CopySelection(_)
             | Effect::Mouse(_)
             | Effect::Notify(_)
+            | Effect::Edit(_)
             | Effect::Redraw
             | Effect::Suspend
             | Effect::Quit => {}
@@ -389,6 +396,25 @@ async fn answer(client: Client, ask: Ask, samples: Samples, events: mpsc::Sender
             let text = outputs::preview(&client, &address, PREVIEW).await;
             Event::Preview(address, text.map_err(of_operation))
         }
+        Ask::History(arn, part) => {
+            let page = events_of(&client.polling(), &arn, &part).await;
+            Event::History(arn, part, page.map_err(of_client))
+        }
+        Ask::Definition(arn) => {
+            let own = machines::of_execution(&client.polling(), &arn).await;
+            let made = apart(own, |own| Arc::new(Definition::new(own))).await;
+            Event::Definition(arn, made)
+        }
+        Ask::Machines => Event::Machines(client.state_machines().await.map_err(of_client)),
+        Ask::Recent(arn) => {
+            let recent = machines::recent(&client.polling(), &arn).await;
+            Event::Recent(arn, recent.map_err(of_operation))
+        }
+        Ask::MachineView(arn) => {
+            let machine = machines::describe(&client, &arn).await;
+            let made = apart(machine, |machine| Arc::new(MachineView::new(machine))).await;
+            Event::MachineView(arn, made)
+        }
         Ask::Find(machine, name) => {
             let arn = runs::find(&client, &machine, &name).await;
             Event::Found(name, arn.map_err(of_operation))
@@ -401,12 +427,49 @@ async fn answer(client: Client, ask: Ask, samples: Samples, events: mpsc::Sender
             let plan = plan_start(&client, &form).await;
             Event::StartPlan(form, plan.map(Box::new).map_err(of_operation))
         }
-        Ask::Paths(begun) => {
-            let paths = paths(&begun).await;
-            Event::Paths(begun, paths)
+        Ask::Paths(begun, token) => {
+            let page = match begun.strip_prefix("s3://") {
+                Some(address) => addresses(&client, address, token.clone()).await,
+                None => Ok(paths(&begun).await),
+            };
+            Event::Paths(begun, token, page)
+        }
+        Ask::Templates => {
+            let folder = templates();
+            let names = tokio::task::spawn_blocking(move || start::template::names(&folder));
+            Event::Templates(names.await.unwrap_or_default())
         }
     };
     tell(&events, event).await;
+}
+
+/// Makes something of what was read, on a thread of its own: drawing must not wait for it.
+async fn apart<T: Send + 'static, U: Send + 'static>(
+    read: Result<T, operations::Error>,
+    make: impl FnOnce(T) -> U + Send + 'static,
+) -> Reply<U> {
+    let read = read.map_err(of_operation)?;
+    let made = tokio::task::spawn_blocking(move || make(read)).await;
+    made.map_err(|_| Trouble {
+        text: "what was read could not be shown".to_owned(),
+        hint: None,
+        slowed: false,
+    })
+}
+
+/// One page of events. What has come since the last look is few events mostly.
+async fn events_of(
+    client: &Client,
+    arn: &ExecutionArn,
+    part: &Part,
+) -> Result<Page<HistoryEvent>, client::Error> {
+    match part {
+        Part::Peek => client.newest_events(arn, PEEKED).await,
+        Part::Newest => client.history(arn, true, None).await,
+        Part::Before(token) => client.history(arn, true, Some(token.clone())).await,
+        Part::Oldest => client.history(arn, false, None).await,
+        Part::After(token) => client.history(arn, false, Some(token.clone())).await,
+    }
 }
 
 /// Reads and groups failures. Grouping is work for a thread of its own.
@@ -473,6 +536,11 @@ async fn plan_start(client: &Client, form: &StartForm) -> Result<start::Plan, op
         bucket: form.bucket.clone(),
         name: form.name.clone(),
         input: form.input.clone(),
+        template: match &form.template {
+            Some(name) => Some(start::template::read(&templates(), name)?),
+            None => None,
+        },
+        today: Timestamp::now().strftime("%Y-%m-%d").to_string(),
     };
     start::plan(client, request).await
 }
@@ -485,8 +553,32 @@ fn at_home(path: &str) -> PathBuf {
     }
 }
 
+/// Where templates are. Without a home there is no such folder, and so no template.
+fn templates() -> PathBuf {
+    config::config_dir().map_or_else(|_| PathBuf::new(), |folder| folder.join("templates"))
+}
+
+/// Addresses that begin with `begun` (without `s3://`): buckets, then folders and objects.
+async fn addresses(client: &Client, begun: &str, token: Option<String>) -> Reply<Page<String>> {
+    let Some((bucket, prefix)) = begun.split_once('/') else {
+        let buckets = client.buckets().await.map_err(of_client)?;
+        let fitting = buckets.into_iter().filter(|it| it.starts_with(begun));
+        return Ok(Page {
+            items: fitting.map(|it| format!("s3://{it}/")).collect(),
+            next: None,
+        });
+    };
+    let page = client.folder(bucket, prefix, token).await;
+    let page = page.map_err(of_client)?;
+    let keys = page.items.into_iter();
+    Ok(Page {
+        items: keys.map(|key| format!("s3://{bucket}/{key}")).collect(),
+        next: page.next,
+    })
+}
+
 /// Paths that begin with `begun`, folders with a slash at the end.
-async fn paths(begun: &str) -> Vec<String> {
+async fn paths(begun: &str) -> Page<String> {
     let (folder, start) = begun
         .rsplit_once('/')
         .map_or(("", begun), |(folder, start)| {
@@ -494,7 +586,10 @@ async fn paths(begun: &str) -> Vec<String> {
         });
     let listed = at_home(if folder.is_empty() { "./" } else { folder });
     let Ok(mut entries) = tokio::fs::read_dir(listed).await else {
-        return Vec::new();
+        return Page {
+            items: Vec::new(),
+            next: None,
+        };
     };
     let mut paths = Vec::new();
     while let Ok(Some(entry)) = entries.next_entry().await {
@@ -516,7 +611,10 @@ async fn paths(begun: &str) -> Vec<String> {
         }
     }
     paths.sort();
-    paths
+    Page {
+        items: paths,
+        next: None,
+    }
 }
 
 async fn redrive(client: Client, plan: redrive::Plan, events: mpsc::Sender<Event>) {
@@ -576,7 +674,7 @@ fn reporter(deed: Deed, events: mpsc::Sender<Event>) -> impl Fn(Progress) + Send
 mod tests {
     use super::*;
     use crate::client::Target;
-    use crate::model::{ExecutionArn, Status};
+    use crate::model::Status;
 
     fn failure(error: &str, cause: &str) -> Failure {
         Failure {
@@ -650,7 +748,7 @@ mod tests {
         }
         std::fs::create_dir(folder.path().join("ad")).unwrap();
         let base = folder.path().to_str().unwrap();
-        let all = paths(&format!("{base}/a")).await;
+        let all = paths(&format!("{base}/a")).await.items;
         assert_eq!(
             all,
             [
@@ -659,8 +757,8 @@ mod tests {
                 format!("{base}/ad/")
             ]
         );
-        assert_eq!(paths(&format!("{base}/")).await.len(), 3);
-        assert!(paths(&format!("{base}/none/x")).await.is_empty());
+        assert_eq!(paths(&format!("{base}/")).await.items.len(), 3);
+        assert!(paths(&format!("{base}/none/x")).await.items.is_empty());
     }
 
     #[test]

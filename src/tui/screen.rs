@@ -1,10 +1,11 @@
 //! Screens: what each holds (a key, a cursor, a filter) and how it is drawn. Data is `App`'s.
 
 pub mod chrome;
-mod describe;
+mod execution;
 mod failures;
 mod live;
 mod logs;
+mod machines;
 mod outputs;
 mod overlay;
 pub mod places;
@@ -13,10 +14,12 @@ mod runs;
 #[cfg(test)]
 mod tests;
 
-pub use describe::Describe;
+pub use execution::{Execution, Tab, payload_path};
 pub use failures::{Failures, Pane};
 pub use live::Live;
 pub use logs::Logs;
+pub use machines::machine::{Machine, Tab as MachineTab};
+pub use machines::{Machines, chosen as chosen_machine, is_express};
 pub use outputs::Outputs;
 pub use runs::Runs;
 
@@ -30,10 +33,12 @@ use crate::model::ExecutionArn;
 use crate::operations::logs::Focus;
 use crate::tui::app::App;
 use crate::tui::console;
+use crate::tui::data::Data;
 use crate::tui::event::Trouble;
 use crate::tui::filter::Filter;
 use crate::tui::theme::Theme;
 use crate::tui::widget::list::Move;
+use crate::tui::widget::tree::Tree;
 use crate::tui::widget::{dialog, pane, text};
 
 #[derive(Debug, Clone)]
@@ -42,8 +47,10 @@ pub enum Screen {
     Live(Live),
     Failures(Failures),
     Outputs(Outputs),
-    Describe(Describe),
     Logs(Box<Logs>),
+    Execution(Box<Execution>),
+    Machines(Machines),
+    Machine(Box<Machine>),
 }
 
 impl Screen {
@@ -59,8 +66,9 @@ impl Screen {
         Self::Outputs(Outputs::new(run))
     }
 
-    pub fn describe(run: ExecutionArn) -> Self {
-        Self::Describe(Describe::new(run))
+    /// A run, or with another ARN than the run's a child of its Map Run.
+    pub fn execution(run: ExecutionArn, arn: ExecutionArn, tab: Tab) -> Self {
+        Self::Execution(Box::new(Execution::new(run, arn, tab)))
     }
 
     /// All lines of a run, or those of one failure.
@@ -74,8 +82,9 @@ impl Screen {
             Self::Live(it) => Some(&it.run),
             Self::Failures(it) => Some(&it.run),
             Self::Outputs(it) => Some(&it.run),
-            Self::Describe(it) => Some(&it.run),
             Self::Logs(it) => Some(&it.run),
+            Self::Execution(it) => Some(&it.arn),
+            Self::Machines(_) | Self::Machine(_) => None,
         }
     }
 
@@ -84,6 +93,9 @@ impl Screen {
         if let (Self::Logs(one), Self::Logs(other)) = (self, other) {
             return (&one.run, &one.focus) == (&other.run, &other.focus);
         }
+        if let (Self::Machine(one), Self::Machine(other)) = (self, other) {
+            return one.arn == other.arn;
+        }
         std::mem::discriminant(self) == std::mem::discriminant(other) && self.run() == other.run()
     }
 
@@ -91,9 +103,10 @@ impl Screen {
     pub fn rank(&self) -> u8 {
         match self {
             Self::Runs(_) => 0,
-            Self::Live(_) => 1,
-            Self::Failures(_) | Self::Outputs(_) => 2,
-            Self::Describe(_) | Self::Logs(_) => 3,
+            Self::Live(_) | Self::Machines(_) => 1,
+            Self::Failures(_) | Self::Outputs(_) | Self::Machine(_) => 2,
+            Self::Execution(it) if it.is_child() => 4,
+            Self::Execution(_) | Self::Logs(_) => 3,
         }
     }
 
@@ -104,8 +117,10 @@ impl Screen {
             Self::Live(it) => it.rows(app),
             Self::Failures(it) => it.rows(app),
             Self::Outputs(it) => it.rows(app).len(),
-            Self::Describe(_) => 0,
             Self::Logs(it) => it.rows(),
+            Self::Execution(it) => it.rows(app),
+            Self::Machines(it) => it.rows(app).len(),
+            Self::Machine(it) => it.rows(app),
         }
     }
 
@@ -115,8 +130,10 @@ impl Screen {
             Self::Live(it) => it.cursor.go(to, rows),
             Self::Failures(it) => it.go(to, rows),
             Self::Outputs(it) => it.go(to, rows),
-            Self::Describe(it) => it.scroll.go(to),
             Self::Logs(it) => it.go(to),
+            Self::Execution(it) => it.go(to, rows),
+            Self::Machines(it) => it.cursor.go(to, rows),
+            Self::Machine(it) => it.go(to, rows),
         }
     }
 
@@ -126,7 +143,10 @@ impl Screen {
             Self::Failures(it) => Some(&it.filter),
             Self::Outputs(it) => Some(&it.filter),
             Self::Logs(it) => Some(&it.filter),
-            Self::Live(_) | Self::Describe(_) => None,
+            Self::Execution(it) => it.filter(),
+            Self::Machines(it) => Some(&it.filter),
+            Self::Machine(it) => it.filter(),
+            Self::Live(_) => None,
         }
     }
 
@@ -146,7 +166,44 @@ impl Screen {
                 it.filter = filter;
             }
             Self::Logs(it) => it.set_filter(filter),
-            Self::Live(_) | Self::Describe(_) => {}
+            Self::Execution(it) => it.set_filter(filter),
+            Self::Machines(it) => {
+                it.cursor.at = 0;
+                it.filter = filter;
+            }
+            Self::Machine(it) => it.set_filter(filter),
+            Self::Live(_) => {}
+        }
+    }
+
+    /// Keeps what is derived from the data up with it.
+    pub fn settle(&mut self, data: &Data) {
+        match self {
+            Self::Execution(it) => it.settle(data),
+            Self::Machine(it) => it.settle(data),
+            Self::Logs(it) => {
+                if let Some(book) = data.logs.get(&it.query()) {
+                    it.take_in(book);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The tree that has the keys.
+    pub fn tree(&self) -> Option<&Tree> {
+        match self {
+            Self::Execution(it) => it.tree(),
+            Self::Machine(it) => it.tree(),
+            _ => None,
+        }
+    }
+
+    pub fn tree_mut(&mut self) -> Option<&mut Tree> {
+        match self {
+            Self::Execution(it) => it.tree_mut(),
+            Self::Machine(it) => it.tree_mut(),
+            _ => None,
         }
     }
 
@@ -156,8 +213,10 @@ impl Screen {
             Self::Live(it) => it.draw(app, buffer, area),
             Self::Failures(it) => it.draw(app, buffer, area),
             Self::Outputs(it) => it.draw(app, buffer, area),
-            Self::Describe(it) => it.draw(app, buffer, area),
             Self::Logs(it) => it.draw(app, buffer, area),
+            Self::Execution(it) => it.draw(app, buffer, area),
+            Self::Machines(it) => it.draw(app, buffer, area),
+            Self::Machine(it) => it.draw(app, buffer, area),
         }
     }
 }

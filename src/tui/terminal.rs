@@ -80,6 +80,37 @@ impl Guard {
         self.clear()
     }
 
+    /// Lends the terminal to the user's editor (`VISUAL`, `EDITOR`, else vi); the text as it was
+    /// saved.
+    ///
+    /// # Errors
+    /// When the editor cannot be run or says that it failed, or the text is no UTF-8 any more.
+    pub fn edit(&mut self, text: &str) -> io::Result<String> {
+        let mut file = tempfile::Builder::new()
+            .prefix("fanout-")
+            .suffix(".json")
+            .tempfile()?;
+        file.write_all(text.as_bytes())?;
+        file.flush()?;
+        let chosen = |name: &str| std::env::var(name).ok().filter(|it| !it.trim().is_empty());
+        let editor = chosen("VISUAL")
+            .or_else(|| chosen("EDITOR"))
+            .unwrap_or_else(|| "vi".to_owned());
+        restore();
+        // Editors are named with their arguments; the shell takes them apart, and the path is one
+        // word whatever is in it.
+        let ended = Command::new("sh")
+            .args(["-c", &format!("{editor} \"$1\""), "fanout"])
+            .arg(file.path())
+            .status();
+        self.retake()?;
+        let ended = ended?;
+        if !ended.success() {
+            return Err(io::Error::other(format!("{editor}: {ended}")));
+        }
+        std::fs::read_to_string(file.path())
+    }
+
     /// Gives the terminal back to the shell until `fg`.
     pub fn suspend(&mut self) -> io::Result<()> {
         restore();

@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::model::RunState;
+use crate::tui::history::trace::Outcome;
 
 /// Which colours mean what.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -114,6 +115,20 @@ impl Theme {
         Self { palette, ascii }
     }
 
+    /// Glyph, word and style of what became of a state.
+    pub fn outcome(self, outcome: Outcome) -> (&'static str, &'static str, Style) {
+        let (glyph, style) = match outcome {
+            Outcome::Running => ("●", self.accent()),
+            Outcome::Retrying => ("↻", self.warn()),
+            Outcome::Succeeded => ("✓", self.good()),
+            Outcome::Caught => ("◐", self.warn()),
+            Outcome::Failed => ("✗", self.bad()),
+            Outcome::TimedOut => ("⧖", self.bad()),
+            Outcome::Stopped => ("■", self.dim()),
+        };
+        (glyph, outcome.word(), style)
+    }
+
     pub fn glyph(self, state: RunState) -> &'static str {
         let (glyph, ascii) = match state {
             RunState::Running => ("●", "*"),
@@ -207,7 +222,7 @@ impl Theme {
 }
 
 /// Glyphs that we draw, and what stands for each of them in ASCII.
-const PLAIN: [(&str, &str); 16] = [
+const PLAIN: [(&str, &str); 19] = [
     ("─–▃▄▅", "-"),
     ("│", "|"),
     ("╭╮╰╯├┤┬┴┼✓", "+"),
@@ -218,6 +233,9 @@ const PLAIN: [(&str, &str); 16] = [
     ("▁▂", "_"),
     ("▆▇↑", "^"),
     ("▸›▶→", ">"),
+    ("▾▼", "v"),
+    ("≤", "<"),
+    ("≥", ">"),
     ("←", "<"),
     ("…±", "~"),
     ("●", "*"),

@@ -7,7 +7,7 @@ use aws_sdk_sfn::types as sdk;
 use aws_smithy_types::DateTime;
 
 use crate::model::{
-    Counts, Execution, ExecutionArn, ExecutionDetail, HistoryEvent, MapRun, MapRunArn,
+    Counts, Execution, ExecutionArn, ExecutionDetail, HistoryEvent, Logging, MapRun, MapRunArn,
     RedriveStatus, StateMachine, StateMachineArn, Status, Timestamp,
 };
 
@@ -41,6 +41,22 @@ pub(super) fn state_machine(it: sdk::StateMachineListItem) -> StateMachine {
     }
 }
 
+pub(super) fn logging(it: Option<sdk::LoggingConfiguration>) -> Logging {
+    let Some(it) = it else {
+        return Logging::default();
+    };
+    let destinations = it.destinations.unwrap_or_default().into_iter();
+    let groups = destinations.filter_map(|it| it.cloud_watch_logs_log_group?.log_group_arn);
+    Logging {
+        level: it
+            .level
+            .filter(|level| *level != sdk::LogLevel::Off)
+            .map(|level| level.as_str().to_owned()),
+        with_data: it.include_execution_data,
+        groups: groups.collect(),
+    }
+}
+
 pub(super) fn listed_execution(it: sdk::ExecutionListItem) -> Execution {
     Execution {
         arn: ExecutionArn(it.execution_arn),
@@ -54,17 +70,6 @@ pub(super) fn listed_execution(it: sdk::ExecutionListItem) -> Execution {
         redrive_count: redrives(it.redrive_count),
         redriven: it.redrive_date.map(timestamp),
     }
-}
-
-/// The name of the group that executions write to; `None` where they write nothing.
-pub(super) fn log_group(it: sdk::LoggingConfiguration) -> Option<String> {
-    if it.level.is_none_or(|level| level == sdk::LogLevel::Off) {
-        return None;
-    }
-    let destination = it.destinations?.into_iter().next()?;
-    let arn = destination.cloud_watch_logs_log_group?.log_group_arn?;
-    let (_, name) = arn.split_once(":log-group:")?;
-    Some(name.trim_end_matches(":*").to_owned())
 }
 
 pub(super) fn execution(it: DescribeExecutionOutput) -> ExecutionDetail {
@@ -145,6 +150,7 @@ struct Details {
     map_run: Option<String>,
     input: Option<String>,
     output: Option<String>,
+    iteration: Option<i32>,
 }
 
 /// Moves the named fields of each kind of details that is there into one [`Details`].
@@ -174,10 +180,10 @@ pub(super) fn history_event(event: sdk::HistoryEvent) -> HistoryEvent {
         map_run_started_event_details { map_run <- map_run_arn }
         map_run_redriven_event_details { map_run <- map_run_arn }
         map_run_failed_event_details { error <- error, cause <- cause }
-        map_iteration_started_event_details { state <- name }
-        map_iteration_succeeded_event_details { state <- name }
-        map_iteration_failed_event_details { state <- name }
-        map_iteration_aborted_event_details { state <- name }
+        map_iteration_started_event_details { state <- name, iteration <- index }
+        map_iteration_succeeded_event_details { state <- name, iteration <- index }
+        map_iteration_failed_event_details { state <- name, iteration <- index }
+        map_iteration_aborted_event_details { state <- name, iteration <- index }
         task_scheduled_event_details { input <- parameters }
         task_submitted_event_details { output <- output }
         task_succeeded_event_details { output <- output }
@@ -209,6 +215,7 @@ pub(super) fn history_event(event: sdk::HistoryEvent) -> HistoryEvent {
         map_run: details.map_run.map(MapRunArn),
         input: details.input,
         output: details.output,
+        iteration: details.iteration.map(count),
     }
 }
 

@@ -72,8 +72,8 @@ pub async fn sources(client: &Client, run: &ExecutionArn) -> Result<Sources, Err
     let functions = functions(&definition);
     let mut missing = functions.unnamed;
     let mut named: Vec<(String, Origin, Option<Arc<str>>)> = Vec::new();
-    match machine.log_group {
-        Some(name) => named.push((name, Origin::Machine, None)),
+    match machine.logging.group_name() {
+        Some(name) => named.push((name.to_owned(), Origin::Machine, None)),
         None => missing.push("the state machine itself logs nothing".to_owned()),
     }
     for (function, states) in functions.named {

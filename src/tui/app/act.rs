@@ -8,13 +8,14 @@ use crate::tui::dialog::Dialog;
 use crate::tui::dialog::limits::Limits;
 use crate::tui::dialog::redrive::Redrive;
 use crate::tui::dialog::stop::Stop;
-use crate::tui::event::{Effect, Subject};
+use crate::tui::event::{Ask, Effect, Subject};
 use crate::tui::keys::{self, Action};
 use crate::tui::pace::Tone;
 use crate::tui::palette::Scope;
-use crate::tui::screen::{Pane, Screen};
+use crate::tui::screen::{Machine, Machines, Pane, Screen, Tab, chosen_machine, payload_path};
 use crate::tui::widget::input::Field;
 use crate::tui::widget::list::Move;
+use crate::tui::widget::tree::Tree;
 
 impl App {
     /// Does it, or says why not.
@@ -50,13 +51,26 @@ impl App {
             Action::Live => self.show_for_run(Screen::live),
             Action::Failures => self.show_for_run(Screen::failures),
             Action::Outputs => self.show_for_run(Screen::outputs),
-            Action::Describe => self.show_for_run(Screen::describe),
             Action::Logs => self.show_for_run(|run| Screen::logs(run, None)),
             Action::LogsHere => self.logs_here(),
             Action::Narrow => self.open_filter(),
             Action::SearchNext => self.search_on(true),
             Action::SearchPrevious => self.search_on(false),
-            Action::Wrap | Action::Left | Action::Right => self.shift_lines(action),
+            Action::Wrap => self.wrap(),
+            Action::Describe => self.show_execution(Tab::Summary),
+            Action::Graph => self.show_execution(Tab::Graph),
+            Action::Timeline => self.show_execution(Tab::Timeline),
+            Action::Events => self.show_execution(Tab::Events),
+            Action::Payload => self.show_execution(Tab::Payload),
+            Action::Child => self.show_child(Tab::Summary),
+            Action::NextTab => self.turn(1),
+            Action::PreviousTab => self.turn(-1),
+            Action::Left => self.sideways(-1),
+            Action::Right => self.sideways(1),
+            Action::Choose => return self.choose(),
+            Action::Machines => self.show(Screen::Machines(Machines::default())),
+            Action::FoldAll => self.in_tree(Tree::fold_all),
+            Action::UnfoldAll => self.in_tree(Tree::unfold_all),
             Action::FirstFailure => self.first_failure(),
             Action::Sort => self.sort(),
             Action::Filter if matches!(self.screen(), Screen::Logs(_)) => self.open_search(),
@@ -95,21 +109,88 @@ impl App {
         }
     }
 
-    fn scroll(&self, to: Move) {
-        match self.screen() {
+    fn scroll(&mut self, to: Move) {
+        match self.screen_mut() {
             Screen::Failures(it) => it.scroll.go(to),
             Screen::Outputs(it) => it.scroll.go(to),
-            Screen::Describe(it) => it.scroll.go(to),
-            Screen::Runs(_) | Screen::Live(_) | Screen::Logs(_) => {}
+            Screen::Execution(it) => it.scroll(to),
+            Screen::Machine(it) => it.scroll(to),
+            Screen::Runs(_) | Screen::Live(_) | Screen::Logs(_) | Screen::Machines(_) => {}
         }
     }
 
     fn switch_pane(&mut self) {
-        if let Screen::Failures(it) = self.screen_mut() {
-            it.pane = match it.pane {
-                Pane::Groups => Pane::Members,
-                Pane::Members => Pane::Groups,
-            };
+        match self.screen_mut() {
+            Screen::Failures(it) => {
+                it.pane = match it.pane {
+                    Pane::Groups => Pane::Members,
+                    Pane::Members => Pane::Groups,
+                };
+            }
+            Screen::Execution(it) => it.switch_pane(),
+            _ => {}
+        }
+    }
+
+    /// Shows the execution that the screen is about; the child that is shown, where one is.
+    fn show_execution(&mut self, tab: Tab) {
+        if let Screen::Execution(it) = self.screen_mut() {
+            it.tab = tab;
+            return;
+        }
+        self.show_for_run(|run| Screen::execution(run.clone(), run, tab));
+    }
+
+    fn show_child(&mut self, tab: Tab) {
+        if let (Some(run), Some(child)) = (self.shown_run().cloned(), self.shown_child()) {
+            self.show(Screen::execution(run, child, tab));
+        }
+    }
+
+    /// The child execution under the cursor.
+    pub fn shown_child(&self) -> Option<ExecutionArn> {
+        match self.screen() {
+            Screen::Live(it) => it.chosen(self),
+            Screen::Failures(it) => it.chosen(self).map(|(_, it)| it.child.clone()),
+            _ => None,
+        }
+    }
+
+    fn turn(&mut self, by: isize) {
+        match self.screen_mut() {
+            Screen::Execution(it) => it.turn(by),
+            Screen::Machine(it) => it.turn(by),
+            _ => {}
+        }
+    }
+
+    /// Folds what is under the cursor; of machines, shows its runs.
+    fn choose(&mut self) -> Vec<Effect> {
+        if let Some(tree) = self.screen_mut().tree_mut() {
+            tree.toggle();
+            return Vec::new();
+        }
+        let machine = chosen_machine(self);
+        machine.map_or_else(Vec::new, |arn| self.use_machine(arn.0))
+    }
+
+    fn sideways(&mut self, by: isize) {
+        match (self.screen_mut().tree_mut(), by) {
+            (Some(tree), ..0) => return tree.left(),
+            (Some(tree), _) => return tree.right(),
+            (None, _) => {}
+        }
+        match self.screen_mut() {
+            Screen::Execution(it) => it.sideways(by),
+            Screen::Machine(it) => it.sideways(by),
+            Screen::Logs(it) => it.sideways(by > 0),
+            _ => {}
+        }
+    }
+
+    fn in_tree(&mut self, what: impl Fn(&mut Tree)) {
+        if let Some(tree) = self.screen_mut().tree_mut() {
+            what(tree);
         }
     }
 
@@ -124,13 +205,29 @@ impl App {
                     self.choose_failure(|set| set.of_child(&child).map(|(index, _)| index));
                 }
             }
-            Screen::Failures(_) => self.switch_pane(),
             Screen::Logs(_) => {
                 if let Screen::Logs(it) = self.screen_mut() {
                     it.unfold();
                 }
             }
-            Screen::Outputs(_) | Screen::Describe(_) => {}
+            Screen::Failures(it) => match it.pane {
+                Pane::Groups => self.switch_pane(),
+                Pane::Members => self.show_child(Tab::Payload),
+            },
+            Screen::Execution(_) => {
+                let data = self.frozen.as_ref().map_or(&self.live, |(data, _)| data);
+                if let Some(Screen::Execution(it)) = self.stack.last_mut() {
+                    it.open(data);
+                }
+            }
+            Screen::Machines(it) => {
+                let arn = it.chosen(self).map(|it| it.arn.clone());
+                if let Some(arn) = arn {
+                    self.show(Screen::Machine(Box::new(Machine::new(arn))));
+                }
+            }
+            Screen::Machine(_) => self.in_tree(Tree::toggle),
+            Screen::Outputs(_) => {}
         }
     }
 
@@ -152,6 +249,12 @@ impl App {
             && !it.search.is_empty()
         {
             it.search.clear();
+            return Vec::new();
+        }
+        if let Screen::Execution(it) = self.screen_mut()
+            && it.in_payload()
+        {
+            it.switch_pane();
             return Vec::new();
         }
         if let Screen::Failures(it) = self.screen_mut()
@@ -258,19 +361,23 @@ impl App {
     }
 
     fn search_on(&mut self, forwards: bool) {
-        if let Screen::Logs(it) = self.screen_mut()
-            && !it.find(forwards, false)
-        {
-            self.count_matches();
+        if let Screen::Logs(it) = self.screen_mut() {
+            if !it.find(forwards, false) {
+                self.count_matches();
+            }
+            return;
+        }
+        let data = self.frozen.as_ref().map_or(&self.live, |(data, _)| data);
+        match self.stack.last_mut() {
+            Some(Screen::Execution(it)) => it.next_match(data, forwards),
+            Some(Screen::Machine(it)) => it.next_match(data, forwards),
+            _ => {}
         }
     }
 
-    fn shift_lines(&mut self, action: Action) {
+    fn wrap(&mut self) {
         if let Screen::Logs(it) = self.screen_mut() {
-            match action {
-                Action::Wrap => it.wrap(),
-                other => it.sideways(other == Action::Right),
-            }
+            it.wrap();
         }
     }
 
@@ -281,8 +388,10 @@ impl App {
     }
 
     fn sort(&mut self) {
-        if let Screen::Runs(runs) = self.screen_mut() {
-            runs.sort = runs.sort.next();
+        match self.screen_mut() {
+            Screen::Runs(runs) => runs.sort = runs.sort.next(),
+            Screen::Execution(it) => it.reverse(),
+            _ => {}
         }
     }
 
@@ -346,7 +455,14 @@ impl App {
 
     /// What stands under the cursor, as one says it.
     pub(super) fn subject(&self) -> Option<String> {
+        if let Some(tree) = self.screen().tree() {
+            return Some(tree.value());
+        }
         match self.screen() {
+            Screen::Execution(it) => Some(it.arn.name().to_owned()),
+            Screen::Machines(_) | Screen::Machine(_) => {
+                chosen_machine(self).map(|it| it.name().to_owned())
+            }
             Screen::Outputs(it) => it.chosen(self).map(|it| it.object.address.to_string()),
             Screen::Failures(it) if it.pane == Pane::Members => {
                 it.chosen(self).map(|(_, it)| it.child.name().to_owned())
@@ -357,7 +473,18 @@ impl App {
     }
 
     fn subject_in_full(&self) -> Option<String> {
+        if let Some(tree) = self.screen().tree() {
+            let is_payload = matches!(self.screen(), Screen::Execution(_));
+            let path = tree.path();
+            return Some(if is_payload {
+                payload_path(&path)
+            } else {
+                path
+            });
+        }
         match self.screen() {
+            Screen::Execution(it) => Some(it.arn.to_string()),
+            Screen::Machines(_) | Screen::Machine(_) => chosen_machine(self).map(|it| it.0),
             Screen::Outputs(it) => it.chosen(self).map(|it| it.object.address.to_string()),
             Screen::Failures(it) if it.pane == Pane::Members => {
                 it.chosen(self).map(|(_, it)| it.child.to_string())
@@ -377,8 +504,16 @@ impl App {
                 self.live.failures.remove(&map_run);
             }
             if !self.is_out(&Subject::Describe(run.clone())) {
-                effects.push(Effect::Ask(crate::tui::event::Ask::Describe(run)));
+                effects.push(Effect::Ask(Ask::Describe(run)));
             }
+        }
+        match self.screen() {
+            Screen::Machines(_) => {
+                effects.push(Effect::Ask(Ask::Machines));
+                self.live.recents.clear();
+            }
+            Screen::Machine(it) => effects.push(Effect::Ask(Ask::MachineView(it.arn.clone()))),
+            _ => {}
         }
         self.say(Tone::Plain, "refreshing");
         effects

@@ -3,7 +3,7 @@
 use crate::model::RunState;
 use crate::tui::app::App;
 use crate::tui::keys::Availability;
-use crate::tui::screen::{Pane, Screen};
+use crate::tui::screen::{MachineTab, Pane, Screen, Tab, chosen_machine};
 
 /// `Ok` where something is there, else the reason.
 fn known<T>(value: Option<T>, reason: &'static str) -> Availability {
@@ -65,14 +65,16 @@ impl App {
             Screen::Runs(_) | Screen::Live(_) => self.has_run(),
             Screen::Failures(it) => match it.pane {
                 Pane::Groups => self.has_failures(),
-                Pane::Members => Err("input and error are shown below"),
+                Pane::Members => known(self.shown_child(), "no item is chosen"),
             },
             Screen::Outputs(_) => Err("the preview is shown already"),
-            Screen::Describe(_) => Err("this is all there is"),
             Screen::Logs(it) => match it.chosen() {
                 Some(entry) if entry.is_json => Ok(()),
                 _ => Err("only lines with JSON unfold"),
             },
+            Screen::Execution(it) => it.can_open(self.data()),
+            Screen::Machines(it) => known(it.chosen(self), "no machine is chosen"),
+            Screen::Machine(_) => self.has_tree().map_err(|_| "] shows more of it"),
         }
     }
 
@@ -99,7 +101,8 @@ impl App {
     pub fn can_sort(&self) -> Availability {
         match self.screen() {
             Screen::Runs(_) => Ok(()),
-            _ => Err("only runs are sorted"),
+            Screen::Execution(it) if it.tab == Tab::Events => Ok(()),
+            _ => Err("only runs and events are sorted"),
         }
     }
 
@@ -110,14 +113,54 @@ impl App {
     pub fn has_panes(&self) -> Availability {
         match self.screen() {
             Screen::Failures(_) => Ok(()),
+            Screen::Execution(it) if it.tab == Tab::Events => Ok(()),
             _ => Err("there is one pane here"),
+        }
+    }
+
+    pub fn has_child(&self) -> Availability {
+        known(self.shown_child(), "no child execution is under the cursor")
+    }
+
+    pub fn has_tabs(&self) -> Availability {
+        match self.screen() {
+            Screen::Execution(_) | Screen::Machine(_) => Ok(()),
+            _ => Err("there are no tabs here"),
+        }
+    }
+
+    pub fn has_tree(&self) -> Availability {
+        known(self.screen().tree(), "no JSON has the keys")
+    }
+
+    /// What space chooses: a fold, or a machine.
+    pub fn can_choose(&self) -> Availability {
+        match self.screen() {
+            Screen::Machines(_) | Screen::Machine(_) => {
+                known(chosen_machine(self), "no machine is chosen")
+            }
+            _ => self.has_tree(),
+        }
+    }
+
+    pub fn has_sides(&self) -> Availability {
+        match self.screen() {
+            Screen::Execution(it) if it.tab == Tab::Graph => Ok(()),
+            Screen::Machine(it) if it.tab == MachineTab::Graph => Ok(()),
+            Screen::Logs(_) => Ok(()),
+            _ => self.has_tree().map_err(|_| "there is nothing to the side"),
         }
     }
 
     pub fn has_preview(&self) -> Availability {
         match self.screen() {
-            Screen::Failures(_) | Screen::Outputs(_) | Screen::Describe(_) => Ok(()),
-            Screen::Runs(_) | Screen::Live(_) | Screen::Logs(_) => Err("there is no preview here"),
+            Screen::Failures(_)
+            | Screen::Outputs(_)
+            | Screen::Execution(_)
+            | Screen::Machine(_) => Ok(()),
+            Screen::Runs(_) | Screen::Live(_) | Screen::Logs(_) | Screen::Machines(_) => {
+                Err("there is no preview here")
+            }
         }
     }
 
@@ -128,11 +171,24 @@ impl App {
         }
     }
 
+    fn has_filter(&self) -> Availability {
+        match self.screen().filter() {
+            Some(filter) if !filter.is_empty() => Ok(()),
+            _ => Err("nothing is searched for: / searches"),
+        }
+    }
+
     pub fn has_search(&self) -> Availability {
         match self.screen() {
             Screen::Logs(it) if !it.search.is_empty() => Ok(()),
+            Screen::Execution(it) if it.tab == Tab::Graph || it.tree().is_some() => {
+                self.has_filter()
+            }
+            Screen::Machine(it) if it.tab == MachineTab::Graph || it.tree().is_some() => {
+                self.has_filter()
+            }
             Screen::Logs(_) => Err("nothing is searched for"),
-            _ => Err("open the logs first"),
+            _ => Err("there is no text here to search"),
         }
     }
 }

@@ -89,16 +89,7 @@ impl App {
                 Ok(()) => self.open_start(&source),
                 Err(reason) => self.refuse(reason.to_owned()),
             },
-            Command::Machine(name) => {
-                self.stack = vec![Screen::Runs(Runs::default())];
-                self.past.clear();
-                self.future.clear();
-                self.settings.machine = name;
-                self.live.switch();
-                self.frozen = None;
-                self.out.clear();
-                vec![Effect::Refresh]
-            }
+            Command::Machine(name) => self.use_machine(name),
             Command::ReadOnly => {
                 self.locked = true;
                 self.say(Tone::Plain, "read-only until fanout is started again");
@@ -112,6 +103,18 @@ impl App {
                 }
             }
         }
+    }
+
+    /// Shows the runs of another state machine, by name or ARN.
+    pub(super) fn use_machine(&mut self, name: String) -> Vec<Effect> {
+        self.stack = vec![Screen::Runs(Runs::default())];
+        self.past.clear();
+        self.future.clear();
+        self.settings.machine = name;
+        self.live.switch();
+        self.frozen = None;
+        self.out.clear();
+        vec![Effect::Refresh]
     }
 
     fn refuse(&mut self, reason: String) -> Vec<Effect> {

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{ExecutionArn, MapRun, Timestamp};
+use crate::model::{ExecutionArn, MapRun, StateMachineArn, Timestamp};
 use crate::operations::runs::Run;
 use crate::tui::app::App;
 use crate::tui::data::{Remote, Stamp};
 use crate::tui::event::{Ask, Subject, Subscription};
-use crate::tui::screen::{Runs, Screen};
+use crate::tui::history::Part;
+use crate::tui::screen::{Machine, Machines, Runs, Screen, is_express};
 use crate::tui::widget::figures;
 
 /// Descriptions out at a time: the list should fill up, the budget should not.
@@ -25,6 +26,10 @@ const FAILURES_PACE: i64 = 2;
 const OUTPUTS_PACE: i64 = 10;
 /// How much longer everything takes while nobody looks.
 const UNWATCHED: i64 = 5;
+/// Seconds between two looks at the newest events of an execution that goes on.
+const HISTORY_PACE: i64 = 2;
+/// Seconds between two looks at a state machine and at its newest executions.
+const MACHINES_PACE: i64 = 30;
 /// Rows from the end of the list at which the next page is wanted.
 const NEARLY_AT_END: usize = 5;
 
@@ -39,12 +44,13 @@ impl App {
             Screen::Live(it) => self.polls_of(&it.run, true),
             Screen::Failures(it) => self.polls_of(&it.run, false),
             Screen::Outputs(it) => self.polls_of(&it.run, false),
-            Screen::Describe(it) => self.polls_of(&it.run, false),
             Screen::Logs(it) => {
                 let mut polls = self.polls_of(&it.run, false);
                 polls.insert(Subscription::Logs(Box::new(it.query())));
                 polls
             }
+            Screen::Execution(it) => self.polls_of(&it.arn, false),
+            Screen::Machines(_) | Screen::Machine(_) => BTreeSet::new(),
         }
     }
 
@@ -77,8 +83,14 @@ impl App {
             Screen::Runs(runs) => asks.extend(self.wanted_by_list(runs)),
             Screen::Live(it) => asks.extend(self.wanted_by_run(&it.run)),
             Screen::Failures(it) => asks.extend(self.wanted_by_run(&it.run)),
-            Screen::Describe(it) => asks.extend(self.description(&it.run)),
             Screen::Logs(it) => asks.extend(self.description(&it.run)),
+            Screen::Machines(it) => asks.extend(self.wanted_by_machines(it)),
+            Screen::Machine(it) => asks.extend(self.wanted_by_machine(it)),
+            Screen::Execution(it) => {
+                asks.extend(self.description(&it.arn));
+                asks.extend(self.definition(&it.arn));
+                asks.extend(self.history(&it.arn));
+            }
             Screen::Outputs(it) => {
                 asks.extend(self.description(&it.run));
                 asks.extend(self.outputs(&it.run));
@@ -182,6 +194,73 @@ impl App {
             }),
         };
         due.then(|| Ask::Failures(Box::new(map_run.clone())))
+    }
+
+    fn wanted_by_machines(&self, machines: &Machines) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        if self.is_due(&self.live.machines, |_, age| age >= MACHINES_PACE) {
+            asks.push(Ask::Machines);
+        }
+        let rows = machines.rows(self);
+        let shown = machines.cursor.shown(rows.len());
+        let out = |it: &&Subject| matches!(it, Subject::Recent(_));
+        let free = DESCRIBED_AT_ONCE.saturating_sub(self.out.iter().filter(out).count());
+        let listed = rows[shown].iter().filter(|it| !is_express(it));
+        let due = listed.filter_map(|it| self.recent(&it.arn));
+        asks.extend(due.take(free));
+        asks
+    }
+
+    fn wanted_by_machine(&self, machine: &Machine) -> Vec<Ask> {
+        let known = self.live.machine_views.get(&machine.arn);
+        let due = self.is_due(known.unwrap_or(&Remote::Waiting), |_, age| {
+            age >= MACHINES_PACE
+        });
+        let view = due.then(|| Ask::MachineView(machine.arn.clone()));
+        let kind = known
+            .and_then(Remote::get)
+            .and_then(|it| it.machine.detail.kind.as_deref());
+        let recent = match kind {
+            Some("STANDARD") => self.recent(&machine.arn),
+            _ => None,
+        };
+        view.into_iter().chain(recent).collect()
+    }
+
+    /// How the newest executions of a machine went, where that is not known or old.
+    fn recent(&self, arn: &StateMachineArn) -> Option<Ask> {
+        let ask = Ask::Recent(arn.clone());
+        let known = self.live.recents.get(arn).unwrap_or(&Remote::Waiting);
+        let due = self.is_due(known, |_, age| age >= MACHINES_PACE);
+        (due && !self.is_out(&ask.subject())).then_some(ask)
+    }
+
+    fn definition(&self, arn: &ExecutionArn) -> Option<Ask> {
+        let known = self.live.definitions.get(arn).unwrap_or(&Remote::Waiting);
+        let due = self.is_due(known, |_, _| false);
+        due.then(|| Ask::Definition(arn.clone()))
+    }
+
+    /// The next page of events: until all that is kept is there, then what is new.
+    fn history(&self, arn: &ExecutionArn) -> Option<Ask> {
+        if arn.is_express() {
+            return None;
+        }
+        let known = self.live.histories.get(arn).unwrap_or(&Remote::Waiting);
+        let next = known.get().and_then(|history| history.next());
+        let execution = self.live.run(arn).map(Run::execution);
+        let due = self.is_due(known, |history, age| {
+            let goes_on = execution.is_none_or(|it| !it.status.is_closed());
+            let ended_since = execution.and_then(|it| it.stopped) > known.read_at();
+            let settled = history.has_ended() && !goes_on && !ended_since;
+            next.is_some() || (!settled && age >= HISTORY_PACE)
+        });
+        let fresh = match known.get() {
+            Some(_) => Part::Peek,
+            None => Part::Newest,
+        };
+        let part = next.cloned().unwrap_or(fresh);
+        due.then(|| Ask::History(arn.clone(), part))
     }
 
     fn outputs(&self, run: &ExecutionArn) -> Option<Ask> {

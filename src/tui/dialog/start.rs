@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crossterm::event::{KeyCode, KeyEvent};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::text::Line;
 use serde_json::{Map, Value};
 
-use crate::model::{ObjectAddress, Timestamp};
+use crate::model::{ObjectAddress, Page, Timestamp};
 use crate::operations::start::{Plan, Source};
 use crate::operations::{Progress, Verdict};
 use crate::tui::data::Remote;
@@ -16,23 +16,36 @@ use crate::tui::theme::Theme;
 use crate::tui::widget::dialog::{self, Button, View};
 use crate::tui::widget::input::Field;
 use crate::tui::widget::json;
-use crate::tui::widget::list::Scroll;
+use crate::tui::widget::list::{Cursor, Move, Scroll};
 use crate::tui::widget::{figures, text};
 
 const SOURCE: usize = 0;
-const LABELS: [&str; 4] = ["file or s3://…", "machine", "name", "input (JSON)"];
-/// Candidates of a path shown.
-const CANDIDATES: usize = 6;
+const TEMPLATE: usize = 2;
+const INPUT: usize = 4;
+const LABELS: [&str; 5] = [
+    "file or s3://…",
+    "machine",
+    "template",
+    "name",
+    "input (JSON)",
+];
+/// Candidates shown at once.
+const CANDIDATES: usize = 8;
 
 #[derive(Debug, Clone)]
 pub struct Start {
     bucket: String,
-    fields: [Field; 4],
+    fields: [Field; 5],
     focus: Focus,
     /// The form that `plan` is of, or that a plan was asked for.
     planned: Option<StartForm>,
     plan: Remote<Plan>,
     candidates: Vec<String>,
+    /// The cursor among them, while one chooses with the arrows.
+    list: Option<Cursor>,
+    /// What the candidates begin with, and the token of their next page.
+    listed: (String, Option<String>),
+    templates: Vec<String>,
     /// Set when there is nothing more to complete: the next tab moves on.
     completed: bool,
     pub scroll: Scroll,
@@ -47,18 +60,22 @@ impl Start {
                 Field::new(machine),
                 Field::default(),
                 Field::default(),
+                Field::default(),
             ],
             focus: Focus::on_first_field(LABELS.len(), 2),
             planned: None,
             plan: Remote::Waiting,
             candidates: Vec::new(),
+            list: None,
+            listed: (String::new(), None),
+            templates: Vec::new(),
             completed: false,
             scroll: Scroll::default(),
         }
     }
 
     fn form(&self) -> Result<StartForm, String> {
-        let [source, machine, name, input] = &self.fields;
+        let [source, machine, template, name, input] = &self.fields;
         let source = source.value().trim();
         let source = match source {
             "" => return Err("name a file or an s3:// address".to_owned()),
@@ -81,6 +98,7 @@ impl Start {
             bucket: self.bucket.clone(),
             name: (!name.is_empty()).then(|| name.to_owned()),
             input,
+            template: Some(template.value().trim().to_owned()).filter(|it| !it.is_empty()),
         })
     }
 
@@ -103,9 +121,23 @@ impl Start {
         }
     }
 
-    /// Takes in candidates for the path.
-    pub fn put_paths(&mut self, begun: &str, paths: Vec<String>) {
-        if self.fields[SOURCE].value() != begun {
+    /// Takes in candidates for the path, or a further page of those there are.
+    pub fn put_paths(&mut self, begun: &str, is_further: bool, page: Page<String>) {
+        if is_further {
+            if self.listed.0 == begun {
+                self.candidates.extend(page.items);
+                self.listed.1 = page.next;
+            }
+            return;
+        }
+        if self.fields[SOURCE].value() != begun || self.focus.field() != Some(SOURCE) {
+            return;
+        }
+        let paths = page.items;
+        self.listed = (begun.to_owned(), page.next);
+        if let Some(list) = &mut self.list {
+            *list = Cursor::default();
+            self.candidates = paths;
             return;
         }
         let common = common_start(&paths);
@@ -116,6 +148,107 @@ impl Start {
             self.fields[SOURCE].set(common);
         }
         self.candidates = if paths.len() > 1 { paths } else { Vec::new() };
+    }
+
+    pub fn put_templates(&mut self, names: Vec<String>) {
+        self.templates = names;
+    }
+
+    /// Takes in the input as the editor left it, on one line.
+    pub fn put_edited(&mut self, text: &str) -> Vec<Effect> {
+        let compact = serde_json::from_str::<Value>(text).map(|it| it.to_string());
+        let shown = match compact {
+            Ok(empty) if empty == "{}" => String::new(),
+            Ok(compact) => compact,
+            Err(_) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+        };
+        self.fields[INPUT].set(shown);
+        self.plan_if_new()
+    }
+
+    /// What is edited: the input as it is given, or nothing yet.
+    fn editable(&self) -> String {
+        let text = match self.fields[INPUT].value().trim() {
+            "" => "{}",
+            text => text,
+        };
+        json::lines(text).join("\n") + "\n"
+    }
+
+    /// Whether one chooses from a list.
+    pub fn is_listing(&self) -> bool {
+        self.list.is_some()
+    }
+
+    pub fn close_list(&mut self) {
+        self.list = None;
+        self.candidates.clear();
+    }
+
+    /// Opens the list of what may stand in the field.
+    fn open_list(&mut self) -> Option<Vec<Effect>> {
+        let asks = match self.focus.field()? {
+            SOURCE => {
+                let begun = self.fields[SOURCE].value().to_owned();
+                vec![Effect::Ask(Ask::Paths(begun, None))]
+            }
+            TEMPLATE if !self.templates.is_empty() => {
+                self.candidates.clone_from(&self.templates);
+                Vec::new()
+            }
+            _ => return None,
+        };
+        self.list = Some(Cursor::default());
+        Some(asks)
+    }
+
+    /// Keys while one chooses from the list; `None` leaves them to the field.
+    fn list_key(&mut self, key: KeyEvent) -> Option<Vec<Effect>> {
+        let mut cursor = self.list.take()?;
+        let len = self.candidates.len();
+        match key.code {
+            KeyCode::Down => cursor.go(Move::Lines(1), len),
+            KeyCode::Up if cursor.at == 0 => {
+                self.candidates.clear();
+                return Some(Vec::new());
+            }
+            KeyCode::Up => cursor.go(Move::Lines(-1), len),
+            KeyCode::PageDown => cursor.go(Move::Pages(1), len),
+            KeyCode::PageUp => cursor.go(Move::Pages(-1), len),
+            KeyCode::Enter | KeyCode::Right => {
+                let field = self.focus.field()?;
+                let chosen = self.candidates.get(cursor.row(len)).cloned()?;
+                let is_folder = chosen.ends_with('/') && field == SOURCE;
+                self.fields[field].set(chosen);
+                self.candidates.clear();
+                if is_folder {
+                    return self.open_list();
+                }
+                self.completed = true;
+                return Some(self.plan_if_new());
+            }
+            KeyCode::Left if self.focus.field() == Some(SOURCE) => {
+                let value = self.fields[SOURCE].value().trim_end_matches('/');
+                let up = value.rfind('/').map_or("", |slash| &value[..=slash]);
+                let up = if up == "s3:/" { "s3://" } else { up }.to_owned();
+                self.fields[SOURCE].set(up);
+                self.candidates.clear();
+                return self.open_list();
+            }
+            _ => {
+                self.candidates.clear();
+                return None;
+            }
+        }
+        let is_at_end = cursor.at + 1 >= len;
+        self.list = Some(cursor);
+        let (begun, next) = &self.listed;
+        let more = next
+            .clone()
+            .filter(|_| is_at_end && self.focus.field() == Some(SOURCE));
+        Some(more.map_or_else(Vec::new, |token| {
+            vec![Effect::Ask(Ask::Paths(begun.clone(), Some(token)))]
+        }))
     }
 
     fn ready(&self) -> Result<&Plan, String> {
@@ -143,9 +276,20 @@ impl Start {
             let command = self.plan.get().map(|plan| Effect::Copy(plan.command()));
             return Reaction::Stay(command.into_iter().collect());
         }
+        if let Some(effects) = self.list_key(key) {
+            return Reaction::Stay(effects);
+        }
+        if edits(key, self.focus) {
+            return Reaction::Stay(vec![Effect::Edit(self.editable())]);
+        }
+        if key.code == KeyCode::Down
+            && let Some(effects) = self.open_list()
+        {
+            return Reaction::Stay(effects);
+        }
         if key.code == KeyCode::Tab && self.completes() {
             let begun = self.fields[SOURCE].value().to_owned();
-            return Reaction::Stay(vec![Effect::Ask(Ask::Paths(begun))]);
+            return Reaction::Stay(vec![Effect::Ask(Ask::Paths(begun, None))]);
         }
         if let Some(field) = self.focus.field()
             && self.fields[field].key(key)
@@ -174,8 +318,7 @@ impl Start {
     /// Whether tab completes the path instead of leaving the field.
     fn completes(&self) -> bool {
         let source = self.fields[SOURCE].value();
-        let is_path = !source.is_empty() && !source.starts_with("s3://");
-        self.focus.field() == Some(SOURCE) && is_path && !self.completed
+        self.focus.field() == Some(SOURCE) && !source.is_empty() && !self.completed
     }
 
     pub fn view(&self, cells: usize, theme: Theme) -> View<'static> {
@@ -190,8 +333,10 @@ impl Start {
                 focused,
                 theme,
             ));
+            if focused {
+                lines.extend(self.candidate_lines(cells, theme));
+            }
         }
-        lines.extend(self.candidate_lines(cells, theme));
         lines.push(Line::default());
         match (&self.plan, &self.planned, self.form()) {
             (_, _, Err(problem)) => lines.push(Line::raw(format!("  {problem}"))),
@@ -208,7 +353,7 @@ impl Start {
             (Remote::Waiting, Some(_), _) => lines.push(Line::raw("  reading the source…")),
             (Remote::Waiting, None, _) => {
                 lines.push(Line::raw(
-                    "  tab completes the path, and once more goes on and checks it",
+                    "  tab completes the path, and once more goes on and checks it; ↓ lists",
                 ));
             }
         }
@@ -228,22 +373,33 @@ impl Start {
     }
 
     fn candidate_lines(&self, cells: usize, theme: Theme) -> Vec<Line<'static>> {
-        let mut lines: Vec<Line<'static>> = self
-            .candidates
-            .iter()
-            .take(CANDIDATES)
-            .map(|path| {
-                let shown = text::middle(path, cells.saturating_sub(20));
-                Line::styled(format!("{}{shown}", " ".repeat(19)), theme.dim())
+        let len = self.candidates.len();
+        let first = Cursor::default();
+        let window = self.list.as_ref().unwrap_or(&first).window(len, CANDIDATES);
+        let chosen = self.list.as_ref().map(|list| list.row(len));
+        let after = len - window.end;
+        let mut lines: Vec<Line<'static>> = window
+            .map(|row| {
+                let shown = text::middle(&self.candidates[row], cells.saturating_sub(20));
+                if chosen == Some(row) {
+                    Line::styled(format!("{}▸ {shown}", " ".repeat(17)), theme.chosen())
+                } else {
+                    Line::styled(format!("{}{shown}", " ".repeat(19)), theme.dim())
+                }
             })
             .collect();
-        if self.candidates.len() > CANDIDATES {
-            let more = self.candidates.len() - CANDIDATES;
-            lines.push(Line::styled(
-                format!("{}{more} more", " ".repeat(19)),
-                theme.dim(),
-            ));
-        }
+        let further = if self.listed.1.is_some() { "+" } else { "" };
+        let told = match (self.list.is_some(), after) {
+            (true, _) if len == 0 => "nothing begins so; ← goes up".to_owned(),
+            (true, _) => format!("{after}{further} more   enter takes   ← goes up   esc closes"),
+            (false, 0) => return lines,
+            (false, _) => format!("{after}{further} more   ↓ chooses"),
+        };
+        let told = text::fit(&told, cells.saturating_sub(19));
+        lines.push(Line::styled(
+            format!("{}{told}", " ".repeat(19)),
+            theme.dim(),
+        ));
         lines
     }
 }
@@ -266,7 +422,14 @@ fn plan_lines(plan: &Plan, cells: usize, theme: Theme) -> Vec<Line<'static>> {
         lines.push(row("uploaded to", address.to_string()));
     }
     lines.push(Line::default());
-    lines.push(Line::styled("  Input", theme.bold()));
+    lines.push(Line::styled(
+        "  Input      e edits it in your editor",
+        theme.bold(),
+    ));
+    for it in &plan.filled {
+        let line = format!("    {} → {}", it.placeholder, it.value);
+        lines.push(Line::styled(text::fit(&line, cells), theme.dim()));
+    }
     for line in json::lines(&plan.input.to_string()).iter().take(12) {
         lines.push(Line::raw(format!(
             "    {}",
@@ -279,6 +442,16 @@ fn plan_lines(plan: &Plan, cells: usize, theme: Theme) -> Vec<Line<'static>> {
         lines.extend(dialog::checks(&plan.checks, cells, theme));
     }
     lines
+}
+
+/// Whether a key opens the editor: `e` where letters do not type, ctrl-x everywhere.
+fn edits(key: KeyEvent, focus: Focus) -> bool {
+    let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
+    match key.code {
+        KeyCode::Char('x') => ctrl,
+        KeyCode::Char('e') => !ctrl && focus.button().is_some(),
+        _ => false,
+    }
 }
 
 /// The longest text that all begin with.

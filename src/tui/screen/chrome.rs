@@ -161,12 +161,13 @@ fn short_header(app: &App, cells: usize) -> Line<'static> {
     both_ends(left, tabs(app, true), cells)
 }
 
-const TABS: [(&str, &str); 5] = [
-    ("1 Runs", "1Runs"),
+const TABS: [(&str, &str); 6] = [
+    ("1 Runs", "1Run"),
     ("2 Live", "2Live"),
     ("3 Failures", "3Fail"),
     ("4 Outputs", "4Out"),
     ("5 Logs", "5Log"),
+    ("6 Machines", "6Mac"),
 ];
 
 /// What a click on each does.
@@ -176,6 +177,7 @@ const TAB_ACTIONS: [Action; TABS.len()] = [
     Action::Failures,
     Action::Outputs,
     Action::Logs,
+    Action::Machines,
 ];
 
 fn tabs(app: &App, short: bool) -> Vec<Span<'static>> {
@@ -185,7 +187,8 @@ fn tabs(app: &App, short: bool) -> Vec<Span<'static>> {
         Screen::Failures(_) => 2,
         Screen::Outputs(_) => 3,
         Screen::Logs(_) => 4,
-        Screen::Describe(_) => TABS.len(),
+        Screen::Execution(_) => TABS.len(),
+        Screen::Machines(_) | Screen::Machine(_) => 5,
     };
     let mut spans = Vec::new();
     for (index, (long, brief)) in TABS.into_iter().enumerate() {
@@ -195,7 +198,13 @@ fn tabs(app: &App, short: bool) -> Vec<Span<'static>> {
         } else {
             Style::new()
         };
-        spans.push(Span::styled(format!(" {name} "), style));
+        // Beside a short header every cell counts: how old the data is must stay in sight.
+        let shown = if short {
+            format!("{name} ")
+        } else {
+            format!(" {name} ")
+        };
+        spans.push(Span::styled(shown, style));
     }
     spans
 }
@@ -281,6 +290,8 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Outputs,
             Action::LogsHere,
             Action::Describe,
+            Action::Graph,
+            Action::Timeline,
             Action::Filter,
             Action::Sort,
             Action::Command,
@@ -294,6 +305,7 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Outputs,
             Action::LogsHere,
             Action::Describe,
+            Action::Graph,
             Action::Freeze,
             Action::Copy,
             Action::Back,
@@ -313,6 +325,7 @@ pub fn actions(app: &App) -> &'static [Action] {
             ],
             Pane::Members => &[
                 Action::LogsHere,
+                Action::Open,
                 Action::Copy,
                 Action::ScrollDown,
                 Action::Redrive,
@@ -346,11 +359,42 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Back,
             Action::Command,
         ],
-        Screen::Describe(_) => &[
-            Action::PageDown,
+        Screen::Machines(_) => &[
+            Action::Open,
+            Action::Choose,
+            Action::Start,
+            Action::Filter,
             Action::Copy,
             Action::CopyArn,
             Action::Back,
+            Action::Command,
+        ],
+        Screen::Machine(_) => &[
+            Action::NextTab,
+            Action::Filter,
+            Action::SearchNext,
+            Action::FoldAll,
+            Action::UnfoldAll,
+            Action::Start,
+            Action::Choose,
+            Action::Copy,
+            Action::CopyArn,
+            Action::Back,
+            Action::Command,
+        ],
+        Screen::Execution(_) => &[
+            Action::NextTab,
+            Action::Open,
+            Action::Filter,
+            Action::SearchNext,
+            Action::FoldAll,
+            Action::UnfoldAll,
+            Action::Sort,
+            Action::NextPane,
+            Action::Copy,
+            Action::CopyArn,
+            Action::Back,
+            Action::Command,
         ],
     }
 }

@@ -13,7 +13,7 @@ use crate::tui::app::App;
 use crate::tui::filter::Filter;
 use crate::tui::keys::Action;
 use crate::tui::pace::failures_allowed;
-use crate::tui::screen::{WIDE, absence, describe};
+use crate::tui::screen::{WIDE, absence, execution};
 use crate::tui::widget::list::Cursor;
 use crate::tui::widget::table::{self, Align, Column};
 use crate::tui::widget::{figures, pane, text};
@@ -159,7 +159,7 @@ impl Runs {
             )
         };
         if let Some(run) = rows.get(self.cursor.row(rows.len())) {
-            describe::draw_beside(app, &run.arn, buffer, beside);
+            execution::summary::draw_beside(app, &run.arn, buffer, beside);
         }
         let inside = pane::boxed(buffer, area, &self.title(app, rows.len()), Style::new());
         let list = Rect::new(

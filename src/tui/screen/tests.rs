@@ -241,11 +241,6 @@ fn outputs_being_listed() {
     Harness::sample().keys("4").check("outputs_loading");
 }
 
-#[test]
-fn describe_a_failed_run() {
-    Harness::sample().keys("jd").check("describe");
-}
-
 fn redrive_plan(items: u64) -> redrive::Plan {
     redrive::Plan {
         execution: arn(LOST),
@@ -331,7 +326,11 @@ fn start_dialog_planned() {
     let mut harness = Harness::sample().keys("t./2026-11-23.txt");
     harness.send(Event::Paths(
         "./2026-11-23.txt".to_owned(),
-        vec!["./2026-11-23.txt".to_owned()],
+        None,
+        Ok(Page {
+            items: vec!["./2026-11-23.txt".to_owned()],
+            next: None,
+        }),
     ));
     let mut harness = harness.keys("<tab>");
     let input =
@@ -348,6 +347,12 @@ fn start_dialog_planned() {
         lines: Some(1_204_331),
         sha256: None,
         input,
+        template: None,
+        filled: vec![start::template::Filled {
+            placeholder: "{{ upload.key }}".to_owned(),
+            value: "uploads/2026-11-23.txt".to_owned(),
+        }],
+        given: serde_json::Map::new(),
         checks: vec![
             Check {
                 verdict: Verdict::Good,
@@ -365,6 +370,7 @@ fn start_dialog_planned() {
         bucket: "prod-in".to_owned(),
         name: None,
         input: serde_json::json!({}),
+        template: None,
     };
     harness.send(Event::StartPlan(Box::new(form), Ok(Box::new(plan))));
     harness.check("start_planned");

@@ -73,6 +73,15 @@ pub fn span(seconds: i64) -> String {
     }
 }
 
+/// How long something took, finer while it is short: `120ms`, `3.4s`, `7m43s`.
+pub fn took(duration: jiff::SignedDuration) -> String {
+    match duration.as_millis().max(0) {
+        millis @ 0..1_000 => format!("{millis}ms"),
+        millis @ 1_000..60_000 => format!("{:.1}s", millis as f64 / 1_000.0),
+        _ => span(duration.as_secs()),
+    }
+}
+
 /// The largest unit alone, for deadlines: `13d`, `4h`, `9m`, `30s`.
 pub fn coarse(seconds: i64) -> String {
     match seconds.max(0) {
@@ -150,6 +159,12 @@ mod tests {
             [7, 463, 7_860, 273_600].map(span),
             ["7s", "7m43s", "2h11m", "3d04h"]
         );
+    }
+
+    #[test]
+    fn short_times_are_told_finely() {
+        let told = [7, 1_240, 59_990, 63_000].map(|it| took(jiff::SignedDuration::from_millis(it)));
+        assert_eq!(told, ["7ms", "1.2s", "60.0s", "1m03s"]);
     }
 
     #[test]

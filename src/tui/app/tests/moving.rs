@@ -105,7 +105,7 @@ fn the_palette_finds_actions_runs_and_misspelt_words() {
 
 #[test]
 fn a_word_that_needs_more_asks_for_it() {
-    let harness = Harness::sample().keys(":machin<enter>");
+    let harness = Harness::sample().keys(":machine<enter>");
     let Some(Overlay::Palette(palette)) = &harness.app.overlay else {
         panic!("still open");
     };
@@ -139,9 +139,9 @@ fn the_menu_of_a_thing_holds_only_what_is_possible_now() {
 fn a_full_screen_has_no_frames_and_escape_ends_it() {
     let harness = Harness::sample().keys("df");
     let frame = harness.frame(80, 24);
-    assert!(frame.starts_with(" Execution"), "{frame}");
+    assert!(frame.starts_with(" [Summary]"), "{frame}");
     assert!(!frame.contains('│'), "{frame}");
     let harness = harness.keys("<esc>");
-    assert!(matches!(harness.app.screen(), Screen::Describe(_)));
+    assert!(matches!(harness.app.screen(), Screen::Execution(_)));
     assert!(harness.frame(80, 24).contains('│'));
 }

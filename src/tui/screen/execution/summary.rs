@@ -1,4 +1,4 @@
-//! All that is known of one run, its input and output as readable JSON.
+//! All that is known of one execution but its events, input and output.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -6,47 +6,25 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use crate::model::{ExecutionArn, MapRun};
+use crate::operations::failures::message;
+use crate::operations::machines::Drift;
 use crate::operations::runs::Run;
 use crate::tui::app::App;
 use crate::tui::data::Remote;
 use crate::tui::pace;
-use crate::tui::screen::absence;
+use crate::tui::screen::execution::Execution;
 use crate::tui::widget::list::Scroll;
 use crate::tui::widget::{figures, json, pane, text};
 
-#[derive(Debug, Clone)]
-pub struct Describe {
-    pub run: ExecutionArn,
-    pub scroll: Scroll,
-}
-
-impl Describe {
-    pub fn new(run: ExecutionArn) -> Self {
-        Self {
-            run,
-            scroll: Scroll::default(),
-        }
-    }
-
-    pub fn draw(&self, app: &App, buffer: &mut Buffer, area: Rect) {
-        let title = text::middle(self.run.name(), 60);
-        let inside = pane::boxed(buffer, area, &title, Style::new());
-        let area = Rect::new(
-            inside.x + 1,
-            inside.y,
-            inside.width.saturating_sub(2),
-            inside.height,
-        );
-        let known = app.data().runs.get(&self.run);
-        let Some(run) = known.and_then(Remote::get) else {
-            let trouble = known.and_then(Remote::trouble);
-            return absence(buffer, area, trouble, "reading the run…", app.theme());
-        };
-        draw_entries(app, &entries(run), &self.scroll, buffer, area);
+pub fn draw(screen: &Execution, app: &App, buffer: &mut Buffer, area: Rect) {
+    if let Some(run) = app.data().run(&screen.arn) {
+        let entries = entries(screen, app, run);
+        draw_entries(app, &entries, &screen.scroll, buffer, area);
     }
 }
 
-/// The same beside a list, for the run under its cursor; nothing while it is not known.
+/// Input, output and error beside a list, for the run under its cursor; nothing while it is not
+/// known.
 pub fn draw_beside(app: &App, run: &ExecutionArn, buffer: &mut Buffer, area: Rect) {
     let Some(run) = app.data().run(run).filter(|_| area.width > 0) else {
         return;
@@ -95,21 +73,37 @@ fn document(source: &str) -> impl Iterator<Item = Entry> {
     lines.map(|line| Entry::Text(format!("  {line}")))
 }
 
-fn entries(run: &Run) -> Vec<Entry> {
+fn entries(screen: &Execution, app: &App, run: &Run) -> Vec<Entry> {
     let execution = run.execution();
-    let mut entries = vec![
+    let mut entries = Vec::new();
+    if let Some(error) = &run.detail.error {
+        entries.extend([heading("Error"), row("name", error)]);
+        let cause = message(run.detail.cause.as_deref().unwrap_or_default());
+        entries.extend(
+            text::wrap(&cause, 90, 6)
+                .into_iter()
+                .map(|line| row("", line)),
+        );
+        entries.push(gap());
+    }
+    entries.extend([
         heading("Execution"),
         row("name", &execution.name),
         row("ARN", execution.arn.as_str()),
         row("state machine", execution.state_machine.as_str()),
         row("status", execution.status.as_str()),
         row("started", figures::full(execution.started)),
-    ];
+    ]);
     entries.extend(
         execution
             .stopped
             .map(|at| row("stopped", figures::full(at))),
     );
+    let took = execution
+        .stopped
+        .unwrap_or(app.now)
+        .duration_since(execution.started);
+    entries.push(row("took", figures::took(took)));
     entries.push(row("redrives", execution.redrive_count.to_string()));
     entries.extend(
         execution
@@ -118,12 +112,48 @@ fn entries(run: &Run) -> Vec<Entry> {
     );
     let reason = run.detail.redrive_status_reason.as_ref();
     entries.extend(reason.map(|reason| row("not redrivable", reason)));
+    let parent = execution.map_run.as_ref();
+    entries.extend(parent.map(|map_run| row("child of", map_run.as_str())));
+    entries.extend(known_in_depth(screen, app));
     for map_run in &run.map_runs {
         entries.push(gap());
         entries.extend(of_map_run(map_run));
     }
-    entries.push(gap());
-    entries.extend(payloads(run));
+    entries
+}
+
+/// What definition and history say.
+fn known_in_depth(screen: &Execution, app: &App) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let definition = app
+        .data()
+        .definitions
+        .get(&screen.arn)
+        .and_then(Remote::get);
+    if let Some(definition) = definition {
+        let drift = match definition.own.drift {
+            Drift::Same => "the one that new executions get",
+            Drift::Changed => "an older one: the state machine was changed since",
+            Drift::Unknown => "its own; whether it is still the current one is not known",
+        };
+        entries.push(row("definition", drift));
+        let revision = definition.own.detail.revision.as_ref();
+        entries.extend(revision.map(|revision| row("revision", revision)));
+    }
+    if let Some(history) = app.data().history(&screen.arn) {
+        entries.push(row("history", Execution::extent(history)));
+        let visits = &history.trace.visits;
+        let tries: usize = visits
+            .iter()
+            .map(|it| it.attempts.len().saturating_sub(1))
+            .sum();
+        let entered = figures::count(visits.len() as u64);
+        let retries = figures::count(tries as u64);
+        entries.push(row(
+            "states entered",
+            format!("{entered}, retried {retries} times"),
+        ));
+    }
     entries
 }
 

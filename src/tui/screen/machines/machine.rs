@@ -1,0 +1,332 @@
+//! One state machine: facts, definition, graph, versions and aliases.
+
+use std::sync::Arc;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Line;
+
+use crate::model::StateMachineArn;
+use crate::tui::app::App;
+use crate::tui::data::{Data, MachineView, Remote};
+use crate::tui::filter::Filter;
+use crate::tui::graph::{Look, State};
+use crate::tui::screen::execution::tabs;
+use crate::tui::screen::{absence, machines};
+use crate::tui::theme::Theme;
+use crate::tui::widget::graph::Graph;
+use crate::tui::widget::list::{Move, Scroll};
+use crate::tui::widget::tree::{Document, Tree};
+use crate::tui::widget::{figures, pane, text};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tab {
+    Summary,
+    Definition,
+    Graph,
+    Versions,
+}
+
+const TABS: [(Tab, &str); 4] = [
+    (Tab::Summary, "Summary"),
+    (Tab::Definition, "Definition"),
+    (Tab::Graph, "Graph"),
+    (Tab::Versions, "Versions, aliases"),
+];
+
+#[derive(Debug, Clone)]
+pub struct Machine {
+    pub arn: StateMachineArn,
+    pub tab: Tab,
+    scroll: Scroll,
+    graph: Graph,
+    tree: Option<Tree>,
+    /// The document that the tree is of.
+    document: Option<Arc<Document>>,
+    search: Filter,
+}
+
+impl Machine {
+    pub fn new(arn: StateMachineArn) -> Self {
+        Self {
+            arn,
+            tab: Tab::Summary,
+            scroll: Scroll::default(),
+            graph: Graph::default(),
+            tree: None,
+            document: None,
+            search: Filter::default(),
+        }
+    }
+
+    fn view<'a>(&self, data: &'a Data) -> Option<&'a MachineView> {
+        data.machine_views.get(&self.arn)?.get().map(AsRef::as_ref)
+    }
+
+    pub fn settle(&mut self, data: &Data) {
+        let Some(document) = self.view(data).map(|it| Arc::clone(&it.document)) else {
+            return;
+        };
+        let is_new = self
+            .document
+            .as_ref()
+            .is_none_or(|it| !Arc::ptr_eq(it, &document));
+        if is_new {
+            self.tree = Some(Tree::new(Arc::clone(&document)));
+            self.document = Some(document);
+        }
+    }
+
+    pub fn turn(&mut self, by: isize) {
+        let at = TABS
+            .iter()
+            .position(|(tab, _)| *tab == self.tab)
+            .unwrap_or(0) as isize;
+        self.tab = TABS[(at + by).rem_euclid(TABS.len() as isize) as usize].0;
+        self.search = Filter::default();
+        self.scroll = Scroll::default();
+    }
+
+    pub fn rows(&self, app: &App) -> usize {
+        match self.tab {
+            Tab::Graph => self
+                .view(app.data())
+                .map_or(0, |it| it.picture.outline.states.len()),
+            Tab::Summary | Tab::Definition | Tab::Versions => 0,
+        }
+    }
+
+    pub fn go(&mut self, to: Move, rows: usize) {
+        match self.tab {
+            Tab::Summary | Tab::Versions => self.scroll.go(to),
+            Tab::Graph => self.graph.states.go(to, rows),
+            Tab::Definition => {
+                if let Some(tree) = &mut self.tree {
+                    tree.go(to);
+                }
+            }
+        }
+    }
+
+    pub fn scroll(&mut self, to: Move) {
+        match self.tab {
+            Tab::Graph => self.graph.pan(to),
+            Tab::Summary | Tab::Definition | Tab::Versions => self.go(to, usize::MAX),
+        }
+    }
+
+    pub fn sideways(&mut self, by: isize) {
+        if self.tab == Tab::Graph {
+            self.graph.sideways(by);
+        }
+    }
+
+    pub fn tree(&self) -> Option<&Tree> {
+        self.tree.as_ref().filter(|_| self.tab == Tab::Definition)
+    }
+
+    pub fn tree_mut(&mut self) -> Option<&mut Tree> {
+        let shown = self.tab == Tab::Definition;
+        self.tree.as_mut().filter(|_| shown)
+    }
+
+    pub fn filter(&self) -> Option<&Filter> {
+        matches!(self.tab, Tab::Definition | Tab::Graph).then_some(&self.search)
+    }
+
+    pub fn set_filter(&mut self, filter: Filter) {
+        let needle = filter.text().to_owned();
+        self.search = filter;
+        if let Some(tree) = self.tree_mut() {
+            tree.search(&needle);
+        }
+    }
+
+    pub fn next_match(&mut self, data: &Data, forward: bool) {
+        if let Some(tree) = self.tree_mut() {
+            return tree.next_match(forward);
+        }
+        let view = data
+            .machine_views
+            .get(&self.arn)
+            .and_then(Remote::get)
+            .cloned();
+        if let Some(view) = view.filter(|_| self.tab == Tab::Graph) {
+            self.graph.next_match(&view.picture, &self.search, forward);
+        }
+    }
+
+    pub fn draw(&self, app: &App, buffer: &mut Buffer, area: Rect) {
+        let theme = app.theme();
+        let title = format!("Machine {}", text::middle(self.arn.name(), 60));
+        let inside = pane::boxed(buffer, area, &title, Style::new());
+        let area = Rect::new(
+            inside.x + 1,
+            inside.y,
+            inside.width.saturating_sub(2),
+            inside.height,
+        );
+        pane::line(buffer, area, 0, tabs(&TABS, self.tab, app));
+        let body = Rect::new(
+            area.x,
+            area.y + 2,
+            area.width,
+            area.height.saturating_sub(2),
+        );
+        let known = app.data().machine_views.get(&self.arn);
+        let Some(view) = self.view(app.data()) else {
+            let trouble = known.and_then(Remote::trouble);
+            return absence(buffer, body, trouble, "reading the state machine…", theme);
+        };
+        let mut title = String::new();
+        match self.tab {
+            Tab::Summary => self.draw_lines(&summary(self, view, app), buffer, body),
+            Tab::Versions => self.draw_lines(&versions(view, theme), buffer, body),
+            Tab::Definition => {
+                if let Some(tree) = &self.tree {
+                    tree.draw(buffer, body, true, theme);
+                    title = tree.matches().unwrap_or_default();
+                }
+            }
+            Tab::Graph => {
+                let look = |state: &State| Look {
+                    status: state.resource.as_deref().map_or_else(String::new, short),
+                    style: theme.dim(),
+                };
+                title = self.graph.draw(&view.picture, &look, theme, (buffer, body));
+            }
+        }
+        let head = Rect {
+            y: area.y + 1,
+            height: 1,
+            ..area
+        };
+        let title = text::fit(&title, area.width as usize);
+        pane::line(buffer, head, 0, Line::styled(title, theme.dim()));
+    }
+
+    fn draw_lines(&self, lines: &[(String, Style)], buffer: &mut Buffer, area: Rect) {
+        let cells = area.width as usize;
+        let window = self.scroll.window(lines.len(), area.height as usize);
+        for (row, (line, style)) in (0..).zip(&lines[window]) {
+            pane::line(
+                buffer,
+                area,
+                row,
+                Line::styled(text::fit(line, cells), *style),
+            );
+        }
+    }
+}
+
+/// `arn:aws:states:::lambda:invoke` as `lambda:invoke`.
+fn short(resource: &str) -> String {
+    resource
+        .strip_prefix("arn:aws:states:::")
+        .unwrap_or(resource)
+        .to_owned()
+}
+
+fn row(label: &str, value: impl AsRef<str>) -> (String, Style) {
+    (
+        format!("  {}{}", text::left(label, 20), value.as_ref()),
+        Style::new(),
+    )
+}
+
+fn summary(screen: &Machine, view: &MachineView, app: &App) -> Vec<(String, Style)> {
+    let theme = app.theme();
+    let heading = |title: &str| (title.to_owned(), theme.bold());
+    let gap = || (String::new(), Style::new());
+    let detail = &view.machine.detail;
+    let mut lines = vec![
+        heading("State machine"),
+        row("name", &detail.name),
+        row("ARN", detail.arn.as_str()),
+        row("type", detail.kind.as_deref().unwrap_or("?")),
+        row("role", &detail.role),
+    ];
+    lines.extend(detail.created.map(|at| row("created", figures::full(at))));
+    lines.push(row(
+        "revision",
+        detail.revision.as_deref().unwrap_or("the first"),
+    ));
+    let states = figures::count(view.picture.outline.states.len() as u64);
+    let size = figures::bytes(detail.definition.len() as u64);
+    lines.push(row("definition", format!("{states} states, {size}")));
+    lines.extend([gap(), heading("Newest executions")]);
+    match app.data().recent(&screen.arn) {
+        Some(recent) => {
+            lines.push(row("succeeded", machines::share(recent)));
+            lines.push(row("open", machines::open(recent)));
+            lines.extend(recent.newest.iter().map(|it| {
+                let state = machines::state(it);
+                let word = format!("{} {:<8}", theme.glyph(state), state.word());
+                let started = figures::full(it.started);
+                row(&format!("  {word}"), format!("{started}  {}", it.name))
+            }));
+        }
+        None if detail.kind.as_deref() == Some("EXPRESS") => {
+            lines.push(row("", "Express executions are not listed, only logged"));
+        }
+        None => lines.push(row("", "not read yet")),
+    }
+    lines.extend([gap(), heading("Logging")]);
+    match &detail.logging.level {
+        Some(level) => {
+            let data = if detail.logging.with_data {
+                "with inputs and outputs"
+            } else {
+                "without inputs and outputs"
+            };
+            lines.push(row("level", format!("{level}, {data}")));
+            lines.extend(detail.logging.groups.iter().map(|it| row("log group", it)));
+        }
+        None => lines.push(row("level", "OFF")),
+    }
+    lines.extend([gap(), heading("Tags")]);
+    if view.machine.tags.is_empty() {
+        lines.push(row("", "none"));
+    }
+    lines.extend(view.machine.tags.iter().map(|(key, value)| row(key, value)));
+    lines
+}
+
+fn versions(view: &MachineView, theme: Theme) -> Vec<(String, Style)> {
+    let heading = |title: String| (title, theme.bold());
+    let mut lines = vec![heading("Aliases".to_owned())];
+    if view.machine.aliases.is_empty() {
+        lines.push(row("", "none"));
+    }
+    for alias in &view.machine.aliases {
+        let routes: Vec<String> = alias
+            .routes
+            .iter()
+            .map(|(version, weight)| format!("{weight} % → version {}", number(version)))
+            .collect();
+        lines.push(row(&alias.name, routes.join("   ")));
+        lines.extend(alias.description.as_ref().map(|text| row("", text)));
+    }
+    let count = figures::count(view.machine.versions.len() as u64);
+    lines.extend([
+        (String::new(), Style::new()),
+        heading(format!("Versions  {count}")),
+    ]);
+    if view.machine.versions.is_empty() {
+        lines.push(row("", "none: only the newest revision can be started"));
+    }
+    lines.extend(view.machine.versions.iter().map(|it| {
+        let created = figures::full(it.created);
+        row(
+            &format!("version {}", number(&it.arn)),
+            format!("published {created}"),
+        )
+    }));
+    lines
+}
+
+/// The last part of a version's ARN.
+fn number(arn: &StateMachineArn) -> &str {
+    arn.as_str().rsplit(':').next().unwrap_or_default()
+}
