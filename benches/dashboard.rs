@@ -41,7 +41,7 @@ const WATCHED: Duration = Duration::from_secs(30);
 const COLUMNS: u16 = 120;
 const ROWS: u16 = 36;
 /// Whatever takes longer is a fault of its own.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 type Calls = Arc<Mutex<BTreeMap<String, u64>>>;
 
@@ -132,7 +132,7 @@ impl Terminal {
         let mut reader = pair.master.try_clone_reader().unwrap();
         let (sender, output) = channel();
         std::thread::spawn(move || {
-            let mut bytes = [0; 64 * 1024];
+            let mut bytes = vec![0; 64 * 1024];
             while let Ok(read @ 1..) = reader.read(&mut bytes) {
                 if sender.send(bytes[..read].to_vec()).is_err() {
                     return;

@@ -66,6 +66,10 @@ pub struct Message {
     pub at: Timestamp,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact that changes on its own"
+)]
 pub struct App {
     pub settings: Settings,
     pub keymap: Keymap,

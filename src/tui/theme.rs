@@ -100,6 +100,10 @@ pub struct Theme {
     pub ascii: bool,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "callers need not know which looks depend on the terminal"
+)]
 impl Theme {
     /// `palette` as far as this terminal can show it. `NO_COLOR` (no-color.org) wins over all; a
     /// terminal of sixteen colours shows its own.

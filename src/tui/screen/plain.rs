@@ -47,7 +47,7 @@ pub fn draw(app: &App, buffer: &mut Buffer, area: Rect) {
     }
     match &app.overlay {
         Some(Overlay::Filter(field) | Overlay::Search(field)) => {
-            lines.push((format!("/{}", field.value()), theme.bold()))
+            lines.push((format!("/{}", field.value()), theme.bold()));
         }
         Some(Overlay::Palette(palette)) => {
             let sign = super::overlay::sign(palette.scope);

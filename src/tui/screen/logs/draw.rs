@@ -31,7 +31,7 @@ impl Logs {
             width: inside.width.saturating_sub(2),
             ..inside
         };
-        let about = text::fit(&self.about(book), foot.width as usize);
+        let about = text::fit(&about(book), foot.width as usize);
         pane::line(buffer, foot, height, Line::styled(about, app.theme().dim()));
         match self.shown.len() {
             0 => self.draw_nothing(app, book, buffer, body),
@@ -48,43 +48,6 @@ impl Logs {
         let parts = [Some(lines), phase(book), filter];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         parts.join("  ")
-    }
-
-    /// Where the lines come from, and what is missing among them.
-    fn about(&self, book: Option<&Book>) -> String {
-        let Some(book) = book else {
-            return String::new();
-        };
-        let mut parts = Vec::new();
-        if book.dropped > 0 {
-            parts.push(format!(
-                "{} older lines dropped",
-                figures::count(book.dropped)
-            ));
-        }
-        if book.sampled {
-            parts.push("a sample: more lines come than a live tail sends".to_owned());
-        }
-        let back_to = match &book.phase {
-            Some(Phase::Found(method)) => {
-                parts.push(method.to_string());
-                None
-            }
-            Some(Phase::Polling { back_to, why }) => {
-                parts.push(why.clone());
-                Some(*back_to)
-            }
-            Some(Phase::Live { back_to } | Phase::Done { back_to }) => Some(*back_to),
-            Some(Phase::Reading { .. }) | None => None,
-        };
-        let begin = book.sources.as_ref().map(|it| it.from);
-        if let (Some(back_to), Some(begin)) = (back_to, begin)
-            && back_to > begin
-        {
-            parts.push(format!("not read before {}", figures::clock(back_to)));
-        }
-        parts.extend(book.sources.as_ref().map(places));
-        parts.join("   ")
     }
 
     fn draw_nothing(&self, app: &App, book: Option<&Book>, buffer: &mut Buffer, body: Rect) {
@@ -170,7 +133,7 @@ impl Logs {
     /// A line in as many rows as it takes.
     fn item(&self, placed: &Placed, body: Rect, theme: Theme) -> Vec<Line<'static>> {
         let entry = &*placed.entry;
-        let head = self.head(entry, body, theme);
+        let head = head(entry, body, theme);
         let taken: usize = head.iter().map(Span::width).sum();
         let cells = (body.width as usize).saturating_sub(taken + 1);
         let most = body.height.max(1) as usize;
@@ -207,30 +170,6 @@ impl Logs {
         rows
     }
 
-    /// Time, level, and where there is room, the group.
-    fn head(&self, entry: &Entry, body: Rect, theme: Theme) -> Vec<Span<'static>> {
-        let line = &entry.line;
-        let fold = match entry.is_json {
-            true => "+ ",
-            false => "  ",
-        };
-        let word = line.level.map_or("", Level::word);
-        let mut spans = vec![
-            Span::styled(fold, theme.dim()),
-            Span::styled(
-                format!("{} ", line.at.strftime("%H:%M:%S%.3f")),
-                theme.dim(),
-            ),
-            Span::styled(format!("{word:<6}"), style(line.level, theme)),
-        ];
-        if body.width >= WIDE {
-            let name = line.group.rsplit('/').next().unwrap_or(&line.group);
-            let name = text::left(&text::middle(name, GROUP), GROUP + 1);
-            spans.push(Span::styled(name, theme.dim()));
-        }
-        spans
-    }
-
     /// Visible text with what is searched for standing out.
     fn highlighted(&self, part: String, level: Option<Level>, theme: Theme) -> Vec<Span<'static>> {
         let style = match level {
@@ -255,6 +194,67 @@ impl Logs {
         spans.push(Span::styled(part[from..].to_owned(), style));
         spans
     }
+}
+
+/// Where the lines come from, and what is missing among them.
+fn about(book: Option<&Book>) -> String {
+    let Some(book) = book else {
+        return String::new();
+    };
+    let mut parts = Vec::new();
+    if book.dropped > 0 {
+        parts.push(format!(
+            "{} older lines dropped",
+            figures::count(book.dropped)
+        ));
+    }
+    if book.sampled {
+        parts.push("a sample: more lines come than a live tail sends".to_owned());
+    }
+    let back_to = match &book.phase {
+        Some(Phase::Found(method)) => {
+            parts.push(method.to_string());
+            None
+        }
+        Some(Phase::Polling { back_to, why }) => {
+            parts.push(why.clone());
+            Some(*back_to)
+        }
+        Some(Phase::Live { back_to } | Phase::Done { back_to }) => Some(*back_to),
+        Some(Phase::Reading { .. }) | None => None,
+    };
+    let begin = book.sources.as_ref().map(|it| it.from);
+    if let (Some(back_to), Some(begin)) = (back_to, begin)
+        && back_to > begin
+    {
+        parts.push(format!("not read before {}", figures::clock(back_to)));
+    }
+    parts.extend(book.sources.as_ref().map(places));
+    parts.join("   ")
+}
+
+/// Time, level, and where there is room, the group.
+fn head(entry: &Entry, body: Rect, theme: Theme) -> Vec<Span<'static>> {
+    let line = &entry.line;
+    let fold = match entry.is_json {
+        true => "+ ",
+        false => "  ",
+    };
+    let word = line.level.map_or("", Level::word);
+    let mut spans = vec![
+        Span::styled(fold, theme.dim()),
+        Span::styled(
+            format!("{} ", line.at.strftime("%H:%M:%S%.3f")),
+            theme.dim(),
+        ),
+        Span::styled(format!("{word:<6}"), style(line.level, theme)),
+    ];
+    if body.width >= WIDE {
+        let name = line.group.rsplit('/').next().unwrap_or(&line.group);
+        let name = text::left(&text::middle(name, GROUP), GROUP + 1);
+        spans.push(Span::styled(name, theme.dim()));
+    }
+    spans
 }
 
 fn style(level: Option<Level>, theme: Theme) -> Style {
