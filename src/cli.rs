@@ -224,13 +224,18 @@ async fn dashboard(global: &Global) -> Result<Exit, Error> {
         "use a verb: see `fanout --help`",
     )?;
     let session = Session::open(global).await?;
-    let shown = tui::run(tui::Options {
+    // Too large a future for the stack of its callers.
+    let shown = Box::pin(tui::run(tui::Options {
         config: session.config.clone(),
         client: session.client.clone(),
         host_actions: Vec::new(),
         open: None,
         looks: global.looks(),
-    })
+        engine: Some(session.engine_opener()),
+        sessions: config::state_dir()
+            .ok()
+            .map(|folder| folder.join("sessions")),
+    }))
     .await;
     session.close().await;
     shown.map_err(|error| Error::new(Exit::Service, format!("the terminal: {error}")))?;

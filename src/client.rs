@@ -2,7 +2,7 @@
 //!
 //! [`Client`] is a cheap handle: AWS and the embedded engine are reached by the same calls, and
 //! after [`Client::connect`] nobody can tell which it is. The calls are in one file a service:
-//! `sfn` for Step Functions, `s3` for objects, `logs` for CloudWatch Logs; `watch` repeats them as
+//! `sfn` for Step Functions, `s3` for objects, `logs` for CloudWatch Logs, `sts` for who we are; `watch` repeats them as
 //! streams, `limits` spaces them, `error` puts what went wrong in the user's terms, and `connect`
 //! finds out whom to ask.
 
@@ -25,11 +25,13 @@ mod limits;
 mod logs;
 mod s3;
 mod sfn;
+mod sts;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 pub use connect::NoHostPrefix;
+pub use connect::profile::{Profile, from_environment as profile_in_force, profiles};
 pub use error::{Error, ErrorKind};
 pub use logs::{LiveTail, LogEvent, MAX_TAILED, TailUpdate};
 pub use s3::ObjectWriter;
@@ -97,6 +99,25 @@ pub struct Connection {
     pub read_only: bool,
 }
 
+/// Whose credentials a connection has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub account: String,
+    pub arn: String,
+}
+
+impl Identity {
+    /// The role or user, as people call it: the session's name says little.
+    pub fn role(&self) -> &str {
+        let resource = self.arn.splitn(6, ':').nth(5).unwrap_or_default();
+        match resource.split_once('/') {
+            Some(("assumed-role", rest)) => rest.split('/').next().unwrap_or(rest),
+            Some((_, rest)) => rest.rsplit('/').next().unwrap_or(rest),
+            None => resource,
+        }
+    }
+}
+
 /// Bytes of an object as they arrive.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
@@ -125,6 +146,7 @@ struct Shared {
     sfn: aws_sdk_sfn::Client,
     s3: aws_sdk_s3::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
+    sts: aws_sdk_sts::Client,
     credentials: Option<aws_sdk_sfn::config::SharedCredentialsProvider>,
     budget: Arc<Budget>,
     connection: Connection,

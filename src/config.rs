@@ -12,11 +12,13 @@ mod file;
 mod folders;
 mod functions;
 mod keys;
+mod profiles;
 mod settings;
 
 pub use folders::{cache_dir, config_dir, data_dir, state_dir};
 pub use functions::{Code, Function, Program};
 pub use keys::{KeyLine, Keys};
+pub use profiles::{Mode, Profile};
 
 use settings::SETTINGS;
 
@@ -51,6 +53,9 @@ pub struct Config {
     /// Functions of the embedded engine besides the workflow's, by name. Only the file has them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub functions: BTreeMap<String, Function>,
+    /// What is special about a profile, by its name. Only the file has them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<String, Profile>,
     /// The dashboard's keys, from a file of their own.
     #[serde(skip)]
     pub keys: Keys,
@@ -84,6 +89,7 @@ impl Default for Config {
             theme: "terminal".to_owned(),
             download_dir: PathBuf::from("."),
             functions: BTreeMap::new(),
+            profiles: BTreeMap::new(),
             keys: Keys::default(),
         }
     }
@@ -176,6 +182,12 @@ impl Config {
             loaded.config.keys = Keys::load(&folder.join("keys.toml"));
         }
         Ok(loaded)
+    }
+
+    /// Whether nothing may be changed through this profile.
+    pub fn is_read_only(&self, profile: &str) -> bool {
+        let mode = self.profiles.get(profile).map(|it| it.mode);
+        self.read_only || mode == Some(Mode::ReadOnly)
     }
 
     /// The folder of the embedded engine: `data_dir`, else the usual one.

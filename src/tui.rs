@@ -9,6 +9,7 @@ mod console;
 mod data;
 mod dialog;
 mod event;
+mod export;
 mod filter;
 mod fuzzy;
 mod graph;
@@ -16,11 +17,13 @@ mod graph;
 mod harness;
 mod history;
 mod keys;
+mod marks;
 mod pace;
 mod palette;
 mod runtime;
 mod screen;
 mod selection;
+mod session;
 pub mod terminal;
 mod theme;
 mod widget;
@@ -28,6 +31,7 @@ mod widget;
 use std::collections::VecDeque;
 use std::io;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +45,10 @@ use crate::client::Client;
 use crate::config::{Config, Keys};
 use crate::model::Timestamp;
 use crate::tui::app::{App, Settings};
-use crate::tui::event::{Effect, Event, Trouble};
-use crate::tui::runtime::Runtime;
+use crate::tui::event::{Cause, Destination, Effect, Event, Place, Trouble};
+use crate::tui::pace::Tone;
+pub use crate::tui::runtime::OpenEngine;
+use crate::tui::runtime::{Runtime, Ways};
 use crate::tui::terminal::clipboard::{self, Tool};
 use crate::tui::terminal::dialect::Dialect;
 use crate::tui::terminal::{Guard, Notice, Signals};
@@ -70,6 +76,10 @@ pub struct Options {
     /// Where an execution should be opened at the start, by name.
     pub open: Option<String>,
     pub looks: Looks,
+    /// Opens the embedded engine, to go there from elsewhere.
+    pub engine: Option<OpenEngine>,
+    /// The folder of what is remembered between visits; `None` remembers nothing.
+    pub sessions: Option<PathBuf>,
 }
 
 /// How the dashboard uses the terminal.
@@ -83,6 +93,8 @@ pub struct Looks {
 
 /// Events that may wait for the screen; the polls wait beyond that.
 const WAITING: usize = 256;
+/// The exit code of one whom ctrl-c ended.
+const INTERRUPTED: i32 = 130;
 /// Between two frames that no key asked for: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
 
@@ -97,8 +109,27 @@ pub async fn run(options: Options) -> Result<(), io::Error> {
     let health = runtime::health(&options.client);
     let env = |name: &str| std::env::var(name).ok();
     let dialect = Dialect::of(env);
-    let app = App::new(settings(&options, dialect), health, Timestamp::now());
-    let runtime = Runtime::new(options.client, options.host_actions, events);
+    let mut app = App::new(settings(&options, dialect), health, Timestamp::now());
+    // A state machine that was asked for by name goes before the one of the last visit.
+    let machine = options.config.machine.clone();
+    let is_named = machine != Config::default().machine;
+    let ways = Ways {
+        config: options.config,
+        engine: options.engine,
+        sessions: options.sessions,
+    };
+    let runtime = Runtime::new(options.client, options.host_actions, ways, events);
+    match runtime.session_path().map(|path| session::read(&path)) {
+        Some(Ok(Some(mut session))) if options.open.is_none() => {
+            if is_named && session.machine.as_ref() != Some(&machine) {
+                session.views.clear();
+                session.machine = None;
+            }
+            app.restore(session);
+        }
+        Some(Err(problem)) => app.say(Tone::Warn, problem),
+        _ => {}
+    }
     let mut dashboard = Dashboard {
         app,
         runtime,
@@ -111,6 +142,10 @@ pub async fn run(options: Options) -> Result<(), io::Error> {
         is_dirty: false,
     };
     let end = dashboard.run().await?;
+    if let Some(path) = dashboard.runtime.session_path() {
+        // The terminal is about to be given back: what cannot be written is not worth a word.
+        let _ = session::write(&path, &dashboard.app.session());
+    }
     let farewell = dashboard.app.farewell();
     let kept = match options.looks.keep_screen {
         true => dashboard.text(),
@@ -140,6 +175,16 @@ fn settings(options: &Options, dialect: Dialect) -> Settings {
         links: dialect.links && !options.looks.no_hyperlinks,
         hosts: hosts.map(|action| (action.key, action.title)).collect(),
         keys: config.keys.clone(),
+        profiles: config.profiles.clone(),
+        at: Destination {
+            place: match options.client.connection().local {
+                true => Place::Engine,
+                false => Place::Profile(config.profile.clone()),
+            },
+            region: config.region.clone(),
+        },
+        has_engine: options.engine.is_some(),
+        remembers: options.sessions.is_some(),
         open: options.open.clone(),
     }
 }
@@ -207,6 +252,19 @@ impl Dashboard {
                     if effects.contains(&Effect::Redraw) {
                         self.guard.clear()?;
                     }
+                    let lent = effects.into_iter().find_map(|effect| match effect {
+                        Effect::Lend(command) => Some(command),
+                        _ => None,
+                    });
+                    if let Some(command) = lent {
+                        // Its thread would take the program's keys.
+                        drop(keyboard);
+                        let end = self.lend(&command).await?;
+                        keyboard = EventStream::new();
+                        if let Some(end) = end {
+                            return Ok(end);
+                        }
+                    }
                     self.draw()?;
                 }
                 event = self.inbox.recv() => {
@@ -241,6 +299,7 @@ impl Dashboard {
             text: format!("the editor did not come back well: {error}"),
             hint: Some("set EDITOR to a program that waits for its end"),
             slowed: false,
+            cause: Cause::Other,
         })
     }
 
@@ -248,6 +307,10 @@ impl Dashboard {
     fn take_all(&mut self, first: Event) -> bool {
         let mut effects = self.app.update(first);
         for _ in 0..WAITING {
+            // Events of a target that is left are not for the next one.
+            if effects.iter().any(|it| matches!(it, Effect::Adopt { .. })) {
+                break;
+            }
             let Ok(event) = self.inbox.try_recv() else {
                 break;
             };
@@ -265,9 +328,19 @@ impl Dashboard {
         while let Some(effect) = open.pop_front() {
             // A terminal that takes no text or title is no reason to end.
             match effect {
-                Effect::Suspend | Effect::Quit | Effect::Redraw | Effect::Edit(_) => {
+                Effect::Suspend
+                | Effect::Quit
+                | Effect::Redraw
+                | Effect::Edit(_)
+                | Effect::Lend(_) => {
                     left.push(effect);
                 }
+                Effect::Adopt { fresh } => {
+                    if let Some(inbox) = self.runtime.adopt(fresh) {
+                        self.inbox = inbox;
+                    }
+                }
+                Effect::Browse(address) => self.browse(&address),
                 Effect::Copy(text) => match self.clipboard {
                     Some(tool) => self.runtime.copy(tool, text),
                     None => open.extend(self.app.update(Event::NotCopied(text))),
@@ -308,6 +381,57 @@ impl Dashboard {
         let rows = buffer.area.top()..buffer.area.bottom();
         rows.map(|y| selection::row(&buffer, y, 0, buffer.area.right()) + "\n")
             .collect()
+    }
+
+    /// Opens an address where there is a browser to see it in, else copies it and says so.
+    fn browse(&mut self, address: &str) {
+        let said = match terminal::open_browser(address) {
+            true => format!("opened {address}"),
+            false => {
+                let _ = self.guard.say(&self.dialect.copy(address));
+                format!("no browser here, copied {address}")
+            }
+        };
+        self.app.say(Tone::Plain, said);
+    }
+
+    /// Gives the terminal to a program until it ends. Signals of the keyboard are the program's; one
+    /// that ends us ends it too.
+    async fn lend(&mut self, command: &[String]) -> io::Result<Option<End>> {
+        let Some((program, arguments)) = command.split_first() else {
+            return Ok(None);
+        };
+        self.guard.give_back();
+        let started = tokio::process::Command::new(program)
+            .args(arguments)
+            .kill_on_drop(true)
+            .spawn();
+        let mut end = None;
+        let ended = match started {
+            Err(error) => Err(format!("{program} cannot be started: {error}")),
+            Ok(mut child) => loop {
+                tokio::select! {
+                    status = child.wait() => break match status {
+                        Ok(status) if status.success() => Ok(()),
+                        Ok(status) => Err(format!("{} ended with {status}", command.join(" "))),
+                        Err(error) => Err(format!("{program}: {error}")),
+                    },
+                    notice = self.signals.next() => match notice {
+                        Notice::End(INTERRUPTED) | Notice::Continued => {}
+                        Notice::End(code) => {
+                            end = Some(End::Signal(code));
+                            break Ok(());
+                        }
+                    },
+                }
+            },
+        };
+        if end.is_none() {
+            self.guard.retake()?;
+            let effects = self.app.update(Event::Lent(ended));
+            self.perform(effects);
+        }
+        Ok(end)
     }
 
     fn draw(&mut self) -> io::Result<()> {

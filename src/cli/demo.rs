@@ -183,13 +183,16 @@ impl Stage {
             failing.clone(),
             self.services.clone(),
         ));
-        let shown = tui::run(tui::Options {
+        // Too large a future for the stack of its callers.
+        let shown = Box::pin(tui::run(tui::Options {
             config: self.session.config.clone(),
             client: self.session.client.clone(),
             host_actions: vec![repair],
             open: Some(failing.name().to_owned()),
             looks: self.looks,
-        })
+            engine: None,
+            sessions: None,
+        }))
         .await;
         repairing.abort();
         shown.map_err(|error| Error::new(Exit::Service, format!("the terminal: {error}")))?;

@@ -1,6 +1,9 @@
 //! Settings and a connection: what every verb that asks something begins with.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 use crate::cli::args::Global;
 use crate::cli::exit::Error;
@@ -10,6 +13,7 @@ use crate::config::{Config, Loaded};
 use crate::local::{self, Local};
 use crate::model::{ExecutionArn, StateMachineArn};
 use crate::operations::runs;
+use crate::tui::OpenEngine;
 
 /// Settings of all layers, flags over them.
 pub fn settings(global: &Global) -> Result<Loaded, Error> {
@@ -85,6 +89,8 @@ pub struct Session {
     pub config: Config,
     pub client: Client,
     local: Option<Local>,
+    /// An engine that was opened after the start, to go there from AWS.
+    opened: Arc<Mutex<Option<Local>>>,
 }
 
 impl Session {
@@ -109,22 +115,47 @@ impl Session {
             region: config.region.clone(),
             endpoint_url: config.endpoint_url.clone(),
         };
-        let client = Client::connect(target, options(&config)).await?;
+        let profile = config.profile.clone();
+        let profile = profile.or_else(|| std::env::var("AWS_PROFILE").ok());
+        let profile = profile.filter(|name| !name.is_empty());
+        let options = Options {
+            read_only: config.is_read_only(profile.as_deref().unwrap_or("default")),
+            ..options(&config)
+        };
+        let client = Client::connect(target, options).await?;
         Ok(Self {
             config,
             client,
             local: None,
+            opened: Arc::default(),
         })
     }
 
     async fn engine(config: Config) -> Result<Self, Error> {
-        let folder = config.engine_dir()?;
-        let options = local::Options {
-            functions: config.functions.clone(),
-            ..local::Options::default()
-        };
-        let local = Local::start(&folder, &config.bucket, options).await?;
+        let local = start_engine(&config).await?;
         Self::on(config, local).await
+    }
+
+    /// Opens the embedded engine when it is wanted; it stays open as long as the session.
+    pub fn engine_opener(&self) -> OpenEngine {
+        let here = self.local.as_ref().map(Local::target);
+        let (config, opened) = (self.config.clone(), Arc::clone(&self.opened));
+        Arc::new(move || {
+            let (here, config, opened) = (here.clone(), config.clone(), Arc::clone(&opened));
+            Box::pin(async move {
+                if let Some(target) = here {
+                    return Ok(target);
+                }
+                let mut opened = opened.lock().await;
+                if let Some(local) = &*opened {
+                    return Ok(local.target());
+                }
+                let local = start_engine(&config).await.map_err(|it| it.text)?;
+                let target = local.target();
+                *opened = Some(local);
+                Ok(target)
+            })
+        })
     }
 
     /// A session with an engine that is there already.
@@ -134,6 +165,7 @@ impl Session {
             config,
             client,
             local: Some(local),
+            opened: Arc::default(),
         })
     }
 
@@ -168,7 +200,19 @@ impl Session {
         if let Some(local) = self.local {
             local.stop().await;
         }
+        if let Some(local) = self.opened.lock().await.take() {
+            local.stop().await;
+        }
     }
+}
+
+async fn start_engine(config: &Config) -> Result<Local, Error> {
+    let folder = config.engine_dir()?;
+    let options = local::Options {
+        functions: config.functions.clone(),
+        ..local::Options::default()
+    };
+    Ok(Local::start(&folder, &config.bucket, options).await?)
 }
 
 fn options(config: &Config) -> Options {

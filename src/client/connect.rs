@@ -20,7 +20,7 @@ use crate::client::error::{self, Error, ErrorKind};
 use crate::client::limits::Budget;
 use crate::client::{Connection, Options, Shared, Target};
 
-mod profile;
+pub(super) mod profile;
 
 const ACTION: &str = "connect";
 
@@ -62,6 +62,7 @@ pub(super) async fn open(target: Target, options: Options) -> Result<Shared, Err
         sfn: sfn(&config, &budget),
         s3: s3(&config, &budget),
         logs: logs(&config, &budget),
+        sts: sts(&config, &budget),
         credentials: config.credentials_provider(),
         budget,
         connection: Connection {
@@ -163,6 +164,12 @@ fn sfn(config: &SdkConfig, budget: &Arc<Budget>) -> aws_sdk_sfn::Client {
         builder = builder.interceptor(straight);
     }
     aws_sdk_sfn::Client::from_conf(builder.build())
+}
+
+fn sts(config: &SdkConfig, budget: &Arc<Budget>) -> aws_sdk_sts::Client {
+    let builder =
+        aws_sdk_sts::config::Builder::from(config).interceptor(Slowdown(Arc::clone(budget)));
+    aws_sdk_sts::Client::from_conf(builder.build())
 }
 
 fn logs(config: &SdkConfig, budget: &Arc<Budget>) -> aws_sdk_cloudwatchlogs::Client {

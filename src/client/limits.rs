@@ -50,6 +50,7 @@ pub(super) enum Action {
     GetLogEvents,
     DescribeLogGroups,
     StartLiveTail,
+    GetCallerIdentity,
 }
 
 /// Size of a bucket and tokens that come back each second.
@@ -66,7 +67,7 @@ const ENGINE: Quota = Quota {
 };
 
 impl Action {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::StartExecution,
         Self::RedriveExecution,
         Self::StopExecution,
@@ -89,6 +90,7 @@ impl Action {
         Self::GetLogEvents,
         Self::DescribeLogGroups,
         Self::StartLiveTail,
+        Self::GetCallerIdentity,
     ];
 
     /// Name, and bucket and refill in the large Regions and in all others, as AWS publishes them
@@ -124,6 +126,7 @@ impl Action {
             Self::CreateStateMachine => ("CreateStateMachine", [100.0, 1.0], [100.0, 1.0]),
             Self::UpdateStateMachine => ("UpdateStateMachine", [100.0, 1.0], [100.0, 1.0]),
             Self::FilterLogEvents => ("FilterLogEvents", [5.0, 5.0], [5.0, 5.0]),
+            Self::GetCallerIdentity => ("GetCallerIdentity", [50.0, 5.0], [50.0, 5.0]),
             Self::GetLogEvents => ("GetLogEvents", [10.0, 10.0], [10.0, 10.0]),
             Self::DescribeLogGroups => ("DescribeLogGroups", [10.0, 10.0], [10.0, 10.0]),
             Self::StartLiveTail => ("StartLiveTail", [3.0, 3.0], [3.0, 3.0]),

@@ -7,7 +7,7 @@ use std::path::Path;
 use toml::Spanned;
 
 use super::settings::SETTINGS;
-use super::{Error, Loaded, Origin, functions};
+use super::{Error, Loaded, Origin, functions, profiles};
 
 /// A larger file is some other file, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -47,6 +47,11 @@ pub(super) fn apply(loaded: &mut Loaded, path: &Path, text: &str) -> Result<(), 
             let folder = folder.parent().unwrap_or(Path::new("/"));
             let functions = functions::read(text, folder);
             loaded.config.functions = functions.map_err(|(offset, problem)| at(offset, problem))?;
+            continue;
+        }
+        if key.as_ref() == "profiles" {
+            let profiles = profiles::read(value.into_inner());
+            loaded.config.profiles = profiles.map_err(|problem| at(start, problem))?;
             continue;
         }
         let Some(setting) = SETTINGS.iter().find(|it| it.key == key.as_ref().as_str()) else {

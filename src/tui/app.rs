@@ -3,19 +3,23 @@
 
 mod act;
 mod available;
+mod lists;
 mod mouse;
 mod notice;
 #[cfg(test)]
 mod outside_tests;
 mod overlay;
 mod palette;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod visit;
 mod wants;
 
+pub use lists::Filtering;
 pub use mouse::Mouse;
 pub use overlay::Overlay;
+pub use targets::Target;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -23,14 +27,16 @@ use std::path::PathBuf;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
 
 use self::notice::Known;
-use crate::config::Keys;
+use crate::config::{Keys, Profile};
 use crate::model::{Execution, ExecutionArn, ObjectAddress, StateMachineArn, Timestamp};
 use crate::operations::Progress;
 use crate::operations::logs::Query;
 use crate::tui::data::{Data, Remote};
 use crate::tui::dialog::start::Start;
 use crate::tui::dialog::{Dialog, Reaction};
-use crate::tui::event::{Ask, Deed, Effect, Event, Health, Reply, Subject, Trouble};
+use crate::tui::event::{
+    Ask, Cause, Deed, Destination, Effect, Event, Health, Reply, Subject, Trouble,
+};
 use crate::tui::filter::Filter;
 use crate::tui::keys::{Action, Key, Keymap, Resolution};
 use crate::tui::pace::Tone;
@@ -54,6 +60,14 @@ pub struct Settings {
     pub keys: Keys,
     /// Names become links where the terminal knows them.
     pub links: bool,
+    /// What is special about profiles, by name.
+    pub profiles: BTreeMap<String, Profile>,
+    /// Where we are at the start.
+    pub at: Destination,
+    /// Whether the embedded engine can be gone to.
+    pub has_engine: bool,
+    /// Whether there is a place to remember sessions in.
+    pub remembers: bool,
     /// Name of an execution to open.
     pub open: Option<String>,
 }
@@ -84,6 +98,8 @@ pub struct App {
     pub is_menu_due: bool,
     /// Without frames and chrome, for the terminal's own selection.
     pub is_full: bool,
+    /// Filters given, newest first, by the name of their view.
+    filters: BTreeMap<String, Vec<String>>,
     /// Lines given to the palette, newest first.
     pub recent: Vec<String>,
     /// Uploads and downloads under way.
@@ -96,6 +112,7 @@ pub struct App {
     is_focused: bool,
     /// How runs were when they were looked at last.
     known: HashMap<ExecutionArn, Known>,
+    pub target: Target,
     live: Data,
     /// The first is always [`Screen::Runs`].
     stack: Vec<Screen>,
@@ -122,7 +139,9 @@ impl App {
             let binding = keymap.taken(*key)?;
             Some(format!("{key} means {} and {title}", binding.name))
         });
+        let target = Target::new(settings.at.clone(), &settings.machine);
         let mut app = Self {
+            target,
             settings,
             keymap,
             now,
@@ -133,6 +152,7 @@ impl App {
             prefix: None,
             is_menu_due: false,
             is_full: false,
+            filters: BTreeMap::new(),
             recent: Vec::new(),
             transfers: BTreeMap::new(),
             frozen: None,
@@ -221,6 +241,7 @@ impl App {
         }
         self.settle();
         effects.extend(self.wants().into_iter().map(Effect::Ask));
+        effects.extend(self.wanted_of_target().into_iter().map(Effect::Ask));
         effects.retain(|effect| match effect {
             Effect::Ask(ask) => self.send(ask),
             _ => true,
@@ -261,7 +282,10 @@ impl App {
                 return vec![Effect::CopyByTerminal(text)];
             }
             Event::Paste(pasted) => return self.paste(&pasted),
-            Event::Now(now, health) => self.tick(now, *health),
+            Event::Now(now, health) => {
+                self.tick(now, *health);
+                return self.due();
+            }
             Event::Machine(reply) => {
                 self.complain(&reply);
                 self.live.machine.put(reply, now);
@@ -279,6 +303,12 @@ impl App {
             Event::Execution(arn, reply) => {
                 self.complain(&reply);
                 self.live.put_detail(&arn, reply, now);
+            }
+            Event::Run(arn, reply) if self.is_lost(&arn, &reply) => {
+                self.close_to(1);
+                self.target.restored = None;
+                let text = format!("{} of the last visit is not there any more", arn.name());
+                self.say(Tone::Warn, text);
             }
             Event::Run(arn, reply) => {
                 self.complain(&reply);
@@ -327,13 +357,13 @@ impl App {
                 self.live.put_logs(*query, news, now);
             }
             Event::Found(name, reply) => self.found(&name, reply),
-            Event::RedrivePlan(arn, reply) => {
-                if let Some(Dialog::Redrive(dialog)) = &mut self.dialog
-                    && dialog.execution == arn
-                {
+            Event::RedrivePlan(arn, reply) => match &mut self.dialog {
+                Some(Dialog::Redrive(dialog)) if dialog.execution == arn => {
                     dialog.put(reply, now);
                 }
-            }
+                Some(Dialog::Several(dialog)) => dialog.put(&arn, reply, now),
+                _ => {}
+            },
             Event::StartPlan(form, reply) => {
                 if let Some(Dialog::Start(dialog)) = &mut self.dialog {
                     dialog.put(&form, reply, now);
@@ -361,6 +391,10 @@ impl App {
             }
             Event::Started(name, reply) => return self.started(&name, reply),
             Event::Done(deed, reply) => return self.done(&deed, reply),
+            Event::Connected(destination, reply) => return self.connected(destination, reply),
+            Event::Identity(reply) => self.identified(reply),
+            Event::Profiles(profiles) => self.target.profiles.put(Ok(profiles), now),
+            Event::Lent(ended) => return self.lent(ended),
             Event::Said(text) => self.say(Tone::Plain, text),
             Event::Moment => self.is_menu_due = self.prefix.is_some(),
             // Also replies about a state machine or logs that are no longer shown.
@@ -401,14 +435,17 @@ impl App {
 
     /// Says why an ask got no answer. Being slowed is shown in the header, not here.
     fn complain<T>(&mut self, reply: &Reply<T>) {
-        if let Err(trouble) = reply
-            && !trouble.slowed
-        {
-            self.say_trouble(trouble);
+        match reply {
+            Ok(_) => self.recover(),
+            Err(trouble) if trouble.slowed => {}
+            Err(trouble) => self.say_trouble(trouble),
         }
     }
 
     fn say_trouble(&mut self, trouble: &Trouble) {
+        if trouble.cause == Cause::SignedOut {
+            return self.expire(&trouble.text);
+        }
         let text = match trouble.hint {
             Some(hint) => format!("{} — {hint}", trouble.text),
             None => trouble.text.clone(),
@@ -451,7 +488,7 @@ impl App {
         let again = match deed {
             Deed::Redrive(arn) | Deed::Stop(arn) => Some(arn.clone()),
             Deed::Limits(map_run) => self.owner(map_run),
-            Deed::Start(_) | Deed::Download(_) => None,
+            Deed::Start(_) | Deed::Download(_) | Deed::Export(_) => None,
         };
         match (reply, again) {
             (Ok(_), Some(arn)) => vec![Effect::Refresh, Effect::Ask(Ask::Describe(arn))],
@@ -486,11 +523,28 @@ impl App {
         {
             self.message = None;
         }
+        if self.target.sign_in.is_some() {
+            return self.sign_in_key(key);
+        }
+        let is_rechecking = self.is_rechecking();
         if let Some(dialog) = &mut self.dialog {
+            let is_about_marks = matches!(dialog, Dialog::Several(_));
             return match dialog.key(key) {
                 Reaction::Stay(effects) => self.do_all(effects),
+                Reaction::Close(effects)
+                    if is_rechecking && effects.iter().any(Effect::is_change) =>
+                {
+                    self.say(
+                        Tone::Warn,
+                        "the account is being checked again: try in a moment",
+                    );
+                    Vec::new()
+                }
                 Reaction::Close(effects) => {
                     self.dialog = None;
+                    if is_about_marks && !effects.is_empty() {
+                        self.clear_marks();
+                    }
                     self.do_all(effects)
                 }
             };
@@ -540,13 +594,16 @@ impl App {
     }
 
     fn paste(&mut self, pasted: &str) -> Vec<Effect> {
+        if self.target.sign_in.is_some() {
+            return Vec::new();
+        }
         if let Some(dialog) = &mut self.dialog {
             return dialog.paste(pasted);
         }
         match &mut self.overlay {
-            Some(Overlay::Filter(field)) => {
-                field.paste(pasted);
-                let filter = Filter::new(field.value());
+            Some(Overlay::Filter(line)) => {
+                line.field.paste(pasted);
+                let filter = Filter::new(line.field.value());
                 self.screen_mut().set_filter(filter);
             }
             Some(Overlay::Palette(palette)) => {
@@ -621,6 +678,9 @@ impl App {
 
     /// Whether the newest ask for what is shown failed, so that what is seen is old.
     pub fn is_stale(&self) -> bool {
+        if self.target.expired.is_some() {
+            return true;
+        }
         let data = self.data();
         match self.screen() {
             Screen::Runs(_) => data.newest.trouble().is_some(),

@@ -1,7 +1,9 @@
 //! The command line's grammar: a word, and for some what follows it. Every action is a word; every
 //! choice of the palette is a line of it.
 
+use crate::tui::export::Format;
 use crate::tui::keys::{self, Action, BINDINGS};
+use crate::tui::theme;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -10,6 +12,18 @@ pub enum Command {
     Start(String),
     Machine(String),
     ReadOnly,
+    Profile(String),
+    Region(String),
+    Engine,
+    SignIn,
+    Theme(theme::Palette),
+    /// A span such as `24h`.
+    Since(String),
+    Filter(String),
+    /// The runs, with what follows as their filter.
+    Runs(String),
+    Sort(String),
+    Export(Format),
     /// The host action with this key.
     Host(char),
 }
@@ -29,6 +43,13 @@ pub enum Argument {
 pub enum Offer {
     Nothing,
     Hosts,
+    Profiles,
+    Regions,
+    Themes,
+    Spans,
+    Filters,
+    Orders,
+    Formats,
 }
 
 pub struct Word {
@@ -57,6 +78,98 @@ pub const WORDS: &[Word] = &[
         make: |rest| Ok(Command::Machine(rest.to_owned())),
     },
     Word {
+        name: "runs",
+        help: "all runs; what follows is their filter: runs failed since 24h",
+        argument: Argument::Text(Offer::Filters),
+        alone: true,
+        make: |rest| Ok(Command::Runs(spoken(rest))),
+    },
+    Word {
+        name: "profile",
+        help: "go to another AWS profile",
+        argument: Argument::Text(Offer::Profiles),
+        alone: true,
+        make: |rest| match rest.is_empty() {
+            true => Ok(Command::Act(Action::Profile, None)),
+            false => Ok(Command::Profile(rest.to_owned())),
+        },
+    },
+    Word {
+        name: "region",
+        help: "go to another Region with the same profile",
+        argument: Argument::Text(Offer::Regions),
+        alone: true,
+        make: |rest| match rest.is_empty() {
+            true => Ok(Command::Act(Action::Region, None)),
+            false => Ok(Command::Region(rest.to_owned())),
+        },
+    },
+    Word {
+        name: "engine",
+        help: "go to the embedded engine on this machine",
+        argument: Argument::None,
+        alone: true,
+        make: |_| Ok(Command::Engine),
+    },
+    Word {
+        name: "sign-in",
+        help: "sign in again, or connect anew with what is written down",
+        argument: Argument::None,
+        alone: true,
+        make: |_| Ok(Command::SignIn),
+    },
+    Word {
+        name: "theme",
+        help: "other colours, until fanout ends; config.toml keeps them",
+        argument: Argument::Text(Offer::Themes),
+        alone: false,
+        make: |rest| match theme::Palette::named(rest) {
+            Some(palette) => Ok(Command::Theme(palette)),
+            None => {
+                let known = theme::Palette::ALL.map(theme::Palette::name).join(", ");
+                Err(format!("there is no theme {rest}, there are {known}"))
+            }
+        },
+    },
+    Word {
+        name: "since",
+        help: "the runs of so many minutes, hours or days: since 24h",
+        argument: Argument::Text(Offer::Spans),
+        alone: false,
+        make: |rest| Ok(Command::Since(rest.to_owned())),
+    },
+    Word {
+        name: "filter",
+        help: "filter the list: text, column:value, !not, failed:>100, -f fuzzy",
+        argument: Argument::Text(Offer::Filters),
+        alone: true,
+        make: |rest| match rest.is_empty() {
+            true => Ok(Command::Act(Action::Filter, None)),
+            false => Ok(Command::Filter(rest.to_owned())),
+        },
+    },
+    Word {
+        name: "sort",
+        help: "sort the list",
+        argument: Argument::Text(Offer::Orders),
+        alone: true,
+        make: |rest| match rest.is_empty() {
+            true => Ok(Command::Act(Action::Sort, None)),
+            false => Ok(Command::Sort(rest.to_owned())),
+        },
+    },
+    Word {
+        name: "export",
+        help: "write what is shown into a file: export csv, json or ndjson",
+        argument: Argument::Text(Offer::Formats),
+        alone: true,
+        make: |rest| match (rest.is_empty(), Format::parse(rest)) {
+            (true, _) => Ok(Command::Act(Action::Export, None)),
+            (false, Some(format)) => Ok(Command::Export(format)),
+            (false, None) => Err(format!("{rest} is no format: csv, json or ndjson")),
+        },
+    },
+    Word {
         name: "read-only",
         help: "refuse everything that changes something, until fanout is started again",
         argument: Argument::None,
@@ -74,6 +187,12 @@ pub const WORDS: &[Word] = &[
         },
     },
 ];
+
+/// `failed since 24h` as a filter says it: `failed since:24h`.
+fn spoken(text: &str) -> String {
+    let joined = text.replace("since ", "since:").replace("until ", "until:");
+    joined.trim().to_owned()
+}
 
 /// Actions on a run that can be named.
 const OF_RUNS: [Action; 12] = [
@@ -161,7 +280,13 @@ mod tests {
             Ok(Command::Start("a file.txt".to_owned()))
         );
         assert_eq!(parse("q"), Ok(Command::Act(Action::Quit, None)));
-        assert!(parse("runs now").is_err());
+        assert_eq!(
+            parse("runs failed since 24h"),
+            Ok(Command::Runs("failed since:24h".to_owned()))
+        );
+        assert!(parse("quit now").is_err());
+        assert!(parse("theme plaid").unwrap_err().contains("there are"));
+        assert!(parse("export xml").unwrap_err().contains("csv"));
         assert!(parse("machine").unwrap_err().contains("needs"));
         assert!(parse("destroy").unwrap_err().contains("`destroy`"));
         assert!(parse("fialures").unwrap_err().contains("mean failures?"));

@@ -446,6 +446,7 @@ mod tests {
             text: "no connection".to_owned(),
             hint: None,
             slowed: false,
+            cause: crate::tui::event::Cause::Other,
         }
     }
 

@@ -3,6 +3,8 @@
 
 pub mod limits;
 pub mod redrive;
+pub mod several;
+pub mod sign_in;
 pub mod start;
 pub mod stop;
 
@@ -20,6 +22,7 @@ pub const TYPED_ABOVE: u64 = 10_000;
 #[derive(Debug, Clone)]
 pub enum Dialog {
     Redrive(Box<redrive::Redrive>),
+    Several(Box<several::Several>),
     Start(Box<start::Start>),
     Stop(Box<stop::Stop>),
     Limits(Box<limits::Limits>),
@@ -131,6 +134,7 @@ impl Dialog {
         }
         match self {
             Self::Redrive(it) => it.key(key),
+            Self::Several(it) => it.key(key),
             Self::Start(it) => it.key(key),
             Self::Stop(it) => it.key(key),
             Self::Limits(it) => it.key(key),
@@ -140,6 +144,7 @@ impl Dialog {
     pub fn paste(&mut self, pasted: &str) -> Vec<Effect> {
         match self {
             Self::Redrive(it) => it.typed.paste(pasted),
+            Self::Several(it) => it.typed.paste(pasted),
             Self::Stop(it) => it.typed.paste(pasted),
             Self::Limits(it) => it.paste(pasted),
             Self::Start(it) => it.paste(pasted),
@@ -150,6 +155,7 @@ impl Dialog {
     pub fn scroll(&self) -> &Scroll {
         match self {
             Self::Redrive(it) => &it.scroll,
+            Self::Several(it) => &it.scroll,
             Self::Start(it) => &it.scroll,
             Self::Stop(it) => &it.scroll,
             Self::Limits(it) => &it.scroll,
@@ -160,6 +166,7 @@ impl Dialog {
     pub fn view(&self, app: &App, cells: usize, theme: Theme) -> View<'static> {
         match self {
             Self::Redrive(it) => it.view(app, cells, theme),
+            Self::Several(it) => it.view(cells, theme),
             Self::Start(it) => it.view(cells, theme),
             Self::Stop(it) => it.view(app, cells, theme),
             Self::Limits(it) => it.view(app, cells, theme),

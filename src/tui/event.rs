@@ -1,13 +1,14 @@
 //! What can happen to the dashboard, and what it can ask for. Both are plain values, so that every
 //! scenario is a list of events and its outcome a list of effects.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 use serde_json::Value;
 
-use crate::client::Connection;
+use crate::client::{Connection, Identity, Profile};
 use crate::model::{
     Execution, ExecutionArn, ExecutionDetail, HistoryEvent, Limits, MapRun, MapRunArn, Object,
     ObjectAddress, Page, StateMachine, StateMachineArn, Timestamp,
@@ -21,6 +22,7 @@ use crate::operations::{Progress, redrive, start};
 use crate::tui::data::{Definition, FailureSet, MachineView, News};
 use crate::tui::history::Part;
 use crate::tui::selection::Selection;
+use crate::tui::session::Session;
 
 /// Why an ask got no answer, in words for the message line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,18 @@ pub struct Trouble {
     pub hint: Option<&'static str>,
     /// Only slowed by the service: not an error, and tried again by itself.
     pub slowed: bool,
+    pub cause: Cause,
+}
+
+/// Causes that mean more than a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cause {
+    #[default]
+    Other,
+    /// Nobody is signed in, or no longer.
+    SignedOut,
+    /// There is nothing of that name.
+    Gone,
 }
 
 pub type Reply<T> = Result<T, Trouble>;
@@ -42,6 +56,50 @@ pub struct Health {
     pub budget_used: f64,
     /// The service throttled us lately.
     pub slowed: bool,
+}
+
+/// Where one can be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Destination {
+    pub place: Place,
+    /// `None` is the profile's own.
+    pub region: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// `None` is the SDK's own choice.
+    Profile(Option<String>),
+    /// The embedded engine.
+    Engine,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Profile(None)
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Engine => f.write_str("the embedded engine")?,
+            Place::Profile(None) => f.write_str("the profile in force")?,
+            Place::Profile(Some(name)) => write!(f, "profile {name}")?,
+        }
+        match &self.region {
+            Some(region) => write!(f, " in {region}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A connection that has been made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival {
+    pub health: Health,
+    /// What is remembered of the target, or why it cannot be read.
+    pub session: Result<Option<Session>, String>,
 }
 
 /// Replies name their subject, so they are right whatever screen is shown when they come.
@@ -95,6 +153,13 @@ pub enum Event {
     Copied(usize, &'static str),
     /// No program took the text.
     NotCopied(String),
+    /// A connection is made, or cannot be.
+    Connected(Destination, Reply<Box<Arrival>>),
+    Identity(Reply<Identity>),
+    /// All profiles of the AWS configuration.
+    Profiles(Vec<Profile>),
+    /// The program that had the terminal has ended; the error says how.
+    Lent(Result<(), String>),
     /// What a host action said.
     Said(String),
     /// The moment that was asked for has passed.
@@ -110,6 +175,8 @@ pub enum Deed {
     Stop(ExecutionArn),
     Limits(MapRunArn),
     Download(ObjectAddress),
+    /// A list, into this file.
+    Export(PathBuf),
 }
 
 /// What the start dialog holds, parsed.
@@ -143,6 +210,9 @@ pub enum Ask {
     /// Paths that begin with a text; of S3 a page by its token.
     Paths(String, Option<String>),
     Templates,
+    /// Whose credentials these are.
+    Identity,
+    Profiles,
 }
 
 /// What an ask is about: one ask a subject is out at a time, so replies cannot overtake each other.
@@ -164,6 +234,8 @@ pub enum Subject {
     PlanStart,
     Paths,
     Templates,
+    Identity,
+    Profiles,
 }
 
 impl Ask {
@@ -184,6 +256,8 @@ impl Ask {
             Self::PlanStart(_) => Subject::PlanStart,
             Self::Paths(..) => Subject::Paths,
             Self::Templates => Subject::Templates,
+            Self::Identity => Subject::Identity,
+            Self::Profiles => Subject::Profiles,
         }
     }
 }
@@ -207,6 +281,8 @@ impl Event {
             Self::StartPlan(..) => Subject::PlanStart,
             Self::Paths(..) => Subject::Paths,
             Self::Templates(_) => Subject::Templates,
+            Self::Identity(_) => Subject::Identity,
+            Self::Profiles(_) => Subject::Profiles,
             _ => return None,
         };
         Some(subject)
@@ -235,6 +311,10 @@ pub enum Effect {
     SetLimits(MapRunArn, Limits),
     /// Into this folder.
     Download(Object, PathBuf),
+    /// Writes a text into the deed's file.
+    Export(Deed, String),
+    /// Opens an address in a browser, or where there is none puts it on the clipboard.
+    Browse(String),
     /// Put on the clipboard.
     Copy(String),
     /// The same by the terminal itself (OSC 52), which never says whether it did.
@@ -257,10 +337,31 @@ pub enum Effect {
     Moment,
     /// Begin all standing polls anew.
     Refresh,
+    /// Makes a connection, without using it yet.
+    Connect(Destination),
+    /// Uses the connection made last. A fresh one is of another target: what was asked of the old
+    /// one is never answered.
+    Adopt {
+        fresh: bool,
+    },
+    /// Writes down what is remembered of this target.
+    Remember(Box<Session>),
+    /// Gives the terminal to a program until it ends.
+    Lend(Vec<String>),
     /// Paint every cell again.
     Redraw,
     Suspend,
     Quit,
+}
+
+impl Effect {
+    /// Whether it changes something of the target.
+    pub fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Self::Redrive(_) | Self::Start(_) | Self::Stop(_) | Self::SetLimits(..)
+        )
+    }
 }
 
 /// A standing poll: wanted while what it feeds is shown.

@@ -20,7 +20,7 @@ use crate::operations::outputs::{Kind, Output};
 use crate::operations::runs::Run;
 use crate::tui::app::{App, Settings};
 use crate::tui::data::{Definition, FailureSet, Stamp};
-use crate::tui::event::{Effect, Event, Health, Trouble};
+use crate::tui::event::{Cause, Effect, Event, Health, Trouble};
 use crate::tui::history::Part;
 use crate::tui::keys::Key;
 use crate::tui::screen;
@@ -82,6 +82,10 @@ pub fn settings() -> Settings {
         hosts: Vec::new(),
         keys: crate::config::Keys::default(),
         links: false,
+        profiles: std::collections::BTreeMap::new(),
+        at: crate::tui::event::Destination::default(),
+        has_engine: true,
+        remembers: false,
         open: None,
     }
 }
@@ -91,6 +95,7 @@ pub fn trouble(text: &str) -> Trouble {
         text: text.to_owned(),
         hint: Some("check the network, the endpoint and the Region"),
         slowed: false,
+        cause: Cause::Other,
     }
 }
 

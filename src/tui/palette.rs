@@ -1,10 +1,13 @@
 //! The palette: everything that can be done, as lines of the command grammar, found by typing. The
 //! command line, the key help and every menu are this one list, each with another scope.
 
+use crate::config::Mode;
 use crate::tui::app::App;
 use crate::tui::command::{self, Argument, Offer, WORDS};
+use crate::tui::export::Format;
 use crate::tui::fuzzy::{Pattern, misspelt};
 use crate::tui::keys::{self, Action, BINDINGS, Binding};
+use crate::tui::theme;
 use crate::tui::widget::input::Field;
 
 /// What a palette lists.
@@ -16,6 +19,13 @@ pub enum Scope {
     Keys,
     /// What the screen's thing can have done to it now.
     Here,
+    /// The orders of the list.
+    Sort,
+    /// The formats of a file.
+    Export,
+    /// Where one can go: profiles, and the embedded engine.
+    Profiles,
+    Regions,
 }
 
 #[derive(Debug, Clone)]
@@ -42,7 +52,9 @@ pub struct Choice {
 const RUNS: usize = 200;
 
 /// Found by their keys, not by their names: in lists of commands they only stand in the way.
-const MOVES: [Action; 12] = [
+const MOVES: [Action; 14] = [
+    Action::Left,
+    Action::Right,
     Action::Down,
     Action::Up,
     Action::Top,
@@ -71,6 +83,12 @@ impl Palette {
         }
     }
 
+    /// Whether profiles are among what is listed.
+    pub fn lists_profiles(&self) -> bool {
+        let (word, _) = command::split(self.field.value());
+        self.scope == Scope::Profiles || (self.scope == Scope::All && word == "profile")
+    }
+
     /// What fits what is typed, best first.
     pub fn choices(&self, app: &App) -> Vec<Choice> {
         let typed = self.field.value();
@@ -89,6 +107,10 @@ impl Palette {
                 .map(|it| of_binding(app, it))
                 .collect(),
             Scope::All => everything(app, typed.is_empty()),
+            Scope::Sort => orders(app),
+            Scope::Export => formats(),
+            Scope::Profiles => profiles(app),
+            Scope::Regions => regions(app),
         };
         ranked(all, typed)
     }
@@ -164,6 +186,13 @@ fn arguments(app: &App, word: &str, begun: &str, argument: Argument) -> Vec<Choi
         Argument::Run => return ranked_rest(runs(app, word), word, begun),
         Argument::Text(Offer::Nothing) => Vec::new(),
         Argument::Text(Offer::Hosts) => hosts(app),
+        Argument::Text(Offer::Profiles) => profiles(app),
+        Argument::Text(Offer::Regions) => regions(app),
+        Argument::Text(Offer::Themes) => themes(app),
+        Argument::Text(Offer::Spans) => spans(),
+        Argument::Text(Offer::Filters) => filters(app, word),
+        Argument::Text(Offer::Orders) => orders(app),
+        Argument::Text(Offer::Formats) => formats(),
     };
     let known = offered
         .iter()
@@ -180,6 +209,150 @@ fn arguments(app: &App, word: &str, begun: &str, argument: Argument) -> Vec<Choi
     }
     choices.extend(ranked_rest(offered, word, begun));
     choices
+}
+
+/// Regions of AWS's own partition; others can be typed.
+const REGIONS: [(&str, &str); 32] = [
+    ("af-south-1", "Cape Town"),
+    ("ap-east-1", "Hong Kong"),
+    ("ap-east-2", "Taipei"),
+    ("ap-northeast-1", "Tokyo"),
+    ("ap-northeast-2", "Seoul"),
+    ("ap-northeast-3", "Osaka"),
+    ("ap-south-1", "Mumbai"),
+    ("ap-south-2", "Hyderabad"),
+    ("ap-southeast-1", "Singapore"),
+    ("ap-southeast-2", "Sydney"),
+    ("ap-southeast-3", "Jakarta"),
+    ("ap-southeast-4", "Melbourne"),
+    ("ap-southeast-5", "Malaysia"),
+    ("ap-southeast-7", "Thailand"),
+    ("ca-central-1", "Canada"),
+    ("ca-west-1", "Calgary"),
+    ("eu-central-1", "Frankfurt"),
+    ("eu-central-2", "Zurich"),
+    ("eu-north-1", "Stockholm"),
+    ("eu-south-1", "Milan"),
+    ("eu-south-2", "Spain"),
+    ("eu-west-1", "Ireland"),
+    ("eu-west-2", "London"),
+    ("eu-west-3", "Paris"),
+    ("il-central-1", "Tel Aviv"),
+    ("me-central-1", "UAE"),
+    ("me-south-1", "Bahrain"),
+    ("mx-central-1", "Mexico"),
+    ("sa-east-1", "São Paulo"),
+    ("us-east-1", "N. Virginia"),
+    ("us-east-2", "Ohio"),
+    ("us-west-2", "Oregon"),
+];
+
+fn regions(app: &App) -> Vec<Choice> {
+    let here = &app.health.connection.region;
+    let choice = REGIONS.iter().map(|(region, city)| {
+        let help = match here == region {
+            true => format!("{city}, here"),
+            false => (*city).to_owned(),
+        };
+        offered(format!("region {region}"), &help)
+    });
+    choice.collect()
+}
+
+/// Profiles with what is known of them without asking anybody; the embedded engine is one more.
+fn profiles(app: &App) -> Vec<Choice> {
+    let connection = &app.health.connection;
+    let known = app.target.profiles.get().into_iter().flatten();
+    let mut choices: Vec<Choice> = known
+        .map(|profile| {
+            let special = app.settings.profiles.get(&profile.name);
+            let is_here = !connection.local && connection.label == profile.name;
+            let words = [
+                profile.account.clone(),
+                profile.role.clone(),
+                profile.sign_in.as_ref().map(|it| match it.len() {
+                    5 => "sso".to_owned(),
+                    _ => "aws login".to_owned(),
+                }),
+                special.filter(|it| it.prod).map(|_| "PROD".to_owned()),
+                special
+                    .filter(|it| it.mode == Mode::ReadOnly)
+                    .map(|_| "READ-ONLY".to_owned()),
+                is_here.then(|| "here".to_owned()),
+            ];
+            let words: Vec<String> = words.into_iter().flatten().collect();
+            Choice {
+                line: format!("profile {}", profile.name),
+                keys: profile.region.clone().unwrap_or_default(),
+                help: words.join("  "),
+                refused: None,
+            }
+        })
+        .collect();
+    if app.settings.has_engine {
+        let here = if connection.local { "  here" } else { "" };
+        choices.push(Choice {
+            line: "engine".to_owned(),
+            keys: "LOCAL".to_owned(),
+            help: format!("the embedded engine on this machine{here}"),
+            refused: None,
+        });
+    }
+    choices
+}
+
+fn offered(line: String, help: &str) -> Choice {
+    Choice {
+        line,
+        keys: String::new(),
+        help: help.to_owned(),
+        refused: None,
+    }
+}
+
+fn spans() -> Vec<Choice> {
+    let spans = [
+        ("1h", "the last hour"),
+        ("24h", "the last day"),
+        ("7d", "the last week"),
+        ("30d", "the last month"),
+    ];
+    let choice = spans.map(|(span, help)| offered(format!("since {span}"), help));
+    choice.into()
+}
+
+fn filters(app: &App, word: &str) -> Vec<Choice> {
+    let filters = app.filters().iter();
+    let choice = filters.map(|filter| offered(format!("{word} {filter}"), "given before"));
+    choice.collect()
+}
+
+fn orders(app: &App) -> Vec<Choice> {
+    let now = app.screen().order().map(|it| it.by);
+    let sorts = app.screen().sorts().iter().enumerate();
+    let choice = sorts.map(|(index, (name, words))| {
+        let words = match now == Some(index) {
+            true => format!("{words}, as now"),
+            false => (*words).to_owned(),
+        };
+        offered(format!("sort {name}"), &words)
+    });
+    choice.collect()
+}
+
+fn themes(app: &App) -> Vec<Choice> {
+    let now = app.theme().palette;
+    let choice = theme::Palette::ALL.map(|palette| {
+        let help = if palette == now { "as now" } else { "" };
+        offered(format!("theme {}", palette.name()), help)
+    });
+    choice.into()
+}
+
+fn formats() -> Vec<Choice> {
+    let formats = Format::ALL.into_iter();
+    let choice = formats.map(|(_, name, help)| offered(format!("export {name}"), help));
+    choice.collect()
 }
 
 fn hosts(app: &App) -> Vec<Choice> {

@@ -5,6 +5,8 @@
 //! so one of each is out at a time; their answers come back through one bounded channel, so a slow
 //! screen slows the polls instead of filling memory.
 
+mod connect;
+
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,11 +29,15 @@ use crate::operations::{self, Progress, failures, machines, outputs, redrive, ru
 use crate::tui::HostAction;
 use crate::tui::data::{Definition, Entry, FailureSet, MachineView, News, Stamp};
 use crate::tui::event::{
-    Ask, Deed, Effect, Event, Health, Reply, StartForm, Subject, Subscription, Trouble,
+    Ask, Cause, Deed, Effect, Event, Health, Reply, StartForm, Subject, Subscription, Trouble,
 };
 use crate::tui::history::Part;
+use crate::tui::session::{self, Session};
 use crate::tui::terminal::clipboard::Tool;
 use crate::tui::widget::figures;
+
+use connect::Waiting;
+pub use connect::{OpenEngine, Ways};
 
 type Task = AbortOnDropHandle<()>;
 type Samples = Arc<tokio::sync::Mutex<HashMap<MapRunArn, Vec<Failure>>>>;
@@ -57,6 +64,11 @@ const SEARCH: Duration = Duration::from_secs(3);
 
 pub struct Runtime {
     client: Client,
+    ways: Ways,
+    /// The connection made last, until it is used.
+    waiting: Waiting,
+    connecting: Option<Task>,
+    remembering: Option<Task>,
     hosts: Vec<HostAction>,
     events: mpsc::Sender<Event>,
     polls: HashMap<Subscription, Task>,
@@ -65,7 +77,7 @@ pub struct Runtime {
     said: Option<Task>,
     moment: Option<Task>,
     copied: Option<Task>,
-    _clock: Task,
+    clock: Task,
     /// Failures read so far of Map Runs that are going.
     samples: Samples,
     /// Set by `:read-only`: nothing that changes something is performed any more.
@@ -74,10 +86,19 @@ pub struct Runtime {
 
 impl Runtime {
     /// Starts the clock; `events` is where everything is answered.
-    pub fn new(client: Client, hosts: Vec<HostAction>, events: mpsc::Sender<Event>) -> Self {
+    pub fn new(
+        client: Client,
+        hosts: Vec<HostAction>,
+        ways: Ways,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         Self {
-            _clock: spawn(clock(client.clone(), events.clone())),
+            clock: spawn(clock(client.clone(), events.clone())),
             client,
+            ways,
+            waiting: Waiting::default(),
+            connecting: None,
+            remembering: None,
             hosts,
             events,
             polls: HashMap::new(),
@@ -107,6 +128,27 @@ impl Runtime {
         }
     }
 
+    /// Uses the connection made last. A fresh one is of another target: its events come through
+    /// the channel returned, and whatever was asked of the old one tells nobody any more.
+    pub fn adopt(&mut self, fresh: bool) -> Option<mpsc::Receiver<Event>> {
+        self.client = self.waiting.take()?;
+        self.polls.clear();
+        self.asks.clear();
+        let inbox = fresh.then(|| {
+            let (events, inbox) = mpsc::channel(self.events.max_capacity());
+            self.events = events;
+            self.samples = Samples::default();
+            inbox
+        });
+        self.clock = spawn(clock(self.client.clone(), self.events.clone()));
+        inbox
+    }
+
+    /// The file of what is remembered of this target.
+    pub fn session_path(&self) -> Option<PathBuf> {
+        self.ways.session_path(&self.client)
+    }
+
     /// Performs what needs neither the terminal nor the loop.
     pub fn perform(&mut self, effect: Effect) {
         let client = self.client.clone();
@@ -127,6 +169,19 @@ impl Runtime {
                 .retain(|poll, task| matches!(poll, Subscription::Logs(_)) && !task.is_finished()),
             Effect::Watched(is_watched) => client.watched(is_watched),
             Effect::ReadOnly => self.locked = true,
+            Effect::Connect(destination) => {
+                let (ways, waiting) = (self.ways.clone(), self.waiting.clone());
+                let locked = self.locked;
+                self.connecting = Some(spawn(async move {
+                    let arrival = ways.go(destination.clone(), locked, waiting).await;
+                    tell(&events, Event::Connected(destination, arrival)).await;
+                }));
+            }
+            Effect::Remember(session) => {
+                if let Some(path) = self.session_path() {
+                    self.remembering = Some(spawn(remember(path, *session, events)));
+                }
+            }
             Effect::Moment => {
                 self.moment = Some(spawn(async move {
                     tokio::time::sleep(MOMENT).await;
@@ -141,6 +196,9 @@ impl Runtime {
                     deed,
                     download(client, object, folder, events),
                 );
+            }
+            Effect::Export(deed, text) => {
+                put(&mut self.deeds, deed.clone(), export(deed, text, events));
             }
             Effect::Redrive(_) | Effect::Start(_) | Effect::Stop(_) | Effect::SetLimits(..)
                 if self.locked =>
@@ -188,6 +246,9 @@ impl Runtime {
             | Effect::Mouse(_)
             | Effect::Notify(_)
             | Effect::Edit(_)
+            | Effect::Browse(_)
+            | Effect::Adopt { .. }
+            | Effect::Lend(_)
             | Effect::Redraw
             | Effect::Suspend
             | Effect::Quit => {}
@@ -284,6 +345,11 @@ fn of_client(error: client::Error) -> Trouble {
         text: error.to_string(),
         hint: error.hint(),
         slowed: matches!(error.kind, ErrorKind::Throttled(_)),
+        cause: match error.kind {
+            ErrorKind::SignIn(_) => Cause::SignedOut,
+            ErrorKind::NotFound(_) => Cause::Gone,
+            _ => Cause::Other,
+        },
     }
 }
 
@@ -294,6 +360,7 @@ fn of_operation(error: operations::Error) -> Trouble {
             text: other.to_string(),
             hint: other.hint(),
             slowed: false,
+            cause: Cause::Other,
         },
     }
 }
@@ -439,6 +506,8 @@ async fn answer(client: Client, ask: Ask, samples: Samples, events: mpsc::Sender
             let names = tokio::task::spawn_blocking(move || start::template::names(&folder));
             Event::Templates(names.await.unwrap_or_default())
         }
+        Ask::Identity => Event::Identity(client.identity().await.map_err(of_client)),
+        Ask::Profiles => Event::Profiles(client::profiles().await),
     };
     tell(&events, event).await;
 }
@@ -454,6 +523,7 @@ async fn apart<T: Send + 'static, U: Send + 'static>(
         text: "what was read could not be shown".to_owned(),
         hint: None,
         slowed: false,
+        cause: Cause::Other,
     })
 }
 
@@ -500,6 +570,7 @@ async fn failure_set(client: &Client, map_run: &MapRun, samples: &Samples) -> Re
         text: "grouping the failures failed inside".to_owned(),
         hint: None,
         slowed: false,
+        cause: Cause::Other,
     })
 }
 
@@ -639,6 +710,41 @@ async fn start(client: Client, plan: start::Plan, events: mpsc::Sender<Event>) {
     .await;
 }
 
+/// Writes down what is remembered; a disk that takes it not is said once in a while, not an end.
+async fn remember(path: PathBuf, session: Session, events: mpsc::Sender<Event>) {
+    let shown = path.display().to_string();
+    let written = tokio::task::spawn_blocking(move || session::write(&path, &session)).await;
+    if let Ok(Err(error)) = written {
+        let said = format!("{shown} cannot be written: {error}");
+        tell(&events, Event::Said(said)).await;
+    }
+}
+
+/// Writes a new file; one of that name is left alone.
+async fn export(deed: Deed, text: String, events: mpsc::Sender<Event>) {
+    let Deed::Export(path) = &deed else {
+        return;
+    };
+    let written = async {
+        if let Some(folder) = path.parent() {
+            tokio::fs::create_dir_all(folder).await?;
+        }
+        let mut file = tokio::fs::File::create_new(path).await?;
+        file.write_all(text.as_bytes()).await?;
+        file.flush().await
+    };
+    let said = match written.await {
+        Ok(()) => Ok(format!("wrote {}", path.display())),
+        Err(error) => Err(Trouble {
+            text: format!("{} cannot be written: {error}", path.display()),
+            hint: None,
+            slowed: false,
+            cause: Cause::Other,
+        }),
+    };
+    tell(&events, Event::Done(deed, said)).await;
+}
+
 async fn download(client: Client, object: Object, folder: PathBuf, events: mpsc::Sender<Event>) {
     let deed = Deed::Download(object.address.clone());
     let report = reporter(deed.clone(), events.clone());
@@ -707,7 +813,7 @@ mod tests {
             run: std::sync::Arc::new(|| "repaired".to_owned()),
         };
         let (events, mut inbox) = mpsc::channel(8);
-        let mut runtime = Runtime::new(client, vec![said], events);
+        let mut runtime = Runtime::new(client, vec![said], Ways::default(), events);
         runtime.perform(Effect::Host(0));
         assert!(!runtime.idle());
         while !matches!(inbox.recv().await, Some(Event::Said(text)) if text == "repaired") {}

@@ -6,7 +6,7 @@ mod failures;
 mod live;
 mod logs;
 mod machines;
-mod outputs;
+pub mod outputs;
 mod overlay;
 pub mod places;
 mod plain;
@@ -37,7 +37,7 @@ use crate::tui::data::Data;
 use crate::tui::event::Trouble;
 use crate::tui::filter::Filter;
 use crate::tui::theme::Theme;
-use crate::tui::widget::list::Move;
+use crate::tui::widget::list::{Move, Order, Sort};
 use crate::tui::widget::tree::Tree;
 use crate::tui::widget::{dialog, pane, text};
 
@@ -76,7 +76,7 @@ impl Screen {
         Self::Logs(Box::new(Logs::new(run, focus)))
     }
 
-    fn run(&self) -> Option<&ExecutionArn> {
+    pub fn run(&self) -> Option<&ExecutionArn> {
         match self {
             Self::Runs(_) => None,
             Self::Live(it) => Some(&it.run),
@@ -207,6 +207,58 @@ impl Screen {
         }
     }
 
+    /// What the view is called, where it is remembered.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Runs(_) => "runs",
+            Self::Live(_) => "live",
+            Self::Failures(_) => "failures",
+            Self::Outputs(_) => "outputs",
+            Self::Execution(_) => "execution",
+            Self::Machines(_) => "machines",
+            Self::Machine(_) => "machine",
+            Self::Logs(_) => "logs",
+        }
+    }
+
+    /// The orders that the list can have.
+    pub fn sorts(&self) -> &'static [Sort] {
+        match self {
+            Self::Runs(_) => runs::SORTS,
+            Self::Failures(_) => failures::SORTS,
+            Self::Outputs(_) => outputs::SORTS,
+            _ => &[],
+        }
+    }
+
+    pub fn order(&self) -> Option<Order> {
+        match self {
+            Self::Runs(it) => Some(it.order),
+            Self::Failures(it) => Some(it.order),
+            Self::Outputs(it) => Some(it.order),
+            _ => None,
+        }
+    }
+
+    pub fn set_order(&mut self, order: Order) {
+        match self {
+            Self::Runs(it) => it.order = order,
+            Self::Failures(it) => it.order = order,
+            Self::Outputs(it) => it.order = order,
+            _ => {}
+        }
+    }
+
+    /// What a filter can ask for by name.
+    pub fn columns(&self) -> &'static [&'static str] {
+        match self {
+            Self::Runs(_) => runs::COLUMNS,
+            Self::Failures(_) => failures::COLUMNS,
+            Self::Outputs(_) => outputs::COLUMNS,
+            _ => &[],
+        }
+    }
+
     fn draw(&self, app: &App, buffer: &mut Buffer, area: Rect) {
         match self {
             Self::Runs(it) => it.draw(app, buffer, area),
@@ -277,6 +329,11 @@ fn draw_full(app: &App, buffer: &mut Buffer, area: Rect) {
 }
 
 fn draw_dialog(app: &App, buffer: &mut Buffer, area: Rect) {
+    if let Some(open) = &app.target.sign_in {
+        let cells = dialog::columns(area);
+        let view = open.view(app, cells, app.theme());
+        return dialog::draw(buffer, area, &view, &open.scroll, app.theme());
+    }
     if let Some(open) = &app.dialog {
         let cells = dialog::columns(area);
         let view = open.view(app, cells, app.theme());

@@ -111,6 +111,11 @@ impl Guard {
         std::fs::read_to_string(file.path())
     }
 
+    /// Gives the terminal to somebody else, until [`Guard::retake`].
+    pub fn give_back(&self) {
+        restore();
+    }
+
     /// Gives the terminal back to the shell until `fg`.
     pub fn suspend(&mut self) -> io::Result<()> {
         restore();
@@ -204,6 +209,35 @@ fn restore_on_panic() {
             }
         }));
     });
+}
+
+/// Starts the desktop's browser on an address; `false` where there is no desktop, as over ssh.
+pub fn open_browser(address: &str) -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let program = if cfg!(target_os = "macos") {
+        "open"
+    } else if is_set("DISPLAY") || is_set("WAYLAND_DISPLAY") {
+        "xdg-open"
+    } else {
+        return false;
+    };
+    if is_set("SSH_CONNECTION") {
+        return false;
+    }
+    let started = Command::new(program)
+        .arg(address)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    match started {
+        // Somebody has to wait for it, or it stays as a zombie.
+        Ok(mut child) => {
+            std::thread::spawn(move || child.wait());
+            true
+        }
+        Err(_) => false,
+    }
 }
 
 /// What the system may tell us.

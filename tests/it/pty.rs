@@ -1,6 +1,7 @@
 //! The whole program in a real pseudo-terminal: keys in, screens out, the terminal as it was after.
 
 mod services;
+mod targets;
 
 use std::io::{Read, Write};
 use std::num::NonZero;

@@ -17,6 +17,7 @@ const MODULES: [(&str, &[&str], &[&str]); 9] = [
             "aws_sdk_sfn",
             "aws_sdk_s3",
             "aws_sdk_cloudwatchlogs",
+            "aws_sdk_sts",
             "aws_smithy_types",
             "aws_smithy_runtime_api",
         ],
@@ -160,14 +161,16 @@ fn the_screens_do_no_requests_of_their_own() {
     let mut files = Vec::new();
     rust_files(&root().join("src/tui"), &mut files);
     for path in files {
-        if path.ends_with("tui/runtime.rs") {
+        let is_runtime = path.ends_with("tui/runtime.rs")
+            || path.parent().is_some_and(|it| it.ends_with("tui/runtime"));
+        if is_runtime {
             continue;
         }
         for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
             let names_client = line.contains("client::Client") || line.contains("tokio::spawn");
             assert!(
                 !names_client,
-                "{}:{}: only tui/runtime.rs asks the client",
+                "{}:{}: only the runtime asks the client",
                 path.display(),
                 number + 1
             );

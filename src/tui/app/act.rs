@@ -10,6 +10,7 @@ use crate::tui::dialog::redrive::Redrive;
 use crate::tui::dialog::stop::Stop;
 use crate::tui::event::{Ask, Effect, Subject};
 use crate::tui::keys::{self, Action};
+use crate::tui::marks::Marking;
 use crate::tui::pace::Tone;
 use crate::tui::palette::Scope;
 use crate::tui::screen::{Machine, Machines, Pane, Screen, Tab, chosen_machine, payload_path};
@@ -67,12 +68,25 @@ impl App {
             Action::PreviousTab => self.turn(-1),
             Action::Left => self.sideways(-1),
             Action::Right => self.sideways(1),
+            Action::Choose if self.can_mark().is_ok() => self.mark(Marking::Toggle),
             Action::Choose => return self.choose(),
             Action::Machines => self.show(Screen::Machines(Machines::default())),
             Action::FoldAll => self.in_tree(Tree::fold_all),
             Action::UnfoldAll => self.in_tree(Tree::unfold_all),
             Action::FirstFailure => self.first_failure(),
-            Action::Sort => self.sort(),
+            Action::Sort if matches!(self.screen(), Screen::Execution(_)) => self.reverse(),
+            Action::Sort => self.open_palette(Scope::Sort),
+            Action::Reverse => self.reverse(),
+            Action::MarkRange => self.mark(Marking::Range),
+            Action::MarkAll => self.mark(Marking::All),
+            Action::ClearMarks => self.clear_marks(),
+            Action::Export => self.open_palette(Scope::Export),
+            Action::Profile => self.open_profiles(),
+            Action::Region => self.open_palette(Scope::Regions),
+            Action::Browse => {
+                let address = self.console_address();
+                return address.map(Effect::Browse).into_iter().collect();
+            }
             Action::Filter if matches!(self.screen(), Screen::Logs(_)) => self.open_search(),
             Action::Filter => self.open_filter(),
             Action::Command => self.open_palette(Scope::All),
@@ -84,7 +98,9 @@ impl App {
             Action::FullScreen => self.is_full = !self.is_full,
             Action::Freeze => self.freeze(),
             Action::Start => return self.open_start(""),
+            Action::Redrive if self.has_marked_runs() => return self.redrive_marked(),
             Action::Redrive => return self.open_redrive(),
+            Action::Stop if self.has_marked_runs() => self.stop_marked(),
             Action::Stop => self.open_stop(),
             Action::Limits => self.open_limits(),
             Action::Download => return self.download(),
@@ -387,19 +403,6 @@ impl App {
         }
     }
 
-    fn sort(&mut self) {
-        match self.screen_mut() {
-            Screen::Runs(runs) => runs.sort = runs.sort.next(),
-            Screen::Execution(it) => it.reverse(),
-            _ => {}
-        }
-    }
-
-    fn open_filter(&mut self) {
-        let text = self.screen().filter().map(|it| it.text().to_owned());
-        self.overlay = Some(Overlay::Filter(Field::new(text.unwrap_or_default())));
-    }
-
     fn freeze(&mut self) {
         self.frozen = match self.frozen.take() {
             Some(_) => None,
@@ -411,7 +414,7 @@ impl App {
         let Some(run) = self.shown_run().cloned() else {
             return Vec::new();
         };
-        let (dialog, ask) = Redrive::open(run);
+        let (dialog, ask) = Redrive::open(run, self.is_prod());
         self.dialog = Some(Dialog::Redrive(Box::new(dialog)));
         vec![ask]
     }
@@ -422,17 +425,27 @@ impl App {
         };
         let items = self.data().map_run(&run).map(|it| it.items);
         let unfinished = items.map(|it| it.total.saturating_sub(it.done()));
-        self.dialog = Some(Dialog::Stop(Box::new(Stop::open(run, unfinished))));
+        self.dialog = Some(Dialog::Stop(Box::new(Stop::open(
+            run,
+            unfinished,
+            self.is_prod(),
+        ))));
     }
 
     fn open_limits(&mut self) {
         let map_run = self.shown_run().and_then(|run| self.data().map_run(run));
         if let Some(map_run) = map_run {
-            self.dialog = Some(Dialog::Limits(Box::new(Limits::open(map_run))));
+            self.dialog = Some(Dialog::Limits(Box::new(Limits::open(
+                map_run,
+                self.is_prod(),
+            ))));
         }
     }
 
     fn download(&mut self) -> Vec<Effect> {
+        if self.download_marked() {
+            return Vec::new();
+        }
         let Screen::Outputs(it) = self.screen() else {
             return Vec::new();
         };

@@ -25,6 +25,9 @@ impl App {
 
     pub fn can_redrive(&self) -> Availability {
         self.can_change()?;
+        if self.has_marked_runs() {
+            return Ok(());
+        }
         match self.shown_state().ok_or("no run is chosen")? {
             RunState::Failed | RunState::TimedOut | RunState::Stopped => Ok(()),
             RunState::Running | RunState::Queued | RunState::Redrive => {
@@ -39,6 +42,9 @@ impl App {
 
     pub fn can_stop(&self) -> Availability {
         self.can_change()?;
+        if self.has_marked_runs() {
+            return Ok(());
+        }
         let execution = self.shown_execution().ok_or("no run is chosen")?;
         if execution.status.is_closed() {
             return Err("the run has ended");
@@ -98,14 +104,6 @@ impl App {
         known(self.screen().filter(), "there is no list here")
     }
 
-    pub fn can_sort(&self) -> Availability {
-        match self.screen() {
-            Screen::Runs(_) => Ok(()),
-            Screen::Execution(it) if it.tab == Tab::Events => Ok(()),
-            _ => Err("only runs and events are sorted"),
-        }
-    }
-
     pub fn has_subject(&self) -> Availability {
         known(self.subject(), "nothing is chosen")
     }
@@ -139,6 +137,7 @@ impl App {
             Screen::Machines(_) | Screen::Machine(_) => {
                 known(chosen_machine(self), "no machine is chosen")
             }
+            _ if self.can_mark().is_ok() => Ok(()),
             _ => self.has_tree(),
         }
     }

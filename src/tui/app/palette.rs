@@ -95,6 +95,37 @@ impl App {
                 self.say(Tone::Plain, "read-only until fanout is started again");
                 vec![Effect::ReadOnly]
             }
+            Command::Profile(name) => self.go_to_profile(name),
+            Command::Region(region) => self.go_to_region(region),
+            Command::Engine => self.go_to_engine(),
+            Command::SignIn => self.sign_in_again(),
+            Command::Theme(palette) => {
+                self.settings.theme.palette = palette;
+                Vec::new()
+            }
+            Command::Since(span) => {
+                self.since(&span);
+                Vec::new()
+            }
+            Command::Filter(text) => match self.can_filter() {
+                Ok(()) => {
+                    self.set_filter(&text);
+                    Vec::new()
+                }
+                Err(reason) => self.refuse(reason.to_owned()),
+            },
+            Command::Runs(filter) => {
+                self.close_to(1);
+                if !filter.is_empty() {
+                    self.set_filter(&filter);
+                }
+                Vec::new()
+            }
+            Command::Sort(name) => match self.sort(&name) {
+                Ok(()) => Vec::new(),
+                Err(reason) => self.refuse(reason),
+            },
+            Command::Export(format) => self.export(format),
             Command::Host(key) => {
                 let mut hosts = self.settings.hosts.iter();
                 match hosts.position(|(known, _)| *known == key) {

@@ -1,6 +1,8 @@
 //! Scenarios: keys and replies in, effects and screens out.
 
+mod lists;
 mod moving;
+mod targets;
 
 use crate::model::{self, ObjectAddress, Page, RunState, Status};
 use crate::operations::outputs::Kind;
@@ -141,6 +143,7 @@ fn only_what_is_shown_is_polled() {
 fn rows_are_described_two_at_a_time_the_chosen_one_first() {
     let mut harness = Harness::new();
     harness.send(Event::Machine(Ok(machine())));
+    harness.taken();
     let items: Vec<_> = (0..50)
         .map(|n| execution(&format!("run-{n:02}"), Status::Succeeded, 100 + n, Some(10)))
         .collect();
@@ -199,6 +202,7 @@ fn a_map_run_that_begins_later_is_found_while_the_execution_is_polled() {
 fn a_failing_ask_is_not_repeated_at_once() {
     let mut harness = Harness::new();
     harness.list(&[]);
+    harness.taken();
     let items = vec![execution(LOST, Status::Failed, 100, Some(10))];
     harness.send(Event::Executions(machine(), Ok(Page { items, next: None })));
     let ask = [Effect::Ask(Ask::Describe(arn(LOST)))];
@@ -564,8 +568,8 @@ fn a_frozen_view_shows_what_was() {
 #[test]
 fn host_actions_run_by_their_key() {
     let mut settings = settings();
-    settings.hosts = vec![('R', "repair")];
-    let mut harness = Harness::with(settings).keys("R");
+    settings.hosts = vec![('!', "repair")];
+    let mut harness = Harness::with(settings).keys("!");
     assert_eq!(harness.taken(), [Effect::Host(0)]);
     harness.send(Event::Said("repaired".to_owned()));
     assert!(harness.frame(120, 36).contains("repaired"));

@@ -2,7 +2,7 @@
 
 use crate::tui::app::App;
 use crate::tui::keys::Availability;
-use crate::tui::screen::Screen;
+use crate::tui::screen::{Runs, Screen};
 
 /// Views that are remembered.
 const REMEMBERED: usize = 50;
@@ -58,6 +58,26 @@ impl App {
         if let Some(after) = self.future.pop() {
             self.past.push(std::mem::replace(&mut self.stack, after));
         }
+    }
+
+    pub fn stack(&self) -> &[Screen] {
+        &self.stack
+    }
+
+    /// Replaces all views; the list of runs is always the first.
+    pub fn restore_stack(&mut self, screens: Vec<Screen>) {
+        self.stack = vec![Screen::Runs(Runs::default())];
+        for screen in screens {
+            if matches!(screen, Screen::Runs(_)) {
+                self.stack = vec![screen];
+            } else {
+                self.stack.retain(|it| it.rank() < screen.rank());
+                self.stack.push(screen);
+            }
+        }
+        self.target.restored = self.screen().run().cloned();
+        self.past.clear();
+        self.future.clear();
     }
 
     pub fn has_past(&self) -> Availability {

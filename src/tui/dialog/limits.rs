@@ -21,12 +21,15 @@ pub struct Limits {
     map_run: MapRunArn,
     before: model::Limits,
     fields: [Field; 2],
+    /// How many runs this is about, typed to confirm where that is asked for.
+    pub typed: Field,
+    is_prod: bool,
     focus: Focus,
     pub scroll: Scroll,
 }
 
 impl Limits {
-    pub fn open(map_run: &MapRun) -> Self {
+    pub fn open(map_run: &MapRun, is_prod: bool) -> Self {
         let concurrency = map_run.max_concurrency;
         let tolerance = map_run.tolerated_percentage;
         Self {
@@ -41,7 +44,9 @@ impl Limits {
                 Field::new(concurrency.to_string()),
                 Field::new(tolerance.to_string()),
             ],
-            focus: Focus::on_first_field(2, 2),
+            typed: Field::default(),
+            is_prod,
+            focus: Focus::on_first_field(2 + usize::from(is_prod), 2),
             scroll: Scroll::default(),
         }
     }
@@ -91,9 +96,24 @@ impl Limits {
         format!("fanout limits {name}{}", options.collect::<String>())
     }
 
+    fn focused(&mut self) -> Option<&mut Field> {
+        match self.focus.field()? {
+            2 => Some(&mut self.typed),
+            field => self.fields.get_mut(field),
+        }
+    }
+
+    fn ready(&self) -> Result<model::Limits, String> {
+        let limits = self.change()?;
+        match self.is_prod && self.typed.value().trim() != "1" {
+            true => Err("type 1 first: it is one run of PROD".to_owned()),
+            false => Ok(limits),
+        }
+    }
+
     pub fn paste(&mut self, pasted: &str) {
-        if let Some(field) = self.focus.field() {
-            self.fields[field].paste(pasted);
+        if let Some(field) = self.focused() {
+            field.paste(pasted);
         }
     }
 
@@ -101,15 +121,15 @@ impl Limits {
         if is_copy(key) {
             return Reaction::Stay(vec![Effect::Copy(self.command())]);
         }
-        if let Some(field) = self.focus.field()
-            && self.fields[field].key(key)
+        if let Some(field) = self.focused()
+            && field.key(key)
         {
             return Reaction::nothing();
         }
         if self.focus.key(key) || !presses(key) {
             return Reaction::nothing();
         }
-        match (self.focus.button(), self.change()) {
+        match (self.focus.button(), self.ready()) {
             (Some(0), _) => Reaction::Close(Vec::new()),
             (Some(_), Ok(limits)) => {
                 Reaction::Close(vec![Effect::SetLimits(self.map_run.clone(), limits)])
@@ -156,13 +176,23 @@ impl Limits {
         lines.push(Line::raw(
             "  lower limits hold back new children, running ones end as they are",
         ));
+        let mut focused_line = self.focus.field().map(|field| field + 1);
+        if self.is_prod {
+            lines.push(Line::default());
+            lines.push(Line::raw("PROD: type the number of runs, 1, to confirm"));
+            let is_focused = self.focus.field() == Some(2);
+            if is_focused {
+                focused_line = Some(lines.len());
+            }
+            lines.push(dialog::field("", 0, &self.typed, 24, is_focused, theme));
+        }
         View {
             title: format!("Limits of Map Run {}", self.map_run.label()),
             lines,
-            focused_line: self.focus.field().map(|field| field + 1),
+            focused_line,
             buttons: vec![
                 Button::new("Cancel", Ok(())),
-                Button::new("Apply", self.change().map(|_| ())),
+                Button::new("Apply", self.ready().map(|_| ())),
             ],
             focused_button: self.focus.button(),
             command: Some(self.command()),

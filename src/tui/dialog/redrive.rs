@@ -21,6 +21,8 @@ use crate::tui::widget::{figures, text};
 pub struct Redrive {
     pub execution: ExecutionArn,
     plan: Remote<Plan>,
+    /// Its number is typed whatever it is.
+    is_prod: bool,
     pub typed: Field,
     focus: Focus,
     pub scroll: Scroll,
@@ -28,11 +30,12 @@ pub struct Redrive {
 
 impl Redrive {
     /// The dialog and the ask for its plan.
-    pub fn open(execution: ExecutionArn) -> (Self, Effect) {
+    pub fn open(execution: ExecutionArn, is_prod: bool) -> (Self, Effect) {
         let ask = Effect::Ask(Ask::PlanRedrive(execution.clone()));
         let dialog = Self {
             execution,
             plan: Remote::Waiting,
+            is_prod,
             typed: Field::default(),
             focus: Focus::on_cancel(0, 2),
             scroll: Scroll::default(),
@@ -49,8 +52,8 @@ impl Redrive {
     }
 
     fn must_type(&self) -> bool {
-        let items = self.plan.get().map_or(0, Plan::will_run);
-        items > TYPED_ABOVE
+        let items = self.plan.get().map(Plan::will_run);
+        items.is_some_and(|items| self.is_prod || items > TYPED_ABOVE)
     }
 
     /// Whether the plan may be carried out as things stand.
@@ -109,9 +112,11 @@ impl Redrive {
         }
         if self.must_type() {
             lines.push(Line::default());
-            lines.push(Line::raw(
-                "More than 10,000 items: type their number to confirm",
-            ));
+            let why = match self.is_prod {
+                true => "PROD: type the number of items to confirm",
+                false => "More than 10,000 items: type their number to confirm",
+            };
+            lines.push(Line::raw(why));
             focused_line = self.focus.field().map(|_| lines.len());
             let focused = focused_line.is_some();
             lines.push(dialog::field("", 0, &self.typed, 24, focused, theme));

@@ -16,21 +16,24 @@ use crate::tui::widget::{figures, text};
 #[derive(Debug, Clone)]
 pub struct Stop {
     execution: ExecutionArn,
-    /// Items not ended when the dialog opened; `None` is unknown.
-    unfinished: Option<u64>,
+    /// What is typed to confirm: items not ended when the dialog opened, or where that is not
+    /// known the one run. `None` where a key is enough.
+    to_type: Option<u64>,
     pub typed: Field,
     focus: Focus,
     pub scroll: Scroll,
 }
 
 impl Stop {
-    pub fn open(execution: ExecutionArn, unfinished: Option<u64>) -> Self {
-        let must_type = unfinished.is_some_and(|items| items > TYPED_ABOVE);
+    /// `unfinished` items; `None` is unknown.
+    pub fn open(execution: ExecutionArn, unfinished: Option<u64>, is_prod: bool) -> Self {
+        let many = unfinished.filter(|items| *items > TYPED_ABOVE);
+        let to_type = many.or_else(|| is_prod.then(|| unfinished.unwrap_or(1)));
         Self {
             execution,
-            unfinished,
+            to_type,
             typed: Field::default(),
-            focus: Focus::on_cancel(usize::from(must_type), 2),
+            focus: Focus::on_cancel(usize::from(to_type.is_some()), 2),
             scroll: Scroll::default(),
         }
     }
@@ -42,8 +45,8 @@ impl Stop {
             .chars()
             .filter(char::is_ascii_digit)
             .collect();
-        match self.unfinished {
-            Some(items) if items > TYPED_ABOVE && typed != items.to_string() => {
+        match self.to_type {
+            Some(number) if typed != number.to_string() => {
                 Err("type the number of items first".to_owned())
             }
             _ => Ok(()),
@@ -93,12 +96,16 @@ impl Stop {
             lines.push(Line::raw(part));
         }
         let mut focused_line = None;
-        if self.focus.fields > 0 {
-            let items = figures::count(self.unfinished.unwrap_or_default());
+        if let Some(number) = self.to_type {
+            let shown = match number {
+                1 => "type 1 to confirm".to_owned(),
+                items => {
+                    let items = figures::count(items);
+                    format!("{items} items have not ended: type that number to confirm")
+                }
+            };
             lines.push(Line::default());
-            lines.push(Line::raw(format!(
-                "{items} items have not ended: type that number to confirm"
-            )));
+            lines.push(Line::raw(shown));
             focused_line = self.focus.field().map(|_| lines.len());
             let focused = focused_line.is_some();
             lines.push(dialog::field("", 0, &self.typed, 24, focused, theme));

@@ -74,6 +74,14 @@ fn chip(app: &App) -> Span<'static> {
     }
 }
 
+/// A word that nobody overlooks, where everything counts.
+fn prod(app: &App) -> Span<'static> {
+    match app.is_prod() {
+        true => Span::styled(" PROD ", app.theme().bad().patch(app.theme().chosen())),
+        false => Span::raw(""),
+    }
+}
+
 fn access(app: &App) -> Span<'static> {
     if app.read_only() {
         Span::styled("READ-ONLY", app.theme().bold())
@@ -116,7 +124,11 @@ fn label(app: &App) -> String {
     if connection.local {
         return String::new();
     }
-    format!("{}  ", text::fit(&connection.label, 24))
+    let account = match app.target.identity.get() {
+        Some(identity) => format!(" {}", text::visible(&identity.account)),
+        None => String::new(),
+    };
+    format!("{}{account}  ", text::fit(&connection.label, 24))
 }
 
 fn header(app: &App, cells: usize) -> Line<'static> {
@@ -129,6 +141,7 @@ fn header(app: &App, cells: usize) -> Line<'static> {
             text::fit(&app.health.connection.region, 16)
         )),
         access(app),
+        prod(app),
     ];
     let right = vec![
         budget(app),
@@ -149,6 +162,7 @@ fn short_header(app: &App, cells: usize) -> Line<'static> {
             text::fit(&app.health.connection.region, 16)
         )),
         Span::raw(access),
+        prod(app),
         Span::raw("  "),
         if app.health.slowed {
             Span::styled("slowed", app.theme().warn())
@@ -270,7 +284,7 @@ fn message(app: &App, cells: usize) -> Line<'static> {
         let what = match deed {
             Deed::Start(name) => format!("↑ {}", text::middle(name, 24)),
             Deed::Download(address) => format!("↓ {}", text::middle(address.file_name(), 24)),
-            Deed::Redrive(_) | Deed::Stop(_) | Deed::Limits(_) => String::new(),
+            Deed::Redrive(_) | Deed::Stop(_) | Deed::Limits(_) | Deed::Export(_) => String::new(),
         };
         Span::raw(format!("  {what} {} ", start::progress(*progress)))
     });
@@ -294,6 +308,8 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Timeline,
             Action::Filter,
             Action::Sort,
+            Action::Choose,
+            Action::Menu,
             Action::Command,
         ],
         Screen::Live(_) => &[
@@ -328,6 +344,8 @@ pub fn actions(app: &App) -> &'static [Action] {
                 Action::Open,
                 Action::Copy,
                 Action::ScrollDown,
+                Action::Choose,
+                Action::Export,
                 Action::Redrive,
                 Action::Filter,
                 Action::NextPane,
@@ -340,7 +358,10 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Download,
             Action::ScrollDown,
             Action::Filter,
+            Action::Choose,
             Action::Copy,
+            Action::Export,
+            Action::Browse,
             Action::Redrive,
             Action::Failures,
             Action::Back,
@@ -435,9 +456,8 @@ fn overlay_hints(app: &App, overlay: &Overlay) -> Vec<(&'static str, &'static st
         Overlay::Filter(_) => vec![
             ("enter", "keep"),
             ("esc", "clear"),
-            ("text", "anywhere"),
-            ("state:failed", "in a column"),
-            ("!text", "not"),
+            ("↑", "filters before"),
+            ("↓", "to the list"),
         ],
         Overlay::Search(_) => vec![("enter", "keep"), ("esc", "clear"), ("n N", "go on after")],
         Overlay::Palette(_) => vec![

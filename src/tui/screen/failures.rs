@@ -1,22 +1,29 @@
 //! Failed items: groups of one cause at the left, their members at the right, the item below (or
 //! beside, where there is room).
 
+mod item;
+mod members;
+
+pub use item::{detail, message_of};
+use members::MembersShown;
+
+use std::cell::RefCell;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 
 use crate::model::{ExecutionArn, Failure, MapRun};
-use crate::operations::failures;
 use crate::tui::app::App;
 use crate::tui::data::{FailureSet, Remote};
-use crate::tui::filter::Filter;
+use crate::tui::filter::{AGE, Filter};
+use crate::tui::marks::Marks;
 use crate::tui::screen::places::{Rows, below_header};
 use crate::tui::screen::{WIDE, absence};
-use crate::tui::theme::Theme;
-use crate::tui::widget::list::{Cursor, Move, Scroll};
+use crate::tui::widget::list::{Cursor, Move, Order, Scroll, Sort};
 use crate::tui::widget::table::{self, Align, Column};
-use crate::tui::widget::{figures, json, pane, text};
+use crate::tui::widget::{figures, pane, text};
 
 /// The list that has the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +40,24 @@ pub struct Failures {
     pub members: Cursor,
     /// Of members.
     pub filter: Filter,
+    pub order: Order,
+    /// Children.
+    pub marks: Marks<ExecutionArn>,
     /// Of the item's detail.
     pub scroll: Scroll,
+    /// The members as they were last asked for: a frame asks several times.
+    members_shown: RefCell<Option<MembersShown>>,
 }
+
+/// Of members.
+pub const SORTS: &[Sort] = &[
+    ("found", "as read"),
+    ("line", "by line"),
+    ("ended", "newest first"),
+];
+
+/// What a filter can ask for by name.
+pub const COLUMNS: &[&str] = &["line", "error", "cause", "input", "child", AGE];
 
 /// Cells of the groups' column in a width.
 fn groups_width(area: Rect) -> u16 {
@@ -50,7 +72,10 @@ impl Failures {
             groups: Cursor::default(),
             members: Cursor::default(),
             filter: Filter::default(),
+            order: Order::default(),
+            marks: Marks::default(),
             scroll: Scroll::default(),
+            members_shown: RefCell::default(),
         }
     }
 
@@ -68,7 +93,7 @@ impl Failures {
         };
         match self.pane {
             Pane::Groups => set.groups.len(),
-            Pane::Members => self.filtered(set).len(),
+            Pane::Members => self.filtered(set, app.now).len(),
         }
     }
 
@@ -83,37 +108,10 @@ impl Failures {
         self.scroll = Scroll::default();
     }
 
-    /// Members of the chosen group, as indexes into the list, that fit the filter.
-    fn filtered(&self, set: &FailureSet) -> Vec<u32> {
-        let group = set.groups.get(self.groups.row(set.groups.len()));
-        let Some((_, members)) = group else {
-            return Vec::new();
-        };
-        if self.filter.is_empty() {
-            return members.clone();
-        }
-        let fits = |index: &&u32| set.failure(**index).is_some_and(|it| self.fits(it));
-        members.iter().filter(fits).copied().collect()
-    }
-
-    fn fits(&self, failure: &Failure) -> bool {
-        let line = failure
-            .line
-            .map(|line| line.to_string())
-            .unwrap_or_default();
-        self.filter.matches(&[
-            ("line", &line),
-            ("error", failure.error.as_deref().unwrap_or_default()),
-            ("cause", failure.cause.as_deref().unwrap_or_default()),
-            ("input", failure.input.as_deref().unwrap_or_default()),
-            ("child", failure.child.name()),
-        ])
-    }
-
     /// The failure under the members' cursor.
     pub fn chosen<'a>(&self, app: &'a App) -> Option<(u32, &'a Failure)> {
         let set = self.set(app)?;
-        let members = self.filtered(set);
+        let members = self.filtered(set, app.now);
         let index = *members.get(self.members.row(members.len()))?;
         Some((index, set.failure(index)?))
     }
@@ -151,7 +149,9 @@ impl Failures {
             format!("{how} read from {}", set.list.source)
         });
         let filter = (!self.filter.is_empty()).then(|| format!("/{}", self.filter.text()));
-        let parts: Vec<String> = [Some(failed), read, filter].into_iter().flatten().collect();
+        let marked = (!self.marks.is_empty()).then(|| format!("{} marked", self.marks.len()));
+        let parts = [Some(failed), marked, read, filter].into_iter().flatten();
+        let parts: Vec<String> = parts.collect();
         parts.join("  ")
     }
 
@@ -211,7 +211,14 @@ impl Failures {
         let x = groups.right();
         let members = Rect::new(x + 1, inside.y, inside.right() - x - 1, list_height);
         pane::divide(buffer, area, y, &self.item_title(app), Style::new());
-        pane::split(buffer, x, area.y, y, &self.members_title(set), Style::new());
+        pane::split(
+            buffer,
+            x,
+            area.y,
+            y,
+            &self.members_title(app, set),
+            Style::new(),
+        );
         self.draw_groups(app, set, buffer, groups);
         self.draw_members(app, set, buffer, members);
         let detail = Rect {
@@ -243,7 +250,7 @@ impl Failures {
             x,
             area.y,
             bottom,
-            &self.members_title(set),
+            &self.members_title(app, set),
             Style::new(),
         );
         pane::split(
@@ -259,14 +266,19 @@ impl Failures {
         self.draw_item(app, buffer, item);
     }
 
-    fn members_title(&self, set: &FailureSet) -> String {
+    fn members_title(&self, app: &App, set: &FailureSet) -> String {
         let row = self.groups.row(set.groups.len());
         let about = if set.list.exact { "" } else { "~" };
         set.groups.get(row).map_or_else(String::new, |(group, _)| {
             let name = text::middle(&group.error, 30);
             let count = figures::count(group.count);
+            let marked = match self.marks.is_idle() {
+                true => None,
+                false => self.marks.words(self.shown(app).iter().map(|it| &it.child)),
+            };
+            let marked = marked.map_or_else(String::new, |it| format!("  {it}"));
             format!(
-                "Group {} of {}  {name}  {about}{count} items",
+                "Group {} of {}  {name}  {about}{count} items{marked}",
                 row + 1,
                 set.groups.len()
             )
@@ -328,7 +340,7 @@ impl Failures {
 
     fn draw_members(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
         let theme = app.theme();
-        let members = self.filtered(set);
+        let members = self.filtered(set, app.now);
         if members.is_empty() {
             let inner = Rect {
                 x: area.x + 2,
@@ -382,7 +394,14 @@ impl Failures {
         for (line, index) in (1..).zip(window) {
             let mark = (index == chosen).then_some(style);
             let row = cells(index).map(|cell| (cell, Style::new()));
-            pane::line(buffer, area, line, table::row(&columns, row, mark));
+            let child = set.failure(members[index]).map(|it| &it.child);
+            let marked = child.is_some_and(|child| self.marks.has(child));
+            pane::line(
+                buffer,
+                area,
+                line,
+                table::markable(&columns, row, mark, marked),
+            );
             if index == chosen {
                 buffer.set_style(Rect::new(area.x, area.y + line, area.width, 1), style);
             }
@@ -415,53 +434,4 @@ impl Failures {
             pane::line(buffer, area, row, line.clone());
         }
     }
-}
-
-/// The readable part of a failure's cause.
-pub fn message_of(failure: &Failure) -> String {
-    /// Causes are cut by the service at 32 KiB; a line needs far less.
-    const ENOUGH: usize = 4 * 1024;
-    let cause = failure.cause.as_deref().unwrap_or_default();
-    if cause.len() > ENOUGH {
-        return cause.chars().take(ENOUGH / 4).collect();
-    }
-    failures::message(cause)
-}
-
-/// Error, message, input and cause of one failure, as lines of at most `cells` cells.
-pub fn detail(failure: &Failure, cells: usize, theme: Theme) -> Vec<Line<'static>> {
-    let error = failure.error.as_deref().unwrap_or("(no error name)");
-    let mut lines = vec![Line::from(vec![
-        Span::styled(text::fit(error, cells), theme.bad()),
-        Span::raw(format!("  {}", failure.status.as_str())),
-    ])];
-    let message = message_of(failure);
-    lines.extend(text::wrap(&message, cells, 6).into_iter().map(Line::raw));
-    lines.extend(section("Input", failure.input.as_deref(), cells, theme));
-    let cause = failure.cause.as_deref().filter(|cause| **cause != message);
-    if cause.is_some() {
-        lines.extend(section("Cause", cause, cells, theme));
-    }
-    let child = format!("child {}", failure.child.name());
-    lines.push(Line::default());
-    lines.push(Line::styled(text::middle(&child, cells), theme.dim()));
-    lines
-}
-
-fn section(
-    title: &'static str,
-    source: Option<&str>,
-    cells: usize,
-    theme: Theme,
-) -> Vec<Line<'static>> {
-    let mut lines = vec![Line::default(), Line::styled(title, theme.dim())];
-    match source {
-        Some(source) => lines.extend(
-            json::lines(source)
-                .iter()
-                .map(|line| Line::raw(text::fit(line, cells))),
-        ),
-        None => lines.push(Line::raw("?")),
-    }
-    lines
 }

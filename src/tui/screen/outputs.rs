@@ -1,18 +1,21 @@
 //! Objects of a run by kind, with a preview of the one under the cursor.
 
+use std::cmp::Reverse;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use crate::model::ExecutionArn;
+use crate::model::{ExecutionArn, ObjectAddress};
 use crate::operations::outputs::{Kind, Output};
 use crate::tui::app::App;
 use crate::tui::data::Remote;
-use crate::tui::filter::Filter;
+use crate::tui::filter::{AGE, Filter};
 use crate::tui::keys::Action;
+use crate::tui::marks::Marks;
 use crate::tui::screen::absence;
-use crate::tui::widget::list::{Cursor, Scroll};
+use crate::tui::widget::list::{Cursor, Order, Scroll, Sort};
 use crate::tui::widget::table::{self, Align, Column};
 use crate::tui::widget::{figures, json, pane, text};
 
@@ -21,11 +24,23 @@ pub struct Outputs {
     pub run: ExecutionArn,
     pub cursor: Cursor,
     pub filter: Filter,
+    pub order: Order,
+    pub marks: Marks<ObjectAddress>,
     /// Of the preview.
     pub scroll: Scroll,
 }
 
-fn word(kind: Kind) -> &'static str {
+pub const SORTS: &[Sort] = &[
+    ("kind", "by kind"),
+    ("key", "by name"),
+    ("size", "largest first"),
+    ("written", "newest first"),
+];
+
+/// What a filter can ask for by name.
+pub const COLUMNS: &[&str] = &["kind", "key", "bucket", "size", AGE];
+
+pub fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Final => "final",
         Kind::Result => "result",
@@ -40,6 +55,8 @@ impl Outputs {
             run,
             cursor: Cursor::default(),
             filter: Filter::default(),
+            order: Order::default(),
+            marks: Marks::default(),
             scroll: Scroll::default(),
         }
     }
@@ -52,13 +69,29 @@ impl Outputs {
     pub fn rows<'a>(&self, app: &'a App) -> Vec<&'a Output> {
         let outputs = app.data().outputs.get(&self.run).and_then(Remote::get);
         let fits = |output: &&Output| {
+            let object = &output.object;
+            let age = figures::seconds_between(object.modified, app.now).to_string();
             self.filter.matches(&[
                 ("kind", word(output.kind)),
-                ("key", &output.object.address.key),
-                ("bucket", &output.object.address.bucket),
+                ("key", &object.address.key),
+                ("bucket", &object.address.bucket),
+                ("size", &object.size.to_string()),
+                (AGE, &age),
             ])
         };
-        outputs.into_iter().flatten().filter(fits).collect()
+        let mut rows: Vec<&Output> = outputs.into_iter().flatten().filter(fits).collect();
+        match self.order.name(SORTS) {
+            "key" => {
+                rows.sort_by(|one, other| one.object.address.key.cmp(&other.object.address.key));
+            }
+            "size" => rows.sort_by_key(|it| Reverse(it.object.size)),
+            "written" => rows.sort_by_key(|it| Reverse(it.object.modified)),
+            _ => {}
+        }
+        if self.order.reversed {
+            rows.reverse();
+        }
+        rows
     }
 
     pub fn chosen<'a>(&self, app: &'a App) -> Option<&'a Output> {
@@ -118,7 +151,9 @@ impl Outputs {
             format!("{} objects, {}", rows.len(), figures::bytes(size))
         });
         let filter = (!self.filter.is_empty()).then(|| format!("/{}", self.filter.text()));
-        let parts: Vec<String> = [Some("Outputs".to_owned()), sizes, filter]
+        let marked = self.marks.words(rows.iter().map(|it| &it.object.address));
+        let order = (self.order != Order::default()).then(|| self.order.words(SORTS));
+        let parts: Vec<String> = [Some("Outputs".to_owned()), sizes, marked, filter, order]
             .into_iter()
             .flatten()
             .collect();
@@ -174,7 +209,13 @@ impl Outputs {
             app.places.note_name(cell, address);
             let mark = (index == chosen).then(|| theme.chosen());
             let cells = cells.map(|cell| (cell, Style::new()));
-            pane::line(buffer, area, line, table::row(&columns, cells, mark));
+            let marked = self.marks.has(&object.address);
+            pane::line(
+                buffer,
+                area,
+                line,
+                table::markable(&columns, cells, mark, marked),
+            );
             if index == chosen {
                 buffer.set_style(
                     Rect::new(area.x, area.y + line, area.width, 1),

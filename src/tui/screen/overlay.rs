@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget as _};
 
 use crate::tui::app::{App, Overlay};
+use crate::tui::filter::Filter;
 use crate::tui::keys;
 use crate::tui::palette::{Choice, Palette, Scope};
 use crate::tui::screen::Screen;
@@ -16,11 +17,13 @@ use crate::tui::widget::{pane, text};
 
 pub fn draw(app: &App, buffer: &mut Buffer, body: Rect) {
     match &app.overlay {
-        Some(Overlay::Filter(field)) if matches!(app.screen(), Screen::Logs(_)) => {
-            draw_line(app, buffer, body, "&", field);
+        Some(Overlay::Filter(line)) if matches!(app.screen(), Screen::Logs(_)) => {
+            draw_line(app, buffer, body, "&", &line.field);
         }
-        Some(Overlay::Filter(field) | Overlay::Search(field)) => {
-            draw_line(app, buffer, body, "/", field);
+        Some(Overlay::Search(field)) => draw_line(app, buffer, body, "/", field),
+        Some(Overlay::Filter(line)) => {
+            draw_filter_help(app, buffer, body, &line.field);
+            draw_line(app, buffer, body, "/", &line.field);
         }
         Some(Overlay::Palette(palette)) => draw_palette(app, buffer, body, palette),
         None => draw_menu(app, buffer, body),
@@ -35,6 +38,31 @@ fn draw_line(app: &App, buffer: &mut Buffer, body: Rect, sign: &str, field: &Fie
     let cells = (body.width as usize).saturating_sub(3);
     spans.extend(field.spans(cells, Some(app.theme().chosen())));
     pane::line(buffer, row, 0, Line::from(spans));
+}
+
+/// What can be typed, and which of it means nothing here.
+fn draw_filter_help(app: &App, buffer: &mut Buffer, body: Rect, field: &Field) {
+    let theme = app.theme();
+    let columns = app.screen().columns();
+    if columns.is_empty() || body.height < 16 {
+        return;
+    }
+    let mut lines = vec![
+        Line::raw("word anywhere   column:value   !not this   -f fuzzy"),
+        Line::raw("failed:>100   line:1..5k   since:24h   until:2h"),
+        Line::styled(format!("columns {}", columns.join(" ")), theme.dim()),
+    ];
+    if let Some(newest) = app.filters().first() {
+        let newest = text::fit(newest, 40);
+        lines.push(Line::styled(format!("↑ before: {newest}"), theme.dim()));
+    }
+    let filter = Filter::new(field.value());
+    if let Some(unknown) = filter.unknown(columns) {
+        let unknown = text::fit(unknown, 20);
+        let shown = format!("there is no column {unknown}: searched as text");
+        lines.push(Line::styled(shown, theme.warn()));
+    }
+    corner(buffer, body, "Filter", 56, &lines);
 }
 
 /// A box of `lines` at the bottom left of the body.
@@ -61,6 +89,10 @@ pub fn sign(scope: Scope) -> &'static str {
         Scope::All => ":",
         Scope::Keys => "?",
         Scope::Here => "do ",
+        Scope::Sort => "sort ",
+        Scope::Export => "export ",
+        Scope::Profiles => "profile ",
+        Scope::Regions => "region ",
     }
 }
 
@@ -76,12 +108,16 @@ fn draw_palette(app: &App, buffer: &mut Buffer, body: Rect, palette: &Palette) {
         Scope::All => "Commands: type to find",
         Scope::Keys => "Help: keys and what they do",
         Scope::Here => "What can be done here",
+        Scope::Sort => "Sort the list",
+        Scope::Export => "Write what is shown into a file",
+        Scope::Profiles => "Go to another target: Region, name, account, role",
+        Scope::Regions => "Go to another Region",
     };
     let cells = (body.width as usize).saturating_sub(4);
     let room = (body.height as usize).saturating_sub(2);
     let height = match palette.scope {
         Scope::Keys => room,
-        Scope::All | Scope::Here => room.min(SHOWN),
+        _ => room.min(SHOWN),
     };
     let window = Cursor::on(palette.at).window(choices.len(), height);
     let lines = window.map(|index| {
@@ -110,7 +146,7 @@ fn choice_line(app: &App, scope: Scope, choice: &Choice, cells: usize) -> Line<'
     let keys = text::left(&text::fit(&choice.keys, KEYS), KEYS);
     let shown = match scope {
         Scope::Keys => format!("{keys} {}", text::fit(&choice.help, cells)),
-        Scope::All | Scope::Here => {
+        _ => {
             let name = (cells / 3).clamp(16, 44);
             let line = text::left(&text::middle(choice.line.trim(), name), name);
             format!("{keys} {line} {}", text::fit(&choice.help, cells))

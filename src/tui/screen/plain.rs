@@ -46,8 +46,9 @@ pub fn draw(app: &App, buffer: &mut Buffer, area: Rect) {
         lines.push((message.text.clone(), theme.bold()));
     }
     match &app.overlay {
-        Some(Overlay::Filter(field) | Overlay::Search(field)) => {
-            lines.push((format!("/{}", field.value()), theme.bold()));
+        Some(Overlay::Search(field)) => lines.push((format!("/{}", field.value()), theme.bold())),
+        Some(Overlay::Filter(line)) => {
+            lines.push((format!("/{}", line.field.value()), theme.bold()));
         }
         Some(Overlay::Palette(palette)) => {
             let sign = super::overlay::sign(palette.scope);

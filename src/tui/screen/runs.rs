@@ -7,14 +7,15 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::model::{Execution, ExecutionArn, MapRun, REDRIVE_PERIOD, RunState};
+use crate::model::{Counts, Execution, ExecutionArn, MapRun, REDRIVE_PERIOD, RunState};
 use crate::operations::runs::Run;
 use crate::tui::app::App;
-use crate::tui::filter::Filter;
+use crate::tui::filter::{AGE, Filter};
 use crate::tui::keys::Action;
+use crate::tui::marks::Marks;
 use crate::tui::pace::failures_allowed;
 use crate::tui::screen::{WIDE, absence, execution};
-use crate::tui::widget::list::Cursor;
+use crate::tui::widget::list::{Cursor, Order, Sort};
 use crate::tui::widget::table::{self, Align, Column};
 use crate::tui::widget::{figures, pane, text};
 
@@ -24,37 +25,21 @@ pub struct Runs {
     /// The run that the cursor stays on when the list changes; `None` stays at the top.
     pub anchor: Option<ExecutionArn>,
     pub filter: Filter,
-    pub sort: Sort,
+    pub order: Order,
+    pub marks: Marks<ExecutionArn>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Sort {
-    #[default]
-    Started,
-    Failed,
-    State,
-    Name,
-}
+pub const SORTS: &[Sort] = &[
+    ("started", "newest first"),
+    ("failed", "most failed first"),
+    ("state", "by state"),
+    ("run", "by name"),
+    ("items", "most items first"),
+    ("took", "longest first"),
+];
 
-impl Sort {
-    pub fn next(self) -> Self {
-        match self {
-            Self::Started => Self::Failed,
-            Self::Failed => Self::State,
-            Self::State => Self::Name,
-            Self::Name => Self::Started,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Started => "newest first",
-            Self::Failed => "most failed first",
-            Self::State => "by state",
-            Self::Name => "by name",
-        }
-    }
-}
+/// What a filter can ask for by name.
+pub const COLUMNS: &[&str] = &["state", "status", "run", "started", "items", "failed", AGE];
 
 const STATE: Column = Column::new("STATE", 9, Align::Left);
 const FAILED: Column = Column::new("FAILED", 9, Align::Right);
@@ -103,11 +88,20 @@ impl Runs {
             let map_run = app.data().map_run(&run.arn);
             map_run.map_or(0, |it| it.items.failures())
         };
-        match self.sort {
-            Sort::Started => {}
-            Sort::Failed => rows.sort_by_cached_key(|run| Reverse(failed(run))),
-            Sort::State => rows.sort_by_key(|run| app.data().state(run, app.now).word()),
-            Sort::Name => rows.sort_by(|one, other| one.name.cmp(&other.name)),
+        let items = |run: &&Execution| app.data().map_run(&run.arn).map_or(0, |it| it.items.total);
+        let took = |run: &&Execution| {
+            figures::seconds_between(run.started, run.stopped.unwrap_or(app.now))
+        };
+        match self.order.name(SORTS) {
+            "failed" => rows.sort_by_cached_key(|run| Reverse(failed(run))),
+            "state" => rows.sort_by_cached_key(|run| app.data().state(run, app.now).word()),
+            "run" => rows.sort_by(|one, other| one.name.cmp(&other.name)),
+            "items" => rows.sort_by_cached_key(|run| Reverse(items(run))),
+            "took" => rows.sort_by_cached_key(|run| Reverse(took(run))),
+            _ => {}
+        }
+        if self.order.reversed {
+            rows.reverse();
         }
         rows
     }
@@ -115,11 +109,21 @@ impl Runs {
     fn fits(&self, app: &App, run: &Execution) -> bool {
         let state = app.data().state(run, app.now);
         let started = figures::full(run.started);
+        let items = app.data().map_run(&run.arn).map(|it| it.items);
+        let number = |of: fn(&Counts) -> u64| {
+            items
+                .as_ref()
+                .map_or("?".to_owned(), |it| of(it).to_string())
+        };
+        let age = figures::seconds_between(run.started, app.now).to_string();
         self.filter.matches(&[
             ("state", state.word()),
             ("status", run.status.as_str()),
             ("run", &run.name),
             ("started", &started),
+            ("items", &number(|it| it.total)),
+            ("failed", &number(Counts::failures)),
+            (AGE, &age),
         ])
     }
 
@@ -161,7 +165,7 @@ impl Runs {
         if let Some(run) = rows.get(self.cursor.row(rows.len())) {
             execution::summary::draw_beside(app, &run.arn, buffer, beside);
         }
-        let inside = pane::boxed(buffer, area, &self.title(app, rows.len()), Style::new());
+        let inside = pane::boxed(buffer, area, &self.title(app, &rows), Style::new());
         let list = Rect::new(
             inside.x,
             inside.y,
@@ -188,7 +192,7 @@ impl Runs {
         }
     }
 
-    fn title(&self, app: &App, shown: usize) -> String {
+    fn title(&self, app: &App, rows: &[&Execution]) -> String {
         let loaded = app.data().executions().len();
         let more = if app.data().next_page().is_some() {
             "+"
@@ -202,12 +206,17 @@ impl Runs {
             return runs;
         }
         let all = figures::count(loaded as u64) + more;
-        let sort = self.sort.word();
+        let sort = self.order.words(SORTS);
+        let marked = self.marks.words(rows.iter().map(|run| &run.arn));
+        let marked = marked.map_or_else(String::new, |it| format!("  {it}"));
         if self.filter.is_empty() {
-            return format!("{runs}  {all}  {sort}");
+            return format!("{runs}  {all}{marked}  {sort}");
         }
-        let shown = figures::count(shown as u64);
-        format!("{runs}  {shown} of {all}  /{}  {sort}", self.filter.text())
+        let shown = figures::count(rows.len() as u64);
+        format!(
+            "{runs}  {shown} of {all}{marked}  /{}  {sort}",
+            self.filter.text()
+        )
     }
 
     fn draw_nothing(&self, app: &App, buffer: &mut Buffer, area: Rect) {
@@ -264,7 +273,13 @@ impl Runs {
             let run = rows[index];
             let cells = columns.iter().map(|column| cell(app, run, column.title));
             let mark = (index == chosen).then(|| theme.chosen());
-            pane::line(buffer, area, line, table::row(&columns, cells, mark));
+            let marked = self.marks.has(&run.arn);
+            pane::line(
+                buffer,
+                area,
+                line,
+                table::markable(&columns, cells, mark, marked),
+            );
             if index == chosen {
                 let strip = Rect::new(area.x, area.y + line, area.width, 1);
                 buffer.set_style(strip, theme.chosen());

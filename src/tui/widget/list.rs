@@ -77,6 +77,32 @@ impl Cursor {
     }
 }
 
+/// In what order a list is shown: one of the orders that its screen has, or the same backwards.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Index into the screen's orders.
+    pub by: usize,
+    pub reversed: bool,
+}
+
+/// Name of an order, as it is given to `:sort`, and how a title says it.
+pub type Sort = (&'static str, &'static str);
+
+impl Order {
+    pub fn name(self, sorts: &[Sort]) -> &'static str {
+        sorts.get(self.by).map_or("", |(name, _)| name)
+    }
+
+    /// `newest first`, `newest first, reversed`.
+    pub fn words(self, sorts: &[Sort]) -> String {
+        let words = sorts.get(self.by).map_or("", |(_, words)| words);
+        match self.reversed {
+            true => format!("{words}, reversed"),
+            false => words.to_owned(),
+        }
+    }
+}
+
 /// How far a text is scrolled; drawing keeps it inside the text.
 #[derive(Debug, Clone, Default)]
 pub struct Scroll {

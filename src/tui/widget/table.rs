@@ -66,3 +66,17 @@ pub fn row(
         None => line,
     }
 }
+
+/// A row of a list that can be marked: a mark is a glyph in the gutter, beside the cursor's.
+pub fn markable(
+    columns: &[Column],
+    cells: impl IntoIterator<Item = (String, Style)>,
+    chosen: Option<Style>,
+    marked: bool,
+) -> Line<'static> {
+    let mut line = row(columns, cells, chosen);
+    if let (true, Some(gutter)) = (marked, line.spans.first_mut()) {
+        gutter.content = if chosen.is_some() { "▸✓" } else { "✓ " }.into();
+    }
+    line
+}

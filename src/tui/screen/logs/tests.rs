@@ -156,6 +156,7 @@ fn lines_that_are_old_stay_and_slowness_is_no_error() {
         text: "Rate exceeded".to_owned(),
         hint: None,
         slowed: true,
+        cause: crate::tui::event::Cause::Other,
     };
     harness.app.message = None;
     harness.send(Event::Logs(Box::new(query), Err(slowed)));
