@@ -50,7 +50,7 @@ pub async fn run() -> ExitCode {
     };
     let mut out = Output::stdout(&cli.global);
     let color = cli.global.color;
-    match perform(cli, &mut out)
+    match Box::pin(perform(cli, &mut out))
         .await
         .and_then(|exit| out.flush().map(|()| exit))
     {
