@@ -91,7 +91,7 @@ async fn a_service_error_says_what_was_asked_and_what_to_do() {
     );
     assert_eq!(
         error.to_string(),
-        format!("RedriveExecution of {PARENT} failed: not redrivable: Execution ␛[2J invalid")
+        "RedriveExecution of Files:run-7 failed: not redrivable: Execution ␛[2J invalid"
     );
     assert!(error.hint().is_some());
     assert_eq!(service.requests()[0].json()["clientToken"], "t-1");
