@@ -11,7 +11,7 @@ mod seen;
 mod sources;
 
 use crate::client::{Client, LogEvent};
-use crate::model::{ExecutionArn, Failure, Timestamp};
+use crate::model::{ExecutionArn, ExecutionDetail, Failure, Timestamp};
 use crate::operations::{Error, failures};
 
 pub use follow::follow;
@@ -53,6 +53,15 @@ impl Focus {
         }
     }
 
+    /// On a child by its description.
+    pub fn described(child: &ExecutionDetail) -> Self {
+        Self {
+            child: child.execution.arn.clone(),
+            request: child.cause.as_deref().and_then(failures::request_id),
+            stopped: child.execution.stopped,
+        }
+    }
+
     pub fn on(failure: &Failure) -> Self {
         Self {
             child: failure.child.clone(),
@@ -74,12 +83,7 @@ impl Query {
                 Some(map_run) => client.map_run(map_run).await?.execution,
                 None => arn.clone(),
             };
-            let focus = Focus {
-                child: arn.clone(),
-                request: detail.cause.as_deref().and_then(failures::request_id),
-                stopped: detail.execution.stopped,
-            };
-            (run, Some(focus))
+            (run, Some(Focus::described(&detail)))
         } else {
             (arn.clone(), None)
         };

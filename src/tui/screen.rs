@@ -106,6 +106,8 @@ impl Screen {
             Self::Live(_) | Self::Machines(_) => 1,
             Self::Failures(_) | Self::Outputs(_) | Self::Machine(_) => 2,
             Self::Execution(it) if it.is_child() => 4,
+            // Those of one failure lie over the child that they are about.
+            Self::Logs(it) if it.focus.is_some() => 5,
             Self::Execution(_) | Self::Logs(_) => 3,
         }
     }

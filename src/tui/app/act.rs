@@ -345,6 +345,13 @@ impl App {
                 let failure = set.and_then(|set| set.of_child(&child));
                 failure.map_or_else(|| Focus::of(child.clone()), |(_, it)| Focus::on(it))
             }),
+            Screen::Execution(it) if it.is_child() => {
+                let known = self.data().run(&it.arn);
+                Some(known.map_or_else(
+                    || Focus::of(it.arn.clone()),
+                    |run| Focus::described(&run.detail),
+                ))
+            }
             _ => None,
         };
         self.show_for_run(|run| Screen::logs(run, focus.clone()));

@@ -412,6 +412,7 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::UnfoldAll,
             Action::Sort,
             Action::NextPane,
+            Action::LogsHere,
             Action::Copy,
             Action::CopyArn,
             Action::Back,

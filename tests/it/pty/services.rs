@@ -87,7 +87,7 @@ fn free_port() -> u16 {
 fn a_failure_leads_to_its_log_lines_on_a_small_terminal() {
     let home = tempfile::tempdir().unwrap();
     let mut terminal = demo(home.path(), "120", &[], &[], (80, 24));
-    terminal.wait("1Runs");
+    terminal.wait("2Live");
     terminal.wait("FAILED: ");
     terminal.press("3");
     terminal.wait("read from");

@@ -219,6 +219,17 @@ fn l_on_a_failure_asks_for_the_lines_of_its_call() {
 }
 
 #[test]
+fn l_on_a_child_asks_for_its_lines_and_goes_back_to_it() {
+    let harness = Harness::sample().failures(GOING, 30, false);
+    let harness = harness.keys("<enter>gcl");
+    let asked = subscribed(&harness);
+    assert_eq!(asked[0].run, arn(GOING));
+    assert!(asked[0].focus.is_some());
+    let harness = harness.keys("<esc>");
+    assert!(matches!(harness.app.screen(), Screen::Execution(it) if it.is_child()));
+}
+
+#[test]
 fn l_on_a_run_asks_for_all_its_lines_and_5_goes_back_to_them() {
     let harness = Harness::sample().keys("l");
     let all = Query {
