@@ -516,6 +516,26 @@ fn refusals_change_nothing() {
         .expect(0)
         .json();
     assert_eq!(dry["plans"][0]["lines"], 1);
+    let template = r#"{"output": {"key": "out/{{ stem }}-{{ date:2026-11-23 }}.csv"}}"#;
+    std::fs::write(home.path("daily.json"), template).expect("a template");
+    let filled = home
+        .run(&[
+            "start",
+            "a.txt",
+            "--template",
+            "daily.json",
+            "--dry-run",
+            "--json",
+        ])
+        .expect(0)
+        .json();
+    let plan = &filled["plans"][0];
+    assert_eq!(plan["input"]["output"]["key"], "out/a-2026-11-23.csv");
+    assert_eq!(plan["template"], "daily.json");
+    assert_ne!(plan["name"], dry["plans"][0]["name"]);
+    home.run(&["start", "a.txt", "--template", "none.json", "--yes"])
+        .expect(4)
+        .says("no such file");
     assert!(home.run(&["runs"]).expect(0).stdout.is_empty());
     drop(server);
 }

@@ -29,6 +29,8 @@ const LABELS: [&str; 5] = [
     "name",
     "input (JSON)",
 ];
+/// Lines of the input shown.
+const INPUT_LINES: usize = 14;
 /// Candidates shown at once.
 const CANDIDATES: usize = 8;
 
@@ -391,7 +393,10 @@ impl Start {
         let further = if self.listed.1.is_some() { "+" } else { "" };
         let told = match (self.list.is_some(), after) {
             (true, _) if len == 0 => "nothing begins so; ← goes up".to_owned(),
-            (true, _) => format!("{after}{further} more   enter takes   ← goes up   esc closes"),
+            (true, _) if self.focus.field() == Some(SOURCE) => {
+                format!("{after}{further} more   enter takes   ← goes up   esc closes")
+            }
+            (true, _) => format!("{after} more   enter takes   esc closes"),
             (false, 0) => return lines,
             (false, _) => format!("{after}{further} more   ↓ chooses"),
         };
@@ -430,11 +435,19 @@ fn plan_lines(plan: &Plan, cells: usize, theme: Theme) -> Vec<Line<'static>> {
         let line = format!("    {} → {}", it.placeholder, it.value);
         lines.push(Line::styled(text::fit(&line, cells), theme.dim()));
     }
-    for line in json::lines(&plan.input.to_string()).iter().take(12) {
+    let input = json::lines(&plan.input.to_string());
+    for line in input.iter().take(INPUT_LINES) {
         lines.push(Line::raw(format!(
             "    {}",
             text::fit(line, cells.saturating_sub(4))
         )));
+    }
+    if input.len() > INPUT_LINES {
+        let more = format!(
+            "    … {} more lines, e shows all",
+            input.len() - INPUT_LINES
+        );
+        lines.push(Line::styled(more, theme.dim()));
     }
     if !plan.checks.is_empty() {
         lines.push(Line::default());

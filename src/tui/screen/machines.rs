@@ -227,7 +227,7 @@ fn newest(recent: &Recent, app: &App) -> String {
     let state = state(newest);
     let ago = figures::span(figures::seconds_between(newest.started, app.now));
     format!(
-        "newest {} {} {}, started {ago} ago; of the last that ended {} succeeded, {} open",
+        "newest {} {} {}, started {ago} ago; {} of the newest that ended succeeded, {} open",
         text::middle(&newest.name, 40),
         app.theme().glyph(state),
         state.word(),
