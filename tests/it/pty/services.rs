@@ -132,7 +132,8 @@ fn a_copy_goes_through_the_terminal_where_no_program_takes_it() {
 fn somebody_who_looks_elsewhere_is_told_and_the_title_tells_and_is_restored() {
     let home = tempfile::tempdir().unwrap();
     let vars = [("TERM_PROGRAM", "WezTerm")];
-    let mut terminal = demo(home.path(), "120", &[], &vars, (120, 36));
+    // Long enough that the terminal looks away before the end.
+    let mut terminal = demo(home.path(), "1200", &[], &vars, (120, 36));
     terminal.wait("Map Run Lines");
     terminal.press("\x1b[O");
     terminal.wait_for_bytes("\x1b]2;fanout: ");
