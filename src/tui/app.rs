@@ -3,9 +3,11 @@
 
 mod act;
 mod available;
+mod input;
 mod lists;
 mod mouse;
 mod notice;
+mod outcome;
 #[cfg(test)]
 mod outside_tests;
 mod overlay;
@@ -24,24 +26,20 @@ pub use targets::Target;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
+use crossterm::event::KeyEventKind;
 
 use self::notice::Known;
 use crate::config::{Keys, Profile};
-use crate::model::{Execution, ExecutionArn, ObjectAddress, StateMachineArn, Timestamp};
+use crate::model::{Execution, ExecutionArn, Timestamp};
 use crate::operations::Progress;
 use crate::operations::logs::Query;
 use crate::tui::data::{Data, Remote};
-use crate::tui::dialog::start::Start;
-use crate::tui::dialog::{Dialog, Reaction};
-use crate::tui::event::{
-    Ask, Cause, Deed, Destination, Effect, Event, Health, Reply, Subject, Trouble,
-};
-use crate::tui::filter::Filter;
-use crate::tui::keys::{Action, Key, Keymap, Resolution};
+use crate::tui::dialog::Dialog;
+use crate::tui::event::{Ask, Deed, Destination, Effect, Event, Health, Subject};
+use crate::tui::keys::{Key, Keymap};
 use crate::tui::pace::Tone;
 use crate::tui::screen::places::Places;
-use crate::tui::screen::{Runs, Screen, chosen_machine};
+use crate::tui::screen::{Runs, Screen};
 use crate::tui::theme::Theme;
 use crate::tui::widget::figures;
 
@@ -423,225 +421,6 @@ impl App {
     /// A book that is no longer shown must not take the place of one that is.
     fn shows_logs_of(&self, query: &Query) -> bool {
         matches!(self.screen(), Screen::Logs(logs) if logs.query() == *query)
-    }
-
-    pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
-        self.message = Some(Message {
-            text: text.into(),
-            tone,
-            at: self.now,
-        });
-    }
-
-    /// Says why an ask got no answer. Being slowed is shown in the header, not here.
-    fn complain<T>(&mut self, reply: &Reply<T>) {
-        match reply {
-            Ok(_) => self.recover(),
-            Err(trouble) if trouble.slowed => {}
-            Err(trouble) => self.say_trouble(trouble),
-        }
-    }
-
-    fn say_trouble(&mut self, trouble: &Trouble) {
-        if trouble.cause == Cause::SignedOut {
-            return self.expire(&trouble.text);
-        }
-        let text = match trouble.hint {
-            Some(hint) => format!("{} — {hint}", trouble.text),
-            None => trouble.text.clone(),
-        };
-        self.say(Tone::Bad, text);
-    }
-
-    fn found(&mut self, name: &str, reply: Reply<ExecutionArn>) {
-        match reply {
-            Ok(arn) => self.show(Screen::live(arn)),
-            Err(trouble) => self.say(Tone::Warn, format!("{name} is not open: {}", trouble.text)),
-        }
-    }
-
-    fn started(&mut self, name: &str, reply: Reply<ExecutionArn>) -> Vec<Effect> {
-        self.transfers.remove(&Deed::Start(name.to_owned()));
-        match reply {
-            Ok(arn) => {
-                self.say(Tone::Good, format!("✓ started {name}"));
-                let is_home = self.stack.len() == 1 && self.dialog.is_none();
-                if is_home && self.overlay.is_none() {
-                    self.show(Screen::live(arn));
-                }
-                vec![Effect::Refresh]
-            }
-            Err(trouble) => {
-                self.say_trouble(&trouble);
-                Vec::new()
-            }
-        }
-    }
-
-    fn done(&mut self, deed: &Deed, reply: Reply<String>) -> Vec<Effect> {
-        self.transfers.remove(deed);
-        match &reply {
-            Ok(text) => self.say(Tone::Good, format!("✓ {text}")),
-            Err(trouble) => self.say_trouble(trouble),
-        }
-        // What was changed is looked at again at once, and its polls begin anew.
-        let again = match deed {
-            Deed::Redrive(arn) | Deed::Stop(arn) => Some(arn.clone()),
-            Deed::Limits(map_run) => self.owner(map_run),
-            Deed::Start(_) | Deed::Download(_) | Deed::Export(_) => None,
-        };
-        match (reply, again) {
-            (Ok(_), Some(arn)) => vec![Effect::Refresh, Effect::Ask(Ask::Describe(arn))],
-            _ => Vec::new(),
-        }
-    }
-
-    fn owner(&self, map_run: &crate::model::MapRunArn) -> Option<ExecutionArn> {
-        let mut runs = self.live.runs.iter();
-        let (arn, _) = runs.find(|(_, run)| {
-            let has = |run: &crate::operations::runs::Run| {
-                run.map_runs.iter().any(|it| it.arn == *map_run)
-            };
-            run.get().is_some_and(has)
-        })?;
-        Some(arn.clone())
-    }
-
-    fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
-        let pressed = Key::from(key);
-        // These work wherever the keys go: in dialogs and text fields too.
-        if let Resolution::Action(action @ (Action::Quit | Action::Suspend | Action::Redraw)) =
-            self.keymap.resolve(None, pressed)
-            && pressed.is_ctrl()
-        {
-            return self.act(action);
-        }
-        if self
-            .message
-            .as_ref()
-            .is_some_and(|it| it.tone == Tone::Plain)
-        {
-            self.message = None;
-        }
-        if self.target.sign_in.is_some() {
-            return self.sign_in_key(key);
-        }
-        let is_rechecking = self.is_rechecking();
-        if let Some(dialog) = &mut self.dialog {
-            let is_about_marks = matches!(dialog, Dialog::Several(_));
-            return match dialog.key(key) {
-                Reaction::Stay(effects) => self.do_all(effects),
-                Reaction::Close(effects)
-                    if is_rechecking && effects.iter().any(Effect::is_change) =>
-                {
-                    self.say(
-                        Tone::Warn,
-                        "the account is being checked again: try in a moment",
-                    );
-                    Vec::new()
-                }
-                Reaction::Close(effects) => {
-                    self.dialog = None;
-                    if is_about_marks && !effects.is_empty() {
-                        self.clear_marks();
-                    }
-                    self.do_all(effects)
-                }
-            };
-        }
-        if let Some(overlay) = self.overlay.take() {
-            return self.overlay_key(overlay, key);
-        }
-        self.is_menu_due = false;
-        match (self.prefix.take(), pressed) {
-            (
-                Some(_),
-                Key {
-                    code: KeyCode::Esc, ..
-                },
-            ) => Vec::new(),
-            (before, pressed) => match self.keymap.resolve(before, pressed) {
-                Resolution::Action(action) => self.act_if_available(action),
-                Resolution::Prefix => {
-                    self.prefix = Some(pressed);
-                    vec![Effect::Moment]
-                }
-                Resolution::Nothing => self.host(pressed),
-            },
-        }
-    }
-
-    fn host(&self, pressed: Key) -> Vec<Effect> {
-        let mut hosts = self.settings.hosts.iter();
-        let index = hosts.position(|(key, _)| Some(*key) == pressed.typed());
-        index.map(Effect::Host).into_iter().collect()
-    }
-
-    /// Says what is being done, since its end may take a while.
-    fn do_all(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
-        for effect in &effects {
-            let text = match effect {
-                Effect::Redrive(plan) => format!("redriving {}…", plan.execution.name()),
-                Effect::Start(plan) => format!("starting {}…", plan.name),
-                Effect::Stop(arn) => format!("stopping {}…", arn.name()),
-                Effect::SetLimits(..) => "changing the limits…".to_owned(),
-                Effect::Copy(text) => format!("copied {} characters", text.chars().count()),
-                _ => continue,
-            };
-            self.say(Tone::Plain, text);
-        }
-        effects
-    }
-
-    fn paste(&mut self, pasted: &str) -> Vec<Effect> {
-        if self.target.sign_in.is_some() {
-            return Vec::new();
-        }
-        if let Some(dialog) = &mut self.dialog {
-            return dialog.paste(pasted);
-        }
-        match &mut self.overlay {
-            Some(Overlay::Filter(line)) => {
-                line.field.paste(pasted);
-                let filter = Filter::new(line.field.value());
-                self.screen_mut().set_filter(filter);
-            }
-            Some(Overlay::Palette(palette)) => {
-                palette.field.paste(pasted);
-                palette.at = 0;
-            }
-            Some(Overlay::Search(field)) => {
-                field.paste(pasted);
-                let text = field.value().to_owned();
-                self.search_for(text);
-            }
-            None => return self.open_pasted(pasted.trim()),
-        }
-        Vec::new()
-    }
-
-    /// A pasted address starts a run (after a dialog), a pasted ARN is opened.
-    fn open_pasted(&mut self, pasted: &str) -> Vec<Effect> {
-        if let Some(address) = ObjectAddress::parse(pasted)
-            && self.can_change().is_ok()
-        {
-            return self.open_start(&address.to_string());
-        }
-        if pasted.starts_with("arn:") && pasted.contains(":execution:") {
-            self.show(Screen::live(ExecutionArn::new(pasted)));
-        }
-        Vec::new()
-    }
-
-    fn open_start(&mut self, source: &str) -> Vec<Effect> {
-        let machine = chosen_machine(self);
-        let machine = machine.as_ref().map(StateMachineArn::name);
-        let machine = machine.unwrap_or(&self.settings.machine);
-        let mut dialog = Start::open(machine, &self.settings.bucket, source);
-        let mut effects = dialog.plan_if_new();
-        effects.push(Effect::Ask(Ask::Templates));
-        self.dialog = Some(Dialog::Start(Box::new(dialog)));
-        effects
     }
 
     /// Keeps cursors on what they were on, whatever came in.

@@ -1,0 +1,91 @@
+//! What is said, and what follows from how something ended.
+
+use crate::model::{ExecutionArn, MapRunArn};
+use crate::tui::app::{App, Message};
+use crate::tui::event::{Ask, Cause, Deed, Effect, Reply, Trouble};
+use crate::tui::pace::Tone;
+use crate::tui::screen::Screen;
+
+impl App {
+    pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        self.message = Some(Message {
+            text: text.into(),
+            tone,
+            at: self.now,
+        });
+    }
+
+    /// Says why an ask got no answer. Being slowed is shown in the header, not here.
+    pub(super) fn complain<T>(&mut self, reply: &Reply<T>) {
+        match reply {
+            Ok(_) => self.recover(),
+            Err(trouble) if trouble.slowed => {}
+            Err(trouble) => self.say_trouble(trouble),
+        }
+    }
+
+    pub(super) fn say_trouble(&mut self, trouble: &Trouble) {
+        if trouble.cause == Cause::SignedOut {
+            return self.expire(&trouble.text);
+        }
+        let text = match trouble.hint {
+            Some(hint) => format!("{} — {hint}", trouble.text),
+            None => trouble.text.clone(),
+        };
+        self.say(Tone::Bad, text);
+    }
+
+    pub(super) fn found(&mut self, name: &str, reply: Reply<ExecutionArn>) {
+        match reply {
+            Ok(arn) => self.show(Screen::live(arn)),
+            Err(trouble) => self.say(Tone::Warn, format!("{name} is not open: {}", trouble.text)),
+        }
+    }
+
+    pub(super) fn started(&mut self, name: &str, reply: Reply<ExecutionArn>) -> Vec<Effect> {
+        self.transfers.remove(&Deed::Start(name.to_owned()));
+        match reply {
+            Ok(arn) => {
+                self.say(Tone::Good, format!("✓ started {name}"));
+                let is_home = self.stack.len() == 1 && self.dialog.is_none();
+                if is_home && self.overlay.is_none() {
+                    self.show(Screen::live(arn));
+                }
+                vec![Effect::Refresh]
+            }
+            Err(trouble) => {
+                self.say_trouble(&trouble);
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn done(&mut self, deed: &Deed, reply: Reply<String>) -> Vec<Effect> {
+        self.transfers.remove(deed);
+        match &reply {
+            Ok(text) => self.say(Tone::Good, format!("✓ {text}")),
+            Err(trouble) => self.say_trouble(trouble),
+        }
+        // What was changed is looked at again at once, and its polls begin anew.
+        let again = match deed {
+            Deed::Redrive(arn) | Deed::Stop(arn) => Some(arn.clone()),
+            Deed::Limits(map_run) => self.owner(map_run),
+            Deed::Start(_) | Deed::Download(_) | Deed::Export(_) => None,
+        };
+        match (reply, again) {
+            (Ok(_), Some(arn)) => vec![Effect::Refresh, Effect::Ask(Ask::Describe(arn))],
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn owner(&self, map_run: &MapRunArn) -> Option<ExecutionArn> {
+        let mut runs = self.live.runs.iter();
+        let (arn, _) = runs.find(|(_, run)| {
+            let has = |run: &crate::operations::runs::Run| {
+                run.map_runs.iter().any(|it| it.arn == *map_run)
+            };
+            run.get().is_some_and(has)
+        })?;
+        Some(arn.clone())
+    }
+}

@@ -1,0 +1,276 @@
+//! What is asked once, and its answer.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::client::{self, Client};
+use crate::config;
+use crate::model::{ExecutionArn, Failure, HistoryEvent, MapRun, Page, Timestamp};
+use crate::operations::failures::Group;
+use crate::operations::{self, failures, machines, outputs, redrive, runs, start};
+use crate::tui::data::{Definition, FailureSet, MachineView, Stamp};
+use crate::tui::event::{Ask, Cause, Event, Reply, StartForm, Trouble};
+use crate::tui::history::Part;
+use crate::tui::runtime::{Samples, of_client, of_operation, tell};
+
+/// Map Runs whose failures are kept between two readings.
+const SAMPLES: usize = 4;
+/// Failures read of a Map Run that is going, and of one that has ended.
+const READ: (usize, usize) = (1_000, 10_000);
+/// Events of the page that is asked for again and again.
+const PEEKED: u8 = 20;
+/// Bytes of an object's preview.
+const PREVIEW: u64 = 64 * 1024;
+/// Paths of a folder that are offered.
+const PATHS: usize = 5_000;
+
+pub async fn answer(client: Client, ask: Ask, samples: Samples, events: mpsc::Sender<Event>) {
+    let event = match ask {
+        Ask::Describe(arn) => {
+            let run = runs::describe(&client.polling(), &arn).await;
+            Event::Run(arn, run.map(Box::new).map_err(of_operation))
+        }
+        Ask::Older(machine, token) => {
+            let page = client.executions(&machine, None, 100, Some(token)).await;
+            Event::Older(machine, page.map_err(of_client))
+        }
+        Ask::Failures(map_run) => {
+            let set = failure_set(&client.polling(), &map_run, &samples).await;
+            Event::Failures(map_run.arn, set)
+        }
+        Ask::Outputs(run) => {
+            let outputs = outputs::list(&client, &run).await;
+            let arn = run.detail.execution.arn;
+            Event::Outputs(arn, outputs.map_err(of_operation))
+        }
+        Ask::Preview(address) => {
+            let text = outputs::preview(&client, &address, PREVIEW).await;
+            Event::Preview(address, text.map_err(of_operation))
+        }
+        Ask::History(arn, part) => {
+            let page = events_of(&client.polling(), &arn, &part).await;
+            Event::History(arn, part, page.map_err(of_client))
+        }
+        Ask::Definition(arn) => {
+            let own = machines::of_execution(&client.polling(), &arn).await;
+            let made = apart(own, |own| Arc::new(Definition::new(own))).await;
+            Event::Definition(arn, made)
+        }
+        Ask::Machines => Event::Machines(client.state_machines().await.map_err(of_client)),
+        Ask::Recent(arn) => {
+            let recent = machines::recent(&client.polling(), &arn).await;
+            Event::Recent(arn, recent.map_err(of_operation))
+        }
+        Ask::MachineView(arn) => {
+            let machine = machines::describe(&client, &arn).await;
+            let made = apart(machine, |machine| Arc::new(MachineView::new(machine))).await;
+            Event::MachineView(arn, made)
+        }
+        Ask::Find(machine, name) => {
+            let arn = runs::find(&client, &machine, &name).await;
+            Event::Found(name, arn.map_err(of_operation))
+        }
+        Ask::PlanRedrive(arn) => {
+            let plan = redrive::plan(&client, &arn, Timestamp::now()).await;
+            Event::RedrivePlan(arn, plan.map(Box::new).map_err(of_operation))
+        }
+        Ask::PlanStart(form) => {
+            let plan = plan_start(&client, &form).await;
+            Event::StartPlan(form, plan.map(Box::new).map_err(of_operation))
+        }
+        Ask::Paths(begun, token) => {
+            let page = match begun.strip_prefix("s3://") {
+                Some(address) => addresses(&client, address, token.clone()).await,
+                None => Ok(paths(&begun).await),
+            };
+            Event::Paths(begun, token, page)
+        }
+        Ask::Templates => {
+            let folder = templates();
+            let names = tokio::task::spawn_blocking(move || start::template::names(&folder));
+            Event::Templates(names.await.unwrap_or_default())
+        }
+        Ask::Identity => Event::Identity(client.identity().await.map_err(of_client)),
+        Ask::Profiles => Event::Profiles(client::profiles().await),
+    };
+    tell(&events, event).await;
+}
+
+/// Makes something of what was read, on a thread of its own: drawing must not wait for it.
+async fn apart<T: Send + 'static, U: Send + 'static>(
+    read: Result<T, operations::Error>,
+    make: impl FnOnce(T) -> U + Send + 'static,
+) -> Reply<U> {
+    let read = read.map_err(of_operation)?;
+    let made = tokio::task::spawn_blocking(move || make(read)).await;
+    made.map_err(|_| Trouble {
+        text: "what was read could not be shown".to_owned(),
+        hint: None,
+        slowed: false,
+        cause: Cause::Other,
+    })
+}
+
+/// One page of events. What has come since the last look is few events mostly.
+async fn events_of(
+    client: &Client,
+    arn: &ExecutionArn,
+    part: &Part,
+) -> Result<Page<HistoryEvent>, client::Error> {
+    match part {
+        Part::Peek => client.newest_events(arn, PEEKED).await,
+        Part::Newest => client.history(arn, true, None).await,
+        Part::Before(token) => client.history(arn, true, Some(token.clone())).await,
+        Part::Oldest => client.history(arn, false, None).await,
+        Part::After(token) => client.history(arn, false, Some(token.clone())).await,
+    }
+}
+
+/// Reads and groups failures. Grouping is work for a thread of its own.
+async fn failure_set(client: &Client, map_run: &MapRun, samples: &Samples) -> Reply<FailureSet> {
+    let list = if map_run.status.is_closed() {
+        failures::of(client, map_run, READ.1).await
+    } else {
+        let known = samples.lock().await.get(&map_run.arn).cloned();
+        failures::more(client, map_run, READ.0, known.unwrap_or_default()).await
+    };
+    let list = list.map_err(of_operation)?;
+    let mut samples = samples.lock().await;
+    if samples.len() >= SAMPLES {
+        samples.clear();
+    }
+    if map_run.status.is_closed() {
+        samples.remove(&map_run.arn);
+    } else {
+        samples.insert(map_run.arn.clone(), list.items.clone());
+    }
+    drop(samples);
+    let stamp = Stamp::of(map_run);
+    let grouped = tokio::task::spawn_blocking(move || {
+        let groups = with_members(&list.items);
+        FailureSet::new(list, groups, stamp)
+    });
+    grouped.await.map_err(|_| Trouble {
+        text: "grouping the failures failed inside".to_owned(),
+        hint: None,
+        slowed: false,
+        cause: Cause::Other,
+    })
+}
+
+/// The groups of `items`, each with the indexes of its members.
+pub fn with_members(items: &[Failure]) -> Vec<(Group, Vec<u32>)> {
+    let mut members: HashMap<(String, String), Vec<u32>> = HashMap::new();
+    for (item, index) in items.iter().zip(0..) {
+        for group in failures::group(std::slice::from_ref(item)) {
+            members
+                .entry((group.error, group.message))
+                .or_default()
+                .push(index);
+        }
+    }
+    failures::group(items)
+        .into_iter()
+        .map(|group| {
+            let key = (group.error.clone(), group.message.clone());
+            let members = members.remove(&key).unwrap_or_default();
+            (group, members)
+        })
+        .collect()
+}
+
+async fn plan_start(client: &Client, form: &StartForm) -> Result<start::Plan, operations::Error> {
+    let machine = runs::machine(client, &form.machine).await?;
+    let source = match &form.source {
+        start::Source::File(path) => start::Source::File(at_home(&path.to_string_lossy())),
+        object @ start::Source::Object(_) => object.clone(),
+    };
+    let request = start::Request {
+        source,
+        machine,
+        bucket: form.bucket.clone(),
+        name: form.name.clone(),
+        input: form.input.clone(),
+        template: match &form.template {
+            Some(name) => Some(start::template::read(&templates(), name)?),
+            None => None,
+        },
+        today: Timestamp::now().strftime("%Y-%m-%d").to_string(),
+    };
+    start::plan(client, request).await
+}
+
+/// `~/x` as the shell would have it.
+fn at_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+/// Where templates are. Without a home there is no such folder, and so no template.
+fn templates() -> PathBuf {
+    config::config_dir().map_or_else(|_| PathBuf::new(), |folder| folder.join("templates"))
+}
+
+/// Addresses that begin with `begun` (without `s3://`): buckets, then folders and objects.
+async fn addresses(client: &Client, begun: &str, token: Option<String>) -> Reply<Page<String>> {
+    let Some((bucket, prefix)) = begun.split_once('/') else {
+        let buckets = client.buckets().await.map_err(of_client)?;
+        let fitting = buckets.into_iter().filter(|it| it.starts_with(begun));
+        return Ok(Page {
+            items: fitting.map(|it| format!("s3://{it}/")).collect(),
+            next: None,
+        });
+    };
+    let page = client.folder(bucket, prefix, token).await;
+    let page = page.map_err(of_client)?;
+    let keys = page.items.into_iter();
+    Ok(Page {
+        items: keys.map(|key| format!("s3://{bucket}/{key}")).collect(),
+        next: page.next,
+    })
+}
+
+/// Paths that begin with `begun`, folders with a slash at the end.
+pub async fn paths(begun: &str) -> Page<String> {
+    let (folder, start) = begun
+        .rsplit_once('/')
+        .map_or(("", begun), |(folder, start)| {
+            (&begun[..=folder.len()], start)
+        });
+    let listed = at_home(if folder.is_empty() { "./" } else { folder });
+    let Ok(mut entries) = tokio::fs::read_dir(listed).await else {
+        return Page {
+            items: Vec::new(),
+            next: None,
+        };
+    };
+    let mut paths = Vec::new();
+    while let Ok(Some(entry)) = entries.next_entry().await {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            continue;
+        };
+        let is_hidden = name.starts_with('.') && !start.starts_with('.');
+        if !name.starts_with(start) || is_hidden {
+            continue;
+        }
+        let is_folder = tokio::fs::metadata(entry.path())
+            .await
+            .is_ok_and(|it| it.is_dir());
+        let end = if is_folder { "/" } else { "" };
+        paths.push(format!("{folder}{name}{end}"));
+        if paths.len() >= PATHS {
+            break;
+        }
+    }
+    paths.sort();
+    Page {
+        items: paths,
+        next: None,
+    }
+}

@@ -1,0 +1,112 @@
+//! What changes something, there or on this disk.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc;
+
+use crate::client::Client;
+use crate::model::Object;
+use crate::operations::{self, Progress, outputs, redrive, start};
+use crate::tui::event::{Cause, Deed, Event, Trouble};
+use crate::tui::runtime::{of_operation, tell};
+use crate::tui::session::{self, Session};
+use crate::tui::widget::figures;
+
+/// Between two reports of a transfer.
+const REPORT: Duration = Duration::from_millis(100);
+
+pub async fn redrive(client: Client, plan: redrive::Plan, events: mpsc::Sender<Event>) {
+    let done = redrive::run(&client, &plan).await;
+    let items = figures::count(plan.will_run());
+    let text = format!("redriving {items} items of {}", plan.execution.name());
+    let deed = Deed::Redrive(plan.execution);
+    tell(
+        &events,
+        Event::Done(deed, done.map(|_| text).map_err(of_operation)),
+    )
+    .await;
+}
+
+pub async fn start(client: Client, plan: start::Plan, events: mpsc::Sender<Event>) {
+    let report = reporter(Deed::Start(plan.name.clone()), events.clone());
+    let started = start::run(&client, &plan, report).await;
+    tell(
+        &events,
+        Event::Started(plan.name, started.map_err(of_operation)),
+    )
+    .await;
+}
+
+/// Writes down what is remembered; a disk that takes it not is said once in a while, not an end.
+pub async fn remember(path: PathBuf, session: Session, events: mpsc::Sender<Event>) {
+    let shown = path.display().to_string();
+    let written = tokio::task::spawn_blocking(move || session::write(&path, &session)).await;
+    if let Ok(Err(error)) = written {
+        let said = format!("{shown} cannot be written: {error}");
+        tell(&events, Event::Said(said)).await;
+    }
+}
+
+/// Writes a new file; one of that name is left alone.
+pub async fn export(deed: Deed, text: String, events: mpsc::Sender<Event>) {
+    let Deed::Export(path) = &deed else {
+        return;
+    };
+    let written = async {
+        if let Some(folder) = path.parent() {
+            tokio::fs::create_dir_all(folder).await?;
+        }
+        let mut file = tokio::fs::File::create_new(path).await?;
+        file.write_all(text.as_bytes()).await?;
+        file.flush().await
+    };
+    let said = match written.await {
+        Ok(()) => Ok(format!("wrote {}", path.display())),
+        Err(error) => Err(Trouble {
+            text: format!("{} cannot be written: {error}", path.display()),
+            hint: None,
+            slowed: false,
+            cause: Cause::Other,
+        }),
+    };
+    tell(&events, Event::Done(deed, said)).await;
+}
+
+pub async fn download(
+    client: Client,
+    object: Object,
+    folder: PathBuf,
+    events: mpsc::Sender<Event>,
+) {
+    let deed = Deed::Download(object.address.clone());
+    let report = reporter(deed.clone(), events.clone());
+    let made = tokio::fs::create_dir_all(&folder).await;
+    let done = match made {
+        Ok(()) => outputs::download(&client, &object, &folder, report).await,
+        Err(error) => Err(operations::Error::File {
+            path: folder.display().to_string(),
+            problem: format!("cannot be created: {error}"),
+        }),
+    };
+    let text = done.map(|path| format!("downloaded to {}", path.display()));
+    tell(&events, Event::Done(deed, text.map_err(of_operation))).await;
+}
+
+/// Passes on progress, seldom enough not to fill the channel. What does not fit is left out: the
+/// next report says more.
+pub fn reporter(deed: Deed, events: mpsc::Sender<Event>) -> impl Fn(Progress) + Send + Sync {
+    let last: Mutex<Option<Instant>> = Mutex::new(None);
+    move |progress| {
+        let Ok(mut last) = last.lock() else {
+            return;
+        };
+        let is_end = progress.done >= progress.total;
+        if is_end || last.is_none_or(|at| at.elapsed() >= REPORT) {
+            *last = Some(Instant::now());
+            let _ = events.try_send(Event::Progress(deed.clone(), progress));
+        }
+    }
+}
