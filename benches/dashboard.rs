@@ -3,8 +3,9 @@
 //!
 //! The program runs in a pseudo-terminal as AWS's client does, with AWS's quotas as its budget,
 //! against the embedded engine in this process. There, one run of [`LINES`] lines of which every
-//! tenth fails has ended, and others like it follow each other at full speed all the time.
-//! Between the two, every call is counted by its name.
+//! tenth fails has ended, another one waits for its last line, and while keys are pressed others
+//! follow each other at full speed. Each leaves some hundred megabytes in the temporary folder until the end. Between the
+//! two, every call is counted by its name.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -32,8 +34,12 @@ use tokio::net::{TcpListener, TcpStream};
 const LINES: u64 = 1_000_000;
 const BUCKET: &str = "bench";
 const MACHINE: &str = "bench";
+/// Short runs that fill the list.
+const SHORT: usize = 30;
+/// Seconds that a run's slow line takes: longer than all that is measured with it.
+const SLOW: u64 = 200;
 /// Keys pressed in each view.
-const KEYS: usize = 300;
+const KEYS: usize = 200;
 /// Between two keys: as fast as a held key repeats.
 const BETWEEN: Duration = Duration::from_millis(33);
 /// How long the calls of each view are counted.
@@ -239,19 +245,21 @@ fn definition() -> String {
     json!({"StartAt": "Map", "States": {"Map": {"Type": "Map", "Label": "Lines", "End": true,
         "ToleratedFailurePercentage": 100,
         "ItemReader": {"Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "JSONL"},
-            "Parameters": {"Bucket": BUCKET, "Key": "items"}},
+            "Parameters": {"Bucket": BUCKET, "Key.$": "$.items"}},
         "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
             "StartAt": "Which", "States": {
-            "Which": {"Type": "Choice", "Choices": [{"Variable": "$.bad", "BooleanEquals": true, "Next": "Bad"}], "Default": "Good"},
+            "Which": {"Type": "Choice", "Choices": [{"Variable": "$.bad", "BooleanEquals": true, "Next": "Bad"},
+                {"Variable": "$.slow", "IsPresent": true, "Next": "Slow"}], "Default": "Good"},
+            "Slow": {"Type": "Wait", "Seconds": SLOW, "Next": "Good"},
             "Good": {"Type": "Pass", "End": true},
             "Bad": {"Type": "Fail", "Error": "Gateway.Timeout", "Cause": "no answer in 30000 ms"}}},
         "ResultWriter": {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": BUCKET, "Prefix": "out"}}}}})
     .to_string()
 }
 
-async fn prepare(client: &Client, lines: u64) -> StateMachineArn {
+async fn write(client: &Client, key: &str, lines: u64, last: &str) {
     let mut items = client
-        .write(&ObjectAddress::new(BUCKET, "items"), BTreeMap::new())
+        .write(&ObjectAddress::new(BUCKET, key), BTreeMap::new())
         .await
         .unwrap();
     let mut text = String::new();
@@ -263,7 +271,14 @@ async fn prepare(client: &Client, lines: u64) -> StateMachineArn {
         }
     }
     items.write(text.as_bytes()).await.unwrap();
+    items.write(last.as_bytes()).await.unwrap();
     items.finish().await.unwrap();
+}
+
+async fn prepare(client: &Client, lines: u64) -> StateMachineArn {
+    write(client, "items", lines, "").await;
+    write(client, "few", 20, "").await;
+    write(client, "slow", lines, "{\"slow\":true,\"bad\":false}\n").await;
     let role = "arn:aws:iam::000000000000:role/bench";
     client
         .create_state_machine(MACHINE, &definition(), role)
@@ -271,8 +286,9 @@ async fn prepare(client: &Client, lines: u64) -> StateMachineArn {
         .unwrap()
 }
 
-async fn run(client: &Client, machine: &StateMachineArn, name: &str) -> ExecutionArn {
-    let arn = client.start_execution(machine, name, "{}").await.unwrap();
+async fn run(client: &Client, machine: &StateMachineArn, name: &str, items: &str) -> ExecutionArn {
+    let input = json!({"items": items}).to_string();
+    let arn = client.start_execution(machine, name, &input).await.unwrap();
     while !client
         .execution(&arn)
         .await
@@ -300,6 +316,7 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let calls = Calls::default();
+    let busy = Arc::new(AtomicBool::new(false));
     let (address, access, secret) = runtime.block_on(async {
         let data = folder.path().join("engine");
         let local = Local::start(&data, BUCKET, local::Options::default())
@@ -312,12 +329,22 @@ fn main() {
         };
         let client = Client::connect(target.clone(), options).await.unwrap();
         let machine = prepare(&client, lines).await;
-        run(&client, &machine, "ended").await;
-        // Always one at full speed.
+        for number in 0..SHORT {
+            run(&client, &machine, &format!("short-{number:02}"), "few").await;
+        }
+        run(&client, &machine, "ended", "items").await;
+        client
+            .start_execution(&machine, "slow", r#"{"items":"slow"}"#)
+            .await
+            .unwrap();
+        let is_busy = Arc::clone(&busy);
         tokio::spawn(async move {
             let _local = local;
             for number in 0.. {
-                run(&client, &machine, &format!("busy-{number:04}")).await;
+                while !is_busy.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                run(&client, &machine, &format!("busy-{number:04}"), "items").await;
             }
         });
         let Target::Endpoint {
@@ -348,14 +375,16 @@ fn main() {
     );
     for (view, keys, shown) in [
         ("runs", "1", "Runs of bench"),
-        ("live", "1gg\r", "Verdict"),
-        ("failures", "/ended\r\r3", "Gateway.Timeout"),
+        ("live", "1/slow\r\r", "Verdict"),
+        ("failures", "1\x1b/ended\r\r3", "Gateway.Timeout"),
         ("outputs", "4", "D download"),
     ] {
         terminal.press(keys);
         terminal.wait(shown);
         terminal.watch(Duration::from_secs(3));
+        busy.store(true, Ordering::Relaxed);
         let times = terminal.key_times();
+        busy.store(false, Ordering::Relaxed);
         calls.lock().unwrap().clear();
         terminal.bytes = 0;
         terminal.watch(WATCHED);
