@@ -195,7 +195,7 @@ fn theme(name: &str) -> Result<(), &'static str> {
     match super::THEMES.contains(&name) {
         true => Ok(()),
         false => Err(
-            "must be terminal, dark, light, high-contrast, deuteranopia, protanopia, tritanopia or mono",
+            "terminal, dark, light, high-contrast, deuteranopia, protanopia, tritanopia or mono",
         ),
     }
 }

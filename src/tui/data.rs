@@ -285,6 +285,15 @@ impl Data {
         RunState::of(execution, map_run, now)
     }
 
+    /// Its word: whether an execution succeeded in whole or in part is not known before its counts
+    /// are.
+    pub fn state_word(&self, execution: &Execution, now: Timestamp) -> &'static str {
+        match self.state(execution, now) {
+            RunState::Succeeded if self.run(&execution.arn).is_none() => "OK?",
+            state => state.word(),
+        }
+    }
+
     pub fn put_run(&mut self, arn: ExecutionArn, reply: Reply<Box<Run>>, now: Timestamp) {
         if let Ok(run) = &reply {
             for map_run in &run.map_runs {

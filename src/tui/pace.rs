@@ -229,14 +229,19 @@ impl Verdict {
                 "DONE IN PART",
                 format!("{failures} items failed, within the tolerance: AWS cannot redrive this"),
             ),
-            Status::Failed => Self::new(
-                Tone::Bad,
-                "FAILED",
-                format!(
-                    "{failures} items failed, more than tolerated; a redrive goes on with the {} that have not succeeded",
-                    figures::count(items.total.saturating_sub(items.succeeded))
-                ),
-            ),
+            Status::Failed => {
+                let left = figures::count(items.total.saturating_sub(items.succeeded));
+                let why = match items.failures() > failures_allowed(map_run) {
+                    true => format!("{failures} items failed, more than tolerated"),
+                    // The reader, the writer or the state itself: the execution has the error.
+                    false => {
+                        "not by its failed items: its own error is in the description".to_owned()
+                    }
+                };
+                let detail =
+                    format!("{why}; a redrive goes on with the {left} that have not succeeded");
+                Self::new(Tone::Bad, "FAILED", detail)
+            }
             Status::TimedOut => Self::new(Tone::Bad, "TIMED OUT", "the run's time limit passed"),
             _ => Self::new(
                 Tone::Plain,

@@ -440,7 +440,11 @@ fn a_template_is_chosen_and_the_input_edited_elsewhere() {
     let (_, input) = named(harness.taken()).unwrap();
     assert_eq!(input, serde_json::json!({"tolerate": 5}));
     harness.send(Event::Edited(Ok("{ oh".to_owned())));
-    assert!(harness.frame(120, 36).contains("not a JSON object"));
+    assert!(
+        harness
+            .frame(120, 36)
+            .contains("not JSON: key must be a string")
+    );
     harness.send(Event::Edited(Err(trouble(
         "the editor did not come back well",
     ))));

@@ -89,9 +89,11 @@ impl Start {
         let input = match input.value().trim() {
             "" => Value::Object(Map::new()),
             json => serde_json::from_str(json)
-                .ok()
-                .filter(Value::is_object)
-                .ok_or("the input is not a JSON object")?,
+                .map_err(|problem| format!("the input is not JSON: {problem}"))
+                .and_then(|input: Value| match input.is_object() {
+                    true => Ok(input),
+                    false => Err("the input is not a JSON object".to_owned()),
+                })?,
         };
         let name = name.value().trim();
         Ok(StartForm {
@@ -168,13 +170,22 @@ impl Start {
         self.plan_if_new()
     }
 
-    /// What is edited: the input as it is given, or nothing yet.
+    /// What is edited: the input as it is given, else as the template makes it.
     fn editable(&self) -> String {
-        let text = match self.fields[INPUT].value().trim() {
-            "" => "{}",
-            text => text,
+        let planned = self.current().filter(|plan| plan.template.is_some());
+        let text = match (self.fields[INPUT].value().trim(), planned) {
+            ("", Some(plan)) => plan.input.to_string(),
+            ("", None) => "{}".to_owned(),
+            (text, _) => text.to_owned(),
         };
-        json::lines(text).join("\n") + "\n"
+        json::lines(&text).join("\n") + "\n"
+    }
+
+    /// The plan, where it is of what the fields say now.
+    fn current(&self) -> Option<&Plan> {
+        let form = self.form().ok()?;
+        let is_current = self.planned.as_ref() == Some(&form);
+        self.plan.get().filter(|_| is_current)
     }
 
     /// Whether one chooses from a list.
@@ -275,7 +286,7 @@ impl Start {
 
     pub fn key(&mut self, key: KeyEvent) -> Reaction {
         if is_copy(key) {
-            let command = self.plan.get().map(|plan| Effect::Copy(plan.command()));
+            let command = self.current().map(|plan| Effect::Copy(plan.command()));
             return Reaction::Stay(command.into_iter().collect());
         }
         if let Some(effects) = self.list_key(key) {
@@ -342,6 +353,9 @@ impl Start {
         lines.push(Line::default());
         match (&self.plan, &self.planned, self.form()) {
             (_, _, Err(problem)) => lines.push(Line::raw(format!("  {problem}"))),
+            (_, Some(planned), Ok(form)) if *planned != form => {
+                lines.push(Line::raw("  not checked yet: tab goes on and checks it"));
+            }
             (Remote::Known { value, .. }, ..) => lines.extend(plan_lines(value, cells, theme)),
             (Remote::Failed { trouble, .. }, ..) => {
                 let wrapped = text::wrap(&trouble.text, cells.saturating_sub(4), 3);
@@ -370,7 +384,7 @@ impl Start {
                 Button::new(label, self.ready().map(|_| ())),
             ],
             focused_button: self.focus.button(),
-            command: self.plan.get().map(Plan::command),
+            command: self.current().map(Plan::command),
         }
     }
 

@@ -484,7 +484,9 @@ fn key_hints(app: &App, cells: usize) -> Line<'static> {
                 _ => binding.hint,
             };
             (key.to_owned(), hint.to_owned())
-        });
+        })
+        // Its keys may have been taken away.
+        .filter(|(key, _)| !key.is_empty());
     let hosts = app.settings.hosts.iter();
     let hosts = hosts.map(|(key, title)| (key.to_string(), (*title).to_owned()));
     let help = (

@@ -224,13 +224,13 @@ fn newest(recent: &Recent, app: &App) -> String {
     let Some(newest) = recent.newest.first() else {
         return "never started".to_owned();
     };
-    let state = state(newest);
+    let state = app.data().state(newest, app.now);
     let ago = figures::span(figures::seconds_between(newest.started, app.now));
     format!(
         "newest {} {} {}, started {ago} ago; {} of the newest that ended succeeded, {} open",
         text::middle(&newest.name, 40),
         app.theme().glyph(state),
-        state.word(),
+        app.data().state_word(newest, app.now),
         share(recent),
         open(recent),
     )

@@ -303,11 +303,10 @@ fn cell(app: &App, run: &Execution, column: &str) -> (String, Style) {
     let plain = Style::new();
     match column {
         "STATE" => {
-            // Whether it succeeded in whole or in part is not known before its counts are.
-            let is_half_known = state == RunState::Succeeded && app.data().run(&run.arn).is_none();
-            let (word, style) = match is_half_known {
-                true => ("OK?", theme.dim()),
-                false => (state.word(), theme.state(state)),
+            let word = app.data().state_word(run, app.now);
+            let style = match word == state.word() {
+                true => theme.state(state),
+                false => theme.dim(),
             };
             (format!("{word:<7} {}", theme.glyph(state)), style)
         }

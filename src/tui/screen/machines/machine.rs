@@ -261,8 +261,9 @@ fn summary(screen: &Machine, view: &MachineView, app: &App) -> Vec<(String, Styl
             lines.push(row("succeeded", machines::share(recent)));
             lines.push(row("open", machines::open(recent)));
             lines.extend(recent.newest.iter().map(|it| {
-                let state = machines::state(it);
-                let word = format!("{} {:<8}", theme.glyph(state), state.word());
+                let state = app.data().state(it, app.now);
+                let word = app.data().state_word(it, app.now);
+                let word = format!("{} {word:<8}", theme.glyph(state));
                 let started = figures::full(it.started);
                 row(&format!("  {word}"), format!("{started}  {}", it.name))
             }));
