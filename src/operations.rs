@@ -5,6 +5,7 @@ pub mod failures;
 pub mod logs;
 pub mod machines;
 pub mod outputs;
+pub mod records;
 pub mod redrive;
 mod results;
 pub mod runs;
