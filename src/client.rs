@@ -34,7 +34,7 @@ pub use connect::NoHostPrefix;
 pub use connect::profile::{Profile, from_environment as profile_in_force, profiles};
 pub use error::{Error, ErrorKind};
 pub use logs::{LiveTail, LogEvent, MAX_TAILED, TailUpdate};
-pub use s3::ObjectWriter;
+pub use s3::{Algorithm, Checksum, ObjectWriter};
 
 use error::SdkError;
 use limits::{Action, Budget, Class};

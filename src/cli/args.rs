@@ -347,7 +347,10 @@ pub enum Outputs {
     },
     /// Download: the output and its .failed.jsonl, or those named
     ///
-    /// Nothing is ever overwritten. JSON: {version, downloaded: [{object, path}]}.
+    /// Nothing is ever overwritten. What was broken off goes on where it was, and what came is
+    /// compared with the object's checksum. JSON: {version, downloaded: [{object, path, resumed,
+    /// began_anew, verified}]}: bytes that were there already, whether the object had changed
+    /// since, and the names of the checksums that agree.
     Get {
         run: String,
         /// File names, or ends of keys

@@ -173,14 +173,22 @@ pub async fn get(
     for output in &wanted {
         let object = &output.object;
         let meter = Meter::new(global, format!("download {}", object.address.file_name()));
-        let path = outputs::download(&session.client, object, to, |progress| meter.show(progress));
-        let path = path.await?;
+        let got = outputs::download(&session.client, object, to, |progress| meter.show(progress));
+        let got = got.await?;
+        let document = json!({
+            "object": object,
+            "path": got.path,
+            "resumed": got.resumed,
+            "began_anew": got.began_anew,
+            "verified": got.verified,
+        });
         match out.format {
             Format::Text => {
-                out.line(format!("{}  {}", path.display(), views::bytes(object.size)))?;
+                let (path, size) = (got.path.display(), views::bytes(object.size));
+                out.line(format!("{path}  {size}  {}", got.words()))?;
             }
-            Format::Ndjson => out.document(&json!({"object": object, "path": path}))?,
-            Format::Json => downloaded.push(json!({"object": object, "path": path})),
+            Format::Ndjson => out.document(&document)?,
+            Format::Json => downloaded.push(document),
         }
     }
     if out.format == Format::Json {

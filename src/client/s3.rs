@@ -14,8 +14,10 @@ use crate::client::error::{self, Error, ErrorKind, SdkError};
 use crate::client::{ByteStream, Client, ObjectBody, send};
 use crate::model::{Object, ObjectAddress, Page, Timestamp};
 
+mod integrity;
 mod writer;
 
+pub use integrity::{Algorithm, Checksum};
 pub use writer::ObjectWriter;
 
 /// The Region whose buckets are made without naming it.

@@ -1,7 +1,7 @@
 //! The output side: final, result and temporary objects of an execution, preview, download.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -12,8 +12,10 @@ use crate::model::{Object, ObjectAddress};
 use crate::operations::runs::{Run, is_absent};
 use crate::operations::{Error, Progress, results};
 
+mod digest;
 mod download;
 mod names;
+pub use download::Downloaded;
 pub use names::safe_name;
 
 /// Objects listed of one folder.
@@ -219,18 +221,20 @@ fn changed(address: &ObjectAddress, error: crate::client::Error) -> Error {
 }
 
 /// Downloads to `to` (a file, or a folder in which a safe name is derived from the key) through a
-/// temporary neighbour that is renamed when complete and checked. Never overwrites: an existing
-/// file is `Refused`.
+/// temporary neighbour that is renamed when it is complete and compared with the object's
+/// checksums. Never overwrites: an existing file is `Refused`. A download that was broken off,
+/// killed or cancelled leaves the neighbour, and the next one of the same object goes on with it.
 ///
 /// # Errors
 /// `Refused` when the file exists, `File` for what the disk refuses, `Malformed` when the object
-/// changed or ended early. No error leaves anything under the final name.
+/// changed or ended early, or when what came is not what its checksum says. No error leaves
+/// anything under the final name.
 pub async fn download(
     client: &Client,
     object: &Object,
     to: &Path,
     progress: impl Fn(Progress) + Send,
-) -> Result<PathBuf, Error> {
+) -> Result<Downloaded, Error> {
     download::download(client, object, to, progress).await
 }
 

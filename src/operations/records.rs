@@ -38,13 +38,29 @@ impl JsonLines {
     /// # Errors
     /// `File` with the path.
     pub fn append(&self, row: &impl Serialize) -> Result<(), Error> {
-        let mut line = serde_json::to_vec(row).map_err(|error| Error::file(&self.path, error))?;
-        line.push(b'\n');
-        self.write(&line)
-            .map_err(|error| Error::file(&self.path, error))
+        let fail = |error: io::Error| Error::file(&self.path, error);
+        self.add(row)
+            .and_then(|file| file.sync_data())
+            .map_err(fail)
     }
 
-    fn write(&self, line: &[u8]) -> io::Result<()> {
+    /// The same without waiting for the disk: the line outlives the process, but perhaps not a
+    /// power cut.
+    ///
+    /// # Errors
+    /// `File` with the path.
+    pub fn note(&self, row: &impl Serialize) -> Result<(), Error> {
+        let fail = |error: io::Error| Error::file(&self.path, error);
+        self.add(row).map(drop).map_err(fail)
+    }
+
+    fn add(&self, row: &impl Serialize) -> io::Result<File> {
+        let mut line = serde_json::to_vec(row)?;
+        line.push(b'\n');
+        self.write(&line)
+    }
+
+    fn write(&self, line: &[u8]) -> io::Result<File> {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -58,7 +74,7 @@ impl JsonLines {
             true => file.write_all(&[b"\n", line].concat())?,
             false => file.write_all(line)?,
         }
-        file.sync_data()
+        Ok(file)
     }
 
     /// Every row, oldest first. A file that does not exist has none.

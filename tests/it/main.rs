@@ -13,6 +13,7 @@ mod switches;
 mod tasks;
 mod test_state;
 mod tidy;
+mod transfers;
 mod verbs;
 mod wire;
 mod wired;

@@ -213,10 +213,10 @@ async fn downloaded(stage: &Stage, run: &Run) -> Result<(PathBuf, Vec<PathBuf>),
     let mut outputs = Vec::new();
     let mut rest = Vec::new();
     for output in found.iter().filter(|output| output.kind == Kind::Final) {
-        let path = outputs::download(client, &output.object, &folder, |_| {}).await?;
+        let got = outputs::download(client, &output.object, &folder, |_| {}).await?;
         match output.object.address.key.ends_with(".failed.jsonl") {
-            true => rest.push(path),
-            false => outputs.push(path),
+            true => rest.push(got.path),
+            false => outputs.push(got.path),
         }
     }
     expect(outputs.len() == 1, || {

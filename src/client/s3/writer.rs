@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_s3::operation::upload_part::UploadPartOutput;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
 use tokio::task::JoinSet;
 
@@ -20,6 +20,9 @@ const SMALLEST_PART: usize = 8 * MIB;
 const LARGEST_PART: usize = 512 * MIB;
 /// Parts on their way at a time, while they are small.
 const IN_FLIGHT: usize = 4;
+/// What the service checks parts with, and keeps of the whole object: it is the same however the
+/// object is cut into parts, so any copy can be compared with it.
+const CHECKSUM: ChecksumAlgorithm = ChecksumAlgorithm::Crc64Nvme;
 /// Bytes on their way at a time; a single part may be larger.
 const BYTES_IN_FLIGHT: usize = 64 * MIB;
 
@@ -144,6 +147,7 @@ impl ObjectWriter {
             .bucket(&self.address.bucket)
             .key(&self.address.key)
             .set_metadata(Some(self.metadata.clone().into_iter().collect()))
+            .checksum_algorithm(CHECKSUM)
             .body(self.buffer.split().freeze().into());
         let put = send("PutObject", &self.address.to_string(), request.send()).await?;
         Ok(put.e_tag)
@@ -173,6 +177,7 @@ impl ObjectWriter {
             .bucket(&self.address.bucket)
             .key(&self.address.key)
             .upload_id(&upload.id)
+            .checksum_type(ChecksumType::FullObject)
             .multipart_upload(parts);
         let completed = send(ACTION, &subject, request.send()).await?;
         // From here on there is an object, and nothing to clear away.
@@ -208,7 +213,9 @@ impl ObjectWriter {
             .create_multipart_upload()
             .bucket(&self.address.bucket)
             .key(&self.address.key)
-            .set_metadata(Some(self.metadata.clone().into_iter().collect()));
+            .set_metadata(Some(self.metadata.clone().into_iter().collect()))
+            .checksum_algorithm(CHECKSUM)
+            .checksum_type(ChecksumType::FullObject);
         let begun = send(ACTION, subject, request.send()).await?;
         let Some(id) = begun.upload_id else {
             let kind = ErrorKind::Service("the answer names no upload".to_owned());
@@ -265,6 +272,7 @@ fn upload_part(
         .key(&address.key)
         .upload_id(&upload.id)
         .part_number(number)
+        .checksum_algorithm(CHECKSUM)
         .body(body.into());
     async move {
         let sent = send("UploadPart", &address.to_string(), request.send()).await?;

@@ -91,7 +91,7 @@ pub async fn download(
             problem: format!("cannot be created: {error}"),
         }),
     };
-    let text = done.map(|path| format!("downloaded to {}", path.display()));
+    let text = done.map(|got| format!("downloaded to {}, {}", got.path.display(), got.words()));
     tell(&events, Event::Done(deed, text.map_err(of_operation))).await;
 }
 

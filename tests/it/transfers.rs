@@ -1,0 +1,464 @@
+//! Downloads over the wire: compared with every checksum that S3 knows, broken off and gone on with,
+//! and never outside the folder they were sent to.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Condvar, Mutex};
+
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use fanout::client::{Client, Options, Target};
+use fanout::model::{Object, ObjectAddress};
+use fanout::operations::outputs::{self, Downloaded};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::house::{self, Lookup, Serving};
+use crate::wired::House;
+
+const MIB: usize = 1 << 20;
+
+/// Bytes in which no two places look the same.
+fn bytes(size: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+/// Passes bytes between clients and an engine, and counts those that come back.
+struct Relay {
+    url: String,
+    state: Arc<Passed>,
+}
+
+#[derive(Default)]
+struct Passed {
+    inner: Mutex<Passing>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Passing {
+    /// Bytes that have come back.
+    count: usize,
+    /// No more than this come back, until it is raised.
+    most: Option<usize>,
+    /// The byte at this place comes back as another one.
+    spoilt: Option<usize>,
+}
+
+impl Relay {
+    fn to(url: &str) -> Self {
+        let engine = url.trim_start_matches("http://").trim_end_matches('/');
+        let engine = engine.to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::new(Passed::default());
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let server = TcpStream::connect(&engine).unwrap();
+                let (mut up_from, mut up_to) =
+                    (client.try_clone().unwrap(), server.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut up_from, &mut up_to);
+                    let _ = up_to.shutdown(std::net::Shutdown::Both);
+                });
+                let state = Arc::clone(&shared);
+                std::thread::spawn(move || back(server, client, &state));
+            }
+        });
+        Self { url, state }
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Passing)) {
+        change(&mut self.state.inner.lock().unwrap());
+        self.state.changed.notify_all();
+    }
+
+    fn count(&self) -> usize {
+        self.state.inner.lock().unwrap().count
+    }
+
+    fn wait_for(&self, count: usize) {
+        let mut passing = self.state.inner.lock().unwrap();
+        while passing.count < count {
+            passing = self.state.changed.wait(passing).unwrap();
+        }
+    }
+}
+
+fn back(mut server: TcpStream, mut client: TcpStream, state: &Passed) {
+    let mut chunk = vec![0; 64 << 10];
+    while let Ok(read @ 1..) = server.read(&mut chunk) {
+        let mut passing = state.inner.lock().unwrap();
+        while passing.most.is_some_and(|most| most <= passing.count) {
+            passing = state.changed.wait(passing).unwrap();
+        }
+        let here = passing.count..passing.count + read;
+        if let Some(at) = passing.spoilt.filter(|at| here.contains(at)) {
+            chunk[at - here.start] ^= 1;
+        }
+        passing.count += read;
+        drop(passing);
+        state.changed.notify_all();
+        if client.write_all(&chunk[..read]).is_err() {
+            return;
+        }
+    }
+    let _ = client.shutdown(std::net::Shutdown::Both);
+}
+
+async fn client(house: &House, url: &str) -> Client {
+    let keys = house.engine.credentials();
+    let target = Target::Endpoint {
+        url: url.to_owned(),
+        region: "us-east-1".to_owned(),
+        access_key: keys.access_key.clone(),
+        secret_key: keys.secret_key.clone(),
+    };
+    let options = Options {
+        read_only: false,
+        budget_share: 0.4,
+    };
+    Client::connect(target, options).await.unwrap()
+}
+
+async fn found(client: &Client, key: &str) -> Object {
+    let address = ObjectAddress::new("data", key);
+    client.head(&address).await.unwrap().unwrap().0
+}
+
+async fn got(
+    client: &Client,
+    key: &str,
+    to: &Path,
+) -> Result<Downloaded, fanout::operations::Error> {
+    let object = found(client, key).await;
+    outputs::download(client, &object, to, |_| {}).await
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|it| it.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn what_came_is_compared_with_whatever_checksum_the_object_has() {
+    let house = House::new().await;
+    let client = client(&house, &house.url).await;
+    let folder = tempfile::tempdir().unwrap();
+    let body = bytes(9 * MIB);
+    for algorithm in [
+        ChecksumAlgorithm::Crc32,
+        ChecksumAlgorithm::Crc32C,
+        ChecksumAlgorithm::Crc64Nvme,
+        ChecksumAlgorithm::Sha1,
+        ChecksumAlgorithm::Sha256,
+    ] {
+        let key = algorithm.as_str();
+        let put = house.s3.put_object().bucket("data").key(key);
+        let put = put.checksum_algorithm(algorithm.clone());
+        put.body(body.clone().into()).send().await.unwrap();
+        let got = got(&client, key, folder.path()).await.unwrap();
+        assert_eq!(got.verified, [key.to_lowercase()]);
+        assert!(fs::read(&got.path).unwrap() == body);
+    }
+    // In parts of 5 MiB, checked by the checksum of their checksums.
+    for algorithm in [ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Sha256] {
+        let key = format!("parts-{}", algorithm.as_str());
+        in_parts(&house, &key, &body, &algorithm).await;
+        let got = got(&client, &key, folder.path()).await.unwrap();
+        assert_eq!(got.verified, [algorithm.as_str().to_lowercase()]);
+        assert!(fs::read(&got.path).unwrap() == body);
+    }
+}
+
+async fn in_parts(house: &House, key: &str, body: &[u8], algorithm: &ChecksumAlgorithm) {
+    let begun = house.s3.create_multipart_upload().bucket("data").key(key);
+    let begun = begun
+        .checksum_algorithm(algorithm.clone())
+        .checksum_type(ChecksumType::Composite);
+    let id = begun.send().await.unwrap().upload_id.unwrap();
+    let mut parts = CompletedMultipartUpload::builder();
+    for (number, part) in (1..).zip(body.chunks(5 * MIB)) {
+        let sent = house
+            .s3
+            .upload_part()
+            .bucket("data")
+            .key(key)
+            .upload_id(&id);
+        let sent = sent
+            .part_number(number)
+            .checksum_algorithm(algorithm.clone())
+            .body(part.to_vec().into());
+        let sent = sent.send().await.unwrap();
+        let part = CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(sent.e_tag)
+            .set_checksum_crc32(sent.checksum_crc32)
+            .set_checksum_sha256(sent.checksum_sha256);
+        parts = parts.parts(part.build());
+    }
+    let done = house.s3.complete_multipart_upload();
+    let done = done.bucket("data").key(key).upload_id(id);
+    done.multipart_upload(parts.build()).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_object_that_we_wrote_in_parts_has_a_checksum_of_the_whole() {
+    let house = House::new().await;
+    let client = client(&house, &house.url).await;
+    let folder = tempfile::tempdir().unwrap();
+    let body = bytes(20 * MIB);
+    let address = ObjectAddress::new("data", "ours");
+    let mut writer = client.write(&address, BTreeMap::new()).await.unwrap();
+    writer.write(&body).await.unwrap();
+    writer.finish().await.unwrap();
+    let got = got(&client, "ours", folder.path()).await.unwrap();
+    assert_eq!(got.verified, ["crc64nvme"]);
+    assert!(fs::read(&got.path).unwrap() == body);
+}
+
+#[tokio::test]
+async fn a_neighbour_with_a_sum_is_heeded() {
+    let house = House::new().await;
+    let client = client(&house, &house.url).await;
+    let folder = tempfile::tempdir().unwrap();
+    let sum: String = Sha256::digest(b"hello")
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let wrong = "0".repeat(64);
+    for (key, body) in [
+        ("a.csv", "hello"),
+        ("a.csv.sha256", &format!("{sum}  a.csv\n")),
+        ("b.csv", "hello"),
+        ("b.csv.sha256", &wrong),
+    ] {
+        let put = house.s3.put_object().bucket("data").key(key);
+        put.body(body.as_bytes().to_vec().into())
+            .send()
+            .await
+            .unwrap();
+    }
+    let right = got(&client, "a.csv", folder.path()).await.unwrap();
+    assert_eq!(right.verified.last().unwrap(), "sha256 of a.csv.sha256");
+    let error = got(&client, "b.csv", folder.path()).await.unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("b.csv.sha256 differs"), "{said}");
+    assert_eq!(names(folder.path()), ["a.csv"]);
+}
+
+#[tokio::test]
+async fn a_byte_that_was_spoilt_on_the_way_is_found_and_nothing_is_kept() {
+    let house = House::new().await;
+    let relay = Relay::to(&house.url);
+    let client = client(&house, &relay.url).await;
+    let folder = tempfile::tempdir().unwrap();
+    let put = house.s3.put_object().bucket("data").key("a");
+    put.body(bytes(20 * MIB).into()).send().await.unwrap();
+    let object = found(&client, "a").await;
+    let at = relay.count() + 10 * MIB;
+    relay.set(|passing| passing.spoilt = Some(at));
+    let spoilt = outputs::download(&client, &object, folder.path(), |_| {}).await;
+    let said = spoilt.unwrap_err().to_string();
+    assert!(said.contains("differs"), "{said}");
+    assert!(names(folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn an_object_that_changed_is_fetched_anew_and_that_is_said() {
+    let house = House::new().await;
+    let relay = Relay::to(&house.url);
+    let client = client(&house, &relay.url).await;
+    let folder = tempfile::tempdir().unwrap();
+    let old = bytes(40 * MIB);
+    let put = house.s3.put_object().bucket("data").key("a");
+    put.body(old.into()).send().await.unwrap();
+    let object = found(&client, "a").await;
+    let most = relay.count() + 30 * MIB;
+    relay.set(|passing| passing.most = Some(most));
+    let started = tokio::spawn({
+        let (client, to) = (client.clone(), folder.path().to_owned());
+        async move { outputs::download(&client, &object, &to, |_| {}).await }
+    });
+    // At most two of the ranges can be whole now; cancelled, they stay.
+    let waiting = relay.state.clone();
+    let noted = folder.path().join(".a.ranges");
+    tokio::task::spawn_blocking(move || {
+        let mut passing = waiting.inner.lock().unwrap();
+        while passing.count < most {
+            passing = waiting.changed.wait(passing).unwrap();
+        }
+    })
+    .await
+    .unwrap();
+    until_noted(&noted).await;
+    started.abort();
+    assert!(started.await.unwrap_err().is_cancelled());
+    relay.set(|passing| passing.most = None);
+    assert_eq!(names(folder.path()), [".a.part", ".a.ranges"]);
+
+    let new: Vec<u8> = bytes(40 * MIB).into_iter().rev().collect();
+    let put = house.s3.put_object().bucket("data").key("a");
+    put.body(new.clone().into()).send().await.unwrap();
+    let got = got(&client, "a", folder.path()).await.unwrap();
+    assert_eq!((got.began_anew, got.resumed), (true, 0));
+    assert!(got.words().contains("had changed"), "{}", got.words());
+    assert!(fs::read(&got.path).unwrap() == new);
+    assert_eq!(names(folder.path()), ["a"]);
+}
+
+/// Waits until a range is noted; the writer notes it some moments after its last byte has passed.
+async fn until_noted(list: &Path) {
+    let is_noted = || fs::read_to_string(list).is_ok_and(|text| text.lines().count() > 1);
+    while !is_noted() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn keys_of_any_form_become_files_inside_the_folder() {
+    let house = House::new().await;
+    let client = client(&house, &house.url).await;
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().join("inside");
+    fs::create_dir(&folder).unwrap();
+    let emoji = "\u{1F600}".repeat(256);
+    let keys = [
+        "../up.txt",
+        "../../../../etc/fanout-passwd",
+        "/etc/fanout-absolute",
+        "a/..",
+        "..",
+        ".",
+        "C:\\windows\\fanout.ini",
+        "nul",
+        "COM1.txt",
+        "a\u{1b}[31mred.txt",
+        "a\u{202e}txt.exe",
+        "trailing. . ",
+        &emoji,
+    ];
+    for key in keys {
+        let put = house.s3.put_object().bucket("data").key(key);
+        put.body(key.as_bytes().to_vec().into())
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{key:?}: {error:?}"));
+    }
+    for key in keys {
+        let got = match got(&client, key, &folder).await {
+            Ok(got) => got,
+            // Two keys may have one safe name; the second is refused.
+            Err(error) => {
+                assert!(error.to_string().contains("exists already"), "{error}");
+                continue;
+            }
+        };
+        assert_eq!(got.path.parent(), Some(&*folder), "{key:?}");
+        assert_eq!(fs::read(&got.path).unwrap(), key.as_bytes());
+    }
+    assert_eq!(names(outside.path()), ["inside"]);
+    assert!(names(&folder).len() > 8);
+    assert!(!names(&folder).iter().any(|it| it.contains('\u{1b}')));
+}
+
+/// Puts an object beside what a run has written.
+fn put_beside(serving: &Serving, run: &str, name: &str, body: Vec<u8>) -> Value {
+    let engine = fs::read(serving.data().join("engine.json")).unwrap();
+    let engine: Value = serde_json::from_slice(&engine).unwrap();
+    let listed = serving.fanout(&["outputs", "ls", run, "--json"]).json();
+    let address = &listed["outputs"][0]["object"]["address"];
+    let address = ObjectAddress::new(
+        address["bucket"].as_str().unwrap(),
+        format!("runs/{run}/{name}"),
+    );
+    let target = Target::Endpoint {
+        url: engine["url"].as_str().unwrap().to_owned(),
+        region: "us-east-1".to_owned(),
+        access_key: engine["access_key"].as_str().unwrap().to_owned(),
+        secret_key: engine["secret_key"].as_str().unwrap().to_owned(),
+    };
+    let options = Options {
+        read_only: false,
+        budget_share: 0.4,
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = Client::connect(target, options).await.unwrap();
+        let mut writer = client.write(&address, BTreeMap::new()).await.unwrap();
+        writer.write(&body).await.unwrap();
+        writer.finish().await.unwrap();
+    });
+    engine
+}
+
+#[test]
+fn a_download_that_is_killed_goes_on_where_it_was() {
+    let serving = Serving::start();
+    let lookup = Lookup::start();
+    fs::write(serving.folder().join("words.txt"), "one\ntwo\n").unwrap();
+    let input = format!(r#"{{"request":{{"url":"{}/{{line}}"}}}}"#, lookup.url());
+    let start = ["start", "words.txt", "--name", "big", "--input", &input];
+    serving
+        .fanout(&[&start[..], &["--yes", "--wait"]].concat())
+        .success();
+    let body = bytes(80 * MIB);
+    let engine = put_beside(&serving, "big", "big.bin", body.clone());
+    let relay = Relay::to(engine["url"].as_str().unwrap());
+    let get = || {
+        let mut command = house::fanout(serving.folder());
+        command
+            .env("AWS_ACCESS_KEY_ID", engine["access_key"].as_str().unwrap())
+            .env(
+                "AWS_SECRET_ACCESS_KEY",
+                engine["secret_key"].as_str().unwrap(),
+            )
+            .args(["--region", "us-east-1", "--endpoint-url", &relay.url])
+            .args(["outputs", "get", "big", "big.bin", "--to", "out/", "--json"]);
+        command
+    };
+    relay.set(|passing| passing.most = Some(50 * MIB));
+    let mut killed = get()
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    relay.wait_for(50 * MIB);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let folder = serving.folder().join("out");
+    assert_eq!(names(&folder), [".big.bin.part", ".big.bin.ranges"]);
+
+    let before = relay.count();
+    relay.set(|passing| passing.most = None);
+    let again = house::Given(get().output().unwrap()).success();
+    let fetched = relay.count() - before;
+    let report = &again.json()["downloaded"][0];
+    let resumed = report["resumed"].as_u64().unwrap() as usize;
+    assert_eq!(report["verified"][0], "crc64nvme");
+    assert!(resumed >= 8 * MIB, "{report}");
+    // What was on its way when it was killed may still have passed.
+    assert!(
+        fetched < body.len() - resumed + 4 * MIB,
+        "{fetched} bytes fetched, {resumed} were there"
+    );
+    assert!(fs::read(folder.join("big.bin")).unwrap() == body);
+    assert_eq!(names(&folder), ["big.bin"]);
+}
