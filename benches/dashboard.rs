@@ -334,6 +334,7 @@ fn main() {
         let options = Options {
             read_only: false,
             budget_share: 1.0,
+            trail: None,
         };
         let client = Client::connect(target.clone(), options).await.unwrap();
         let machine = prepare(&client, lines).await;

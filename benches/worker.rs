@@ -82,6 +82,7 @@ async fn workflow(service: &Lookup, lines: u64) -> (Duration, Duration) {
     let options = Options {
         read_only: false,
         budget_share: 1.0,
+        trail: None,
     };
     let client = Client::connect(local.target(), options).await.unwrap();
     let text = (1..=lines).fold(String::new(), |text, n| {

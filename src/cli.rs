@@ -24,9 +24,11 @@ mod follow;
 mod logs;
 mod output;
 mod outputs;
+mod repair;
 mod runs;
 mod session;
 mod start;
+mod trail;
 mod views;
 
 use args::{Cli, Configuration, Engine, Global, Outputs, Verb};
@@ -130,6 +132,7 @@ async fn perform(cli: Cli, out: &mut Output) -> Result<Exit, Error> {
                 }
             };
         }
+        Verb::Trail { limit } => return trail::run(*limit, out),
         Verb::Config(Configuration::Show) => return about::config(global, out),
         Verb::Completions { shell } => return about::completions(*shell, out),
         Verb::Man { verb } => return about::man(verb.as_deref(), out),
@@ -173,20 +176,8 @@ async fn ask(
             };
             logs::run(session, arguments, out).await
         }
-        Verb::Redrive {
-            run,
-            dry_run,
-            wait,
-            limit,
-        } => {
-            let arguments = change::Redrive {
-                run: &run,
-                dry_run,
-                wait,
-                limit,
-            };
-            change::redrive(session, arguments, global, out).await
-        }
+        Verb::Redrive(arguments) => repair::redrive(session, &arguments, global, out).await,
+        Verb::Apply(arguments) => repair::apply(session, &arguments, global, out).await,
         Verb::Stop { run, cause } => {
             change::stop(session, &run, cause.as_deref(), global, out).await
         }
@@ -213,6 +204,7 @@ async fn ask(
         Verb::Demo(_)
         | Verb::Local(_)
         | Verb::Config(_)
+        | Verb::Trail { .. }
         | Verb::Completions { .. }
         | Verb::Man { .. } => Err(Error::usage("this verb asks no target")),
     }
@@ -235,6 +227,8 @@ async fn dashboard(global: &Global) -> Result<Exit, Error> {
         sessions: config::state_dir()
             .ok()
             .map(|folder| folder.join("sessions")),
+        state: config::state_dir().ok(),
+        trail: session::trail(),
     }))
     .await;
     session.close().await;

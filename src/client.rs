@@ -28,6 +28,7 @@ mod sfn;
 mod sts;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod watch;
 
 pub use connect::NoHostPrefix;
@@ -35,6 +36,7 @@ pub use connect::profile::{Profile, from_environment as profile_in_force, profil
 pub use error::{Error, ErrorKind};
 pub use logs::{LiveTail, LogEvent, MAX_TAILED, TailUpdate};
 pub use s3::{Algorithm, Checksum, ObjectWriter};
+pub use trail::{Change, Trail, shell_word};
 
 use error::SdkError;
 use limits::{Action, Budget, Class};
@@ -87,6 +89,8 @@ pub struct Options {
     pub read_only: bool,
     /// Share of each API's quota that this process may use, 0 to 1.
     pub budget_share: f64,
+    /// Is told of every change.
+    pub trail: Option<Trail>,
 }
 
 /// What a screen says about a connection.
@@ -152,6 +156,7 @@ struct Shared {
     connection: Connection,
     /// Nobody looks at what the standing polls bring.
     unwatched: Arc<AtomicBool>,
+    trail: Option<Trail>,
 }
 
 impl Client {
@@ -230,6 +235,33 @@ impl Client {
         async move {
             self.shared.budget.take(action, self.class).await;
             answer.await
+        }
+    }
+
+    /// Makes a call that changes something: refused to a read-only client, else told to the trail,
+    /// however it ends. `command` is the same as a command.
+    async fn change<T>(
+        &self,
+        action: &'static str,
+        subject: &str,
+        command: impl FnOnce() -> String + Send,
+        call: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        self.may_change(action, subject)?;
+        let done = call.await;
+        self.tell(command, done.as_ref().err());
+        done
+    }
+
+    fn tell(&self, command: impl FnOnce() -> String, error: Option<&Error>) {
+        if let Some(trail) = &self.shared.trail {
+            let connection = &self.shared.connection;
+            let target = format!("{} {}", connection.label, connection.region);
+            trail.tell(
+                target,
+                command(),
+                error.map_or(Ok(()), |error| Err(error.to_string())),
+            );
         }
     }
 

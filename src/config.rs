@@ -12,6 +12,7 @@ mod file;
 mod folders;
 mod functions;
 mod keys;
+mod prices;
 mod profiles;
 mod settings;
 
@@ -21,6 +22,8 @@ pub use keys::{KeyLine, Keys};
 pub use profiles::{Mode, Profile};
 
 use settings::SETTINGS;
+
+use crate::model::Prices;
 
 /// Every setting, with its value after all layers. `config.example.toml` documents them.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -59,6 +62,9 @@ pub struct Config {
     /// The dashboard's keys, from a file of their own.
     #[serde(skip)]
     pub keys: Keys,
+    /// What estimates are made with: the shipped list, or a file of the user's own.
+    #[serde(skip, default = "prices::shipped")]
+    pub prices: Prices,
 }
 
 /// Palettes of the dashboard, by name.
@@ -91,6 +97,7 @@ impl Default for Config {
             functions: BTreeMap::new(),
             profiles: BTreeMap::new(),
             keys: Keys::default(),
+            prices: prices::shipped(),
         }
     }
 }
@@ -180,6 +187,7 @@ impl Config {
         apply_environment(&mut loaded, env)?;
         if let (false, Ok(folder)) = (no_config, config_dir()) {
             loaded.config.keys = Keys::load(&folder.join("keys.toml"));
+            loaded.config.prices = prices::load(&folder.join("prices.toml"))?;
         }
         Ok(loaded)
     }

@@ -257,6 +257,7 @@ async fn connect(target: &Target) -> Result<Client, client::Error> {
     let options = client::Options {
         read_only: false,
         budget_share: 1.0,
+        trail: None,
     };
     Client::connect(target.clone(), options).await
 }

@@ -5,6 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod prices;
+
+pub use prices::Prices;
+
 /// A moment, UTC. The wire has millisecond precision.
 pub type Timestamp = jiff::Timestamp;
 

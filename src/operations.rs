@@ -1,17 +1,22 @@
 //! What an operator does that takes more than one call. Planning is apart from doing: a plan is a
 //! value that a dialog, `--dry-run` and `--json` all show, and that `run` carries out.
 
+pub mod cost;
 pub mod failures;
 pub mod logs;
 pub mod machines;
 pub mod outputs;
+pub mod plan;
 pub mod records;
 pub mod redrive;
 mod results;
 pub mod runs;
 pub mod start;
+pub mod trail;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::client::shell_word;
 
 /// Why an operation could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +59,7 @@ impl Error {
 }
 
 /// One line of a plan's checks. Only [`Verdict::Bad`] blocks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     pub verdict: Verdict,
     pub text: String,
@@ -81,7 +86,7 @@ impl Check {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     Good,
@@ -107,26 +112,5 @@ fn refuse_bad(checks: &[Check]) -> Result<(), Error> {
     match bad.as_slice() {
         [] => Ok(()),
         texts => Err(Error::Refused(texts.join("; "))),
-    }
-}
-
-/// `text` as one word of a POSIX shell.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_gets_one_word_whatever_is_in_it() {
-        assert_eq!(shell_word("a/b-1.txt"), "a/b-1.txt");
-        assert_eq!(shell_word("it's; rm"), r"'it'\''s; rm'");
-        assert_eq!(shell_word(""), "''");
     }
 }

@@ -41,7 +41,7 @@ use ratatui::buffer::Buffer;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::client::Client;
+use crate::client::{self, Client};
 use crate::config::{Config, Keys};
 use crate::model::Timestamp;
 use crate::tui::app::{App, Settings};
@@ -80,6 +80,10 @@ pub struct Options {
     pub engine: Option<OpenEngine>,
     /// The folder of what is remembered between visits; `None` remembers nothing.
     pub sessions: Option<PathBuf>,
+    /// The folder of trail, journals and ledger; `None` keeps none.
+    pub state: Option<PathBuf>,
+    /// Is told of every change, on other targets too.
+    pub trail: Option<client::Trail>,
 }
 
 /// How the dashboard uses the terminal.
@@ -117,6 +121,8 @@ pub async fn run(options: Options) -> Result<(), io::Error> {
         config: options.config,
         engine: options.engine,
         sessions: options.sessions,
+        state: options.state,
+        trail: options.trail,
     };
     let runtime = Runtime::new(options.client, options.host_actions, ways, events);
     match runtime.session_path().map(|path| session::read(&path)) {

@@ -17,6 +17,7 @@ async fn main() -> Result<(), Error> {
     let options = Options {
         read_only: false,
         budget_share: 1.0,
+        trail: None,
     };
     let mut context = Context::new(Client::connect(target, options).await?);
     if let Ok(url) = std::env::var("FANOUT_DEFAULT_URL") {

@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::local::{Fault, Throttle};
 use crate::tui;
 
+pub mod repair;
+
 /// Run files of lines through AWS Step Functions Distributed Maps, watch them and repair them.
 ///
 /// Without a verb the dashboard opens. A verb never opens it: data goes to stdout, messages to
@@ -231,18 +233,23 @@ pub enum Verb {
     },
     /// Run what failed again, in the same execution
     ///
-    /// JSON: {version, plan} with --dry-run, else {version, plan, redriven}, or with --wait
-    /// {version, runs: [run]}.
-    Redrive {
-        run: String,
-        /// Show what would run and what stands against it; change nothing
-        #[arg(long)]
-        dry_run: bool,
-        /// Wait for the end
-        #[arg(long)]
-        wait: bool,
-        #[command(flatten)]
-        limit: TimeLimit,
+    /// JSON: {version, plan, will_run} with --dry-run, else {version, plan, redriven}, or with
+    /// --wait {version, runs: [run]}. Of several runs {version, plans: [..]} and {version,
+    /// redriven: [..]}.
+    Redrive(repair::Redrive),
+    /// Carry out a plan that --plan has written
+    ///
+    /// The plan is made anew first; when what matters has changed since, nothing is done and what
+    /// has changed is told. JSON: as the verb that made the plan.
+    Apply(repair::Apply),
+    /// Show every change made from this machine: who, when, where, as a command, how it went
+    ///
+    /// Inputs and definitions are there by length and digest only. JSON: {version, trail: [{at,
+    /// who, target, command, outcome}]}, outcome being {Ok: null} or {Err: text}.
+    Trail {
+        /// How many, the newest
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
     },
     /// Stop a run; what has succeeded is kept and a redrive goes on
     ///

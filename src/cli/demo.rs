@@ -192,6 +192,8 @@ impl Stage {
             looks: self.looks,
             engine: None,
             sessions: None,
+            state: None,
+            trail: None,
         }))
         .await;
         repairing.abort();

@@ -8,11 +8,12 @@ use tokio::sync::Mutex;
 use crate::cli::args::Global;
 use crate::cli::exit::Error;
 use crate::cli::output::note;
-use crate::client::{Client, Options, Target};
-use crate::config::{Config, Loaded};
+use crate::client::{self, Client, Options, Target};
+use crate::config::{self, Config, Loaded};
 use crate::local::{self, Local};
 use crate::model::{ExecutionArn, StateMachineArn};
 use crate::operations::runs;
+use crate::operations::trail::Trail;
 use crate::tui::OpenEngine;
 
 /// Settings of all layers, flags over them.
@@ -215,10 +216,20 @@ async fn start_engine(config: &Config) -> Result<Local, Error> {
     Ok(Local::start(&folder, &config.bucket, options).await?)
 }
 
+/// Where changes are told; without a home there is no such place.
+pub fn trail() -> Option<client::Trail> {
+    let user = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    let state = config::state_dir().ok()?;
+    Some(Trail::new(&state).taker(user.unwrap_or_else(|| "unknown".to_owned())))
+}
+
 fn options(config: &Config) -> Options {
     Options {
         read_only: config.read_only,
         budget_share: config.budget_share,
+        trail: trail(),
     }
 }
 

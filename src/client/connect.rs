@@ -72,6 +72,7 @@ pub(super) async fn open(target: Target, options: Options) -> Result<Shared, Err
             read_only: options.read_only,
         },
         unwatched: Arc::default(),
+        trail: options.trail,
     })
 }
 

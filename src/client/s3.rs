@@ -11,6 +11,7 @@ use aws_smithy_types::DateTime;
 use futures::StreamExt;
 
 use crate::client::error::{self, Error, ErrorKind, SdkError};
+use crate::client::trail::aws;
 use crate::client::{ByteStream, Client, ObjectBody, send};
 use crate::model::{Object, ObjectAddress, Page, Timestamp};
 
@@ -32,6 +33,7 @@ impl Client {
     pub async fn create_bucket(&self, bucket: &str) -> Result<(), Error> {
         const ACTION: &str = "CreateBucket";
         self.may_change(ACTION, bucket)?;
+        let command = || aws("s3api create-bucket", &[("bucket", bucket)]);
         let region = &self.shared.connection.region;
         let place = (region != UNNAMED_REGION).then(|| {
             sdk::CreateBucketConfiguration::builder()
@@ -50,10 +52,12 @@ impl Client {
             .err()
             .and_then(SdkError::as_service_error)
             .is_some_and(CreateBucketError::is_bucket_already_owned_by_you);
-        match created {
-            Err(failure) if !ours => Err(error::from_sdk(ACTION, bucket, &failure)),
-            _ => Ok(()),
+        if ours {
+            return Ok(());
         }
+        let made = created.map_err(|failure| error::from_sdk(ACTION, bucket, &failure));
+        self.tell(command, made.as_ref().err());
+        made.map(|_| ())
     }
 
     /// Keys under `prefix` in UTF-8 order, at most 1,000 a page.
@@ -230,16 +234,35 @@ impl Client {
     pub async fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), Error> {
         const ACTION: &str = "DeleteObjects";
         let subject = format!("s3://{bucket}");
-        self.may_change(ACTION, &subject)?;
+        let command = || match keys {
+            [key] => aws("s3api delete-object", &[("bucket", bucket), ("key", key)]),
+            keys => format!(
+                "{} # {} keys, {} first",
+                aws("s3api delete-objects", &[("bucket", bucket)]),
+                keys.len(),
+                keys.first().map_or("none", String::as_str)
+            ),
+        };
+        let deleting = self.delete_batches(ACTION, bucket, keys);
+        self.change(ACTION, &subject, command, deleting).await
+    }
+
+    async fn delete_batches(
+        &self,
+        action: &'static str,
+        bucket: &str,
+        keys: &[String],
+    ) -> Result<(), Error> {
+        let subject = format!("s3://{bucket}");
         let mut refused = Vec::new();
         for keys in keys.chunks(KEYS_A_DELETE) {
-            let batch = batch(keys).map_err(|kind| Error::new(ACTION, &subject, kind))?;
+            let batch = batch(keys).map_err(|kind| Error::new(action, &subject, kind))?;
             let request = self.shared.s3.delete_objects().bucket(bucket).delete(batch);
-            let answer = send(ACTION, &subject, request.send()).await?;
+            let answer = send(action, &subject, request.send()).await?;
             refused.extend(answer.errors.unwrap_or_default());
         }
         match refusal(&refused, keys.len()) {
-            Some(kind) => Err(Error::new(ACTION, &subject, kind)),
+            Some(kind) => Err(Error::new(action, &subject, kind)),
             None => Ok(()),
         }
     }

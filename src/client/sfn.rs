@@ -6,6 +6,7 @@ use aws_sdk_sfn::types as sdk;
 use crate::client::Client;
 use crate::client::error::{Error, ErrorKind};
 use crate::client::limits::Action;
+use crate::client::trail::{aws, digest};
 use crate::model::{
     Execution, ExecutionArn, ExecutionDetail, HistoryEvent, Limits, MapRun, MapRunArn, Page,
     StateMachine, StateMachineArn, StateMachineDetail, Status, Timestamp,
@@ -111,7 +112,6 @@ impl Client {
         definition: &str,
         role: &str,
     ) -> Result<StateMachineArn, Error> {
-        self.may_change("CreateStateMachine", name)?;
         let request = self
             .shared
             .sfn
@@ -119,9 +119,18 @@ impl Client {
             .name(name)
             .definition(definition)
             .role_arn(role);
-        let created = self
-            .ask(Action::CreateStateMachine, name, request.send())
-            .await?;
+        const ACTION: Action = Action::CreateStateMachine;
+        let command = || {
+            let definition = digest(definition);
+            let arguments = [
+                ("name", name),
+                ("role-arn", role),
+                ("definition", &definition),
+            ];
+            aws("stepfunctions create-state-machine", &arguments)
+        };
+        let call = self.ask(ACTION, name, request.send());
+        let created = self.change(ACTION.name(), name, command, call).await?;
         Ok(StateMachineArn(created.state_machine_arn))
     }
 
@@ -131,14 +140,23 @@ impl Client {
         arn: &StateMachineArn,
         definition: &str,
     ) -> Result<(), Error> {
-        self.may_change("UpdateStateMachine", arn.as_str())?;
         let request = self
             .shared
             .sfn
             .update_state_machine()
             .state_machine_arn(arn.as_str())
             .definition(definition);
-        self.ask(Action::UpdateStateMachine, arn.as_str(), request.send())
+        const ACTION: Action = Action::UpdateStateMachine;
+        let command = || {
+            let definition = digest(definition);
+            let arguments = [
+                ("state-machine-arn", arn.as_str()),
+                ("definition", &definition),
+            ];
+            aws("stepfunctions update-state-machine", &arguments)
+        };
+        let call = self.ask(ACTION, arn.as_str(), request.send());
+        self.change(ACTION.name(), arn.as_str(), command, call)
             .await?;
         Ok(())
     }
@@ -307,7 +325,6 @@ impl Client {
         name: &str,
         input: &str,
     ) -> Result<ExecutionArn, Error> {
-        self.may_change("StartExecution", name)?;
         let request = self
             .shared
             .sfn
@@ -315,9 +332,18 @@ impl Client {
             .state_machine_arn(machine.as_str())
             .name(name)
             .input(input);
-        let started = self
-            .ask(Action::StartExecution, name, request.send())
-            .await?;
+        const ACTION: Action = Action::StartExecution;
+        let command = || {
+            let (machine, input) = (machine.as_str(), digest(input));
+            let arguments = [
+                ("state-machine-arn", machine),
+                ("name", name),
+                ("input", &input),
+            ];
+            aws("stepfunctions start-execution", &arguments)
+        };
+        let call = self.ask(ACTION, name, request.send());
+        let started = self.change(ACTION.name(), name, command, call).await?;
         Ok(ExecutionArn(started.execution_arn))
     }
 
@@ -328,7 +354,6 @@ impl Client {
         error: Option<&str>,
         cause: Option<&str>,
     ) -> Result<(), Error> {
-        self.may_change("StopExecution", arn.as_str())?;
         let request = self
             .shared
             .sfn
@@ -336,7 +361,15 @@ impl Client {
             .execution_arn(arn.as_str())
             .set_error(error.map(str::to_owned))
             .set_cause(cause.map(str::to_owned));
-        self.ask(Action::StopExecution, arn.as_str(), request.send())
+        const ACTION: Action = Action::StopExecution;
+        let command = || {
+            let mut arguments = vec![("execution-arn", arn.as_str())];
+            arguments.extend(error.map(|error| ("error", error)));
+            arguments.extend(cause.map(|cause| ("cause", cause)));
+            aws("stepfunctions stop-execution", &arguments)
+        };
+        let call = self.ask(ACTION, arn.as_str(), request.send());
+        self.change(ACTION.name(), arn.as_str(), command, call)
             .await?;
         Ok(())
     }
@@ -348,15 +381,20 @@ impl Client {
         arn: &ExecutionArn,
         token: &str,
     ) -> Result<Timestamp, Error> {
-        self.may_change("RedriveExecution", arn.as_str())?;
         let request = self
             .shared
             .sfn
             .redrive_execution()
             .execution_arn(arn.as_str())
             .client_token(token);
+        const ACTION: Action = Action::RedriveExecution;
+        let command = || {
+            let arguments = [("execution-arn", arn.as_str())];
+            aws("stepfunctions redrive-execution", &arguments)
+        };
+        let call = self.ask(ACTION, arn.as_str(), request.send());
         let redriven = self
-            .ask(Action::RedriveExecution, arn.as_str(), request.send())
+            .change(ACTION.name(), arn.as_str(), command, call)
             .await?;
         Ok(timestamp(redriven.redrive_date))
     }
@@ -384,9 +422,34 @@ impl Client {
             .set_max_concurrency(concurrency.map_err(out_of_range)?)
             .set_tolerated_failure_percentage(percentage.map(|it| it as f32))
             .set_tolerated_failure_count(tolerated.map_err(out_of_range)?);
-        self.ask(ACTION, arn.as_str(), request.send()).await?;
+        let call = self.ask(ACTION, arn.as_str(), request.send());
+        let command = || limits_command(arn, limits);
+        self.change(ACTION.name(), arn.as_str(), command, call)
+            .await?;
         Ok(())
     }
+}
+
+fn limits_command(arn: &MapRunArn, limits: Limits) -> String {
+    let named = [
+        (
+            "max-concurrency",
+            limits.max_concurrency.map(|it| it.to_string()),
+        ),
+        (
+            "tolerated-failure-percentage",
+            limits.tolerated_percentage.map(|it| it.to_string()),
+        ),
+        (
+            "tolerated-failure-count",
+            limits.tolerated_count.map(|it| it.to_string()),
+        ),
+    ];
+    let mut arguments = vec![("map-run-arn", arn.as_str())];
+    for (name, value) in &named {
+        arguments.extend(value.as_deref().map(|value| (*name, value)));
+    }
+    aws("stepfunctions update-map-run", &arguments)
 }
 
 /// A token that leads somewhere.

@@ -1,5 +1,6 @@
 //! Append-only files of JSON lines in the state folder: what was done outlives the process.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -82,6 +83,15 @@ impl JsonLines {
     /// # Errors
     /// `File` with the path.
     pub fn read<T: DeserializeOwned>(&self) -> Result<Rows<T>, Error> {
+        self.newest(usize::MAX)
+    }
+
+    /// The newest `limit` rows, the oldest of them first; no more are held in memory.
+    ///
+    /// # Errors
+    /// `File` with the path.
+    pub fn newest<T: DeserializeOwned>(&self, limit: usize) -> Result<Rows<T>, Error> {
+        let mut rows = VecDeque::new();
         let mut found = Rows {
             rows: Vec::new(),
             skipped: 0,
@@ -94,11 +104,19 @@ impl JsonLines {
         for line in BufReader::new(file).split(b'\n') {
             let line = line.map_err(|error| Error::file(&self.path, error))?;
             match serde_json::from_slice(&line) {
-                Ok(row) => found.rows.push(row),
+                Ok(row) => {
+                    if rows.len() == limit {
+                        rows.pop_front();
+                    }
+                    if limit != 0 {
+                        rows.push_back(row);
+                    }
+                }
                 Err(_) if line.is_empty() => {}
                 Err(_) => found.skipped += 1,
             }
         }
+        found.rows = rows.into();
         Ok(found)
     }
 }

@@ -1,22 +1,29 @@
 //! Redrive an execution in place, with the truth told first.
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::model::{
-    ExecutionArn, MapRun, REDRIVE_PERIOD, RedriveStatus, RunState, Status, Timestamp,
+    ExecutionArn, Limits, MapRun, Prices, REDRIVE_PERIOD, RedriveStatus, RunState, Status,
+    Timestamp,
 };
 use crate::operations::runs::{self, Run};
-use crate::operations::{Check, Error, failures, refuse_bad, results, shell_word};
+use crate::operations::{Check, Error, refuse_bad, shell_word};
+
+mod facts;
+mod settle;
+#[cfg(test)]
+mod tests;
+
+pub use facts::{Definition, Facts, Role};
 
 /// Redrives of one Map Run that the service allows.
 const MOST_REDRIVES: u32 = 1_000;
-/// Failures looked at to tell whether they have one cause.
-const SAMPLE: usize = 200;
+/// Events that a history holds.
+const MOST_EVENTS: u64 = 24_999;
 
 /// What a redrive would do. Counts are items, the service's, from `DescribeMapRun`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub execution: ExecutionArn,
     pub state: RunState,
@@ -34,6 +41,18 @@ pub struct Plan {
     pub redrives_so_far: u32,
     /// Until AWS no longer redrives this execution.
     pub seconds_left: Option<i64>,
+    /// The map has ended and a later state failed: no item runs, only what comes after the map.
+    #[serde(default)]
+    pub after_the_map: bool,
+    /// What is known beyond the counts.
+    #[serde(default)]
+    pub facts: Facts,
+    /// Set on the Map Run once it runs again.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Why, for the records.
+    #[serde(default)]
+    pub note: Option<String>,
     pub checks: Vec<Check>,
 }
 
@@ -46,11 +65,44 @@ impl Plan {
 
     /// The same as a command.
     pub fn command(&self) -> String {
-        format!(
-            "fanout redrive {} --machine {} --yes",
+        let mut command = format!(
+            "fanout redrive {} --machine {}",
             shell_word(self.execution.name()),
             shell_word(self.execution.state_machine_name())
-        )
+        );
+        if let Some(most) = self.limits.max_concurrency {
+            command += &format!(" --concurrency {most}");
+        }
+        if let Some(share) = self.limits.tolerated_percentage {
+            command += &format!(" --tolerate {share}%");
+        }
+        if let Some(note) = &self.note {
+            command += &format!(" --note {}", shell_word(note));
+        }
+        command + " --yes"
+    }
+
+    /// What has changed since `planned` was made that whoever approved it should know.
+    pub fn moved_since(&self, planned: &Self) -> Vec<String> {
+        let mut moved = Vec::new();
+        if let (Err(reason), Ok(())) = (&self.allowed, &planned.allowed) {
+            moved.push(reason.clone());
+        }
+        if self.redrives_so_far != planned.redrives_so_far {
+            moved.push(format!(
+                "it has been redriven {} times, not {} as when this was planned",
+                self.redrives_so_far, planned.redrives_so_far
+            ));
+        }
+        if self.state != planned.state {
+            let (now, then) = (self.state.word(), planned.state.word());
+            moved.push(format!("it is {now}, and was {then}"));
+        }
+        if self.will_run() != planned.will_run() {
+            let (now, then) = (self.will_run(), planned.will_run());
+            moved.push(format!("{now} items would run, and {then} were planned"));
+        }
+        moved
     }
 }
 
@@ -59,6 +111,7 @@ pub async fn plan(
     client: &Client,
     execution: &ExecutionArn,
     now: Timestamp,
+    prices: &Prices,
 ) -> Result<Plan, Error> {
     let run = runs::describe(client, execution).await?;
     let mut plan = judge(&run, now);
@@ -70,25 +123,32 @@ pub async fn plan(
         ));
     }
     if plan.allowed.is_ok() {
-        plan.checks.extend(definition_checks(client, &run).await?);
-        plan.checks.extend(cause_check(client, &run).await);
+        facts::gather(client, &run, &mut plan, prices, now).await?;
     }
     Ok(plan)
 }
 
 /// Redrives; returns when.
 ///
+/// `token` is the deed's own: the service takes a second redrive with the same token for the first
+/// one, even after that has ended, so every press gets its own, and only network retries and a
+/// resumed deed share it.
+///
 /// # Errors
 /// `Refused` when the plan is not allowed.
-pub async fn run(client: &Client, plan: &Plan) -> Result<Timestamp, Error> {
+pub async fn run(client: &Client, plan: &Plan, token: &str) -> Result<Timestamp, Error> {
     if let Err(reason) = &plan.allowed {
         return Err(Error::Refused(reason.clone()));
     }
     refuse_bad(&plan.checks)?;
-    // The service takes a second redrive with the same token for the first one, even after that
-    // has ended: every press gets its own, and only the SDK's network retries share it.
-    let token = uuid::Uuid::new_v4().to_string();
-    Ok(client.redrive_execution(&plan.execution, &token).await?)
+    let at = client.redrive_execution(&plan.execution, token).await?;
+    settle::limits(client, plan).await?;
+    Ok(at)
+}
+
+/// A token for one press of a key.
+pub fn token() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 /// Everything that the descriptions alone can tell.
@@ -115,11 +175,18 @@ fn judge(run: &Run, now: Timestamp) -> Plan {
         not_redrivable: 0,
         redrives_so_far: execution.redrive_count,
         seconds_left,
+        after_the_map: false,
+        facts: Facts::default(),
+        limits: Limits::default(),
+        note: None,
         checks: Vec::new(),
     };
     for map_run in newest_of_each_label(run) {
         add(&mut plan, map_run);
     }
+    let maps = newest_of_each_label(run);
+    let ended = |map_run: &&MapRun| map_run.status == Status::Succeeded;
+    plan.after_the_map = !maps.is_empty() && maps.iter().all(ended);
     if plan.allowed.is_ok() {
         plan.checks = described_checks(run, &plan);
     }
@@ -166,12 +233,12 @@ fn allowed(run: &Run, state: RunState) -> Result<(), String> {
         )),
         RunState::Part => Err(format!(
             "{name} SUCCEEDED with {lost} failed items inside its tolerance, and AWS redrives no \
-             execution that succeeded: take the lines of its .failed.jsonl (`fanout outputs get \
-             {name}`) and start them as a new run"
+             execution that succeeded: run those lines again in a new execution (`fanout rerun {name}`)"
         )),
         RunState::Succeeded => Err(format!("{name} has succeeded: nothing is left to redrive")),
         RunState::Expired => Err(format!(
-            "{name} ended more than 14 days ago, which is as long as AWS redrives: start a new run"
+            "{name} ended more than 14 days ago, which is as long as AWS redrives: run what is left in a new execution \
+             (`fanout rerun {name}`)"
         )),
         RunState::Failed | RunState::TimedOut | RunState::Stopped | RunState::Unknown => {
             match run.detail.redrive_status {
@@ -214,14 +281,9 @@ fn described_checks(run: &Run, plan: &Plan) -> Vec<Check> {
                 "no Map Run: the states that did not end run again with the same input".to_owned()
             }
         })),
-        maps if maps
-            .iter()
-            .all(|map_run| map_run.status == Status::Succeeded) =>
-        {
-            checks.push(Check::notice(
-                "the map has succeeded: no item runs again, only the states after it",
-            ));
-        }
+        _ if plan.after_the_map => checks.push(Check::notice(
+            "the map has succeeded: no item runs again, only the states after it",
+        )),
         _ if plan.will_run() == 0 => checks.push(Check::notice(
             "no item is left to run: only the states that failed run again",
         )),
@@ -242,134 +304,5 @@ fn days_and_hours(seconds: i64) -> String {
         (0, 0, minutes) => format!("{minutes} min"),
         (0, hours, minutes) => format!("{hours} h {minutes} min"),
         (days, hours, _) => format!("{days} d {hours} h"),
-    }
-}
-
-/// A redrive stays on the definition that the execution was started with.
-async fn definition_checks(client: &Client, run: &Run) -> Result<Vec<Check>, Error> {
-    let execution = run.execution();
-    let used = client.state_machine_for_execution(&execution.arn).await?;
-    let used = parsed(&used.definition);
-    let mut checks = Vec::new();
-    match client.state_machine(&execution.arn.state_machine()).await {
-        Ok(deployed) if parsed(&deployed.definition) == used => {
-            checks.push(Check::good(
-                "the definition has not changed since the start",
-            ));
-        }
-        Ok(_) => checks.push(Check::notice(
-            "another definition is deployed by now: a redrive stays on the old one",
-        )),
-        Err(error) => checks.push(Check::notice(format!("the deployed definition: {error}"))),
-    }
-    let caught = newest_of_each_label(run).into_iter().any(|map_run| {
-        let state = used
-            .as_ref()
-            .and_then(|used| results::map_state(used, map_run.arn.label()));
-        state.is_some_and(|(_, state)| state.get("Catch").is_some())
-    });
-    if caught {
-        checks.push(Check::notice(
-            "the Map state catches errors: what was caught there is not redriven",
-        ));
-    }
-    Ok(checks)
-}
-
-fn parsed(definition: &str) -> Option<Value> {
-    serde_json::from_str(definition).ok()
-}
-
-/// Says so when most failures have one cause, which then should be fixed first. Not knowing is
-/// no reason against a redrive, so an error here is no check at all.
-async fn cause_check(client: &Client, run: &Run) -> Option<Check> {
-    let map_run = run
-        .map_run()
-        .filter(|map_run| 0 < map_run.items.failures())?;
-    let failures = failures::of(client, map_run, SAMPLE).await.ok()?;
-    common_cause(&failures.items, failures.exact)
-}
-
-fn common_cause(failures: &[crate::model::Failure], exact: bool) -> Option<Check> {
-    let groups = failures::group(failures);
-    let largest = groups.first()?;
-    let share = largest.count * 100 / (failures.len() as u64).max(1);
-    let of = match exact {
-        true => "failures".to_owned(),
-        false => format!("{} failures looked at", failures.len()),
-    };
-    (50 <= share && 1 < largest.count).then(|| {
-        Check::notice(format!(
-            "{share} % of {of} are one cause: {}: {}",
-            largest.error, largest.message
-        ))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::runs::tests::{map_run, run};
-    use super::*;
-
-    fn hours(hours: i64) -> Timestamp {
-        Timestamp::from_second(hours * 3_600).expect("a small number")
-    }
-
-    #[test]
-    fn a_failed_run_tells_what_will_run() {
-        let mut map_run = map_run("a", Status::Failed, 7);
-        map_run.items.pending = 20;
-        map_run.items.aborted = 3;
-        map_run.items.failures_not_redrivable = 2;
-        let plan = judge(&run(Status::Failed, vec![map_run]), hours(2));
-        assert_eq!(plan.allowed, Ok(()));
-        assert_eq!(plan.will_run(), 28);
-        assert_eq!(plan.succeeded, 10);
-        assert_eq!(plan.seconds_left, Some((14 * 24 - 2) * 3_600));
-        assert!(
-            plan.checks
-                .iter()
-                .any(|check| check.text.contains("13 d 22 h"))
-        );
-    }
-
-    #[test]
-    fn why_not_says_what_to_do_instead() {
-        let reason = |status, failed, now| {
-            judge(&run(status, vec![map_run("a", status, failed)]), now)
-                .allowed
-                .expect_err("not redrivable")
-        };
-        assert!(reason(Status::Running, 0, hours(1)).contains("fanout wait run"));
-        assert!(reason(Status::Succeeded, 5, hours(1)).contains(".failed.jsonl"));
-        assert!(reason(Status::Succeeded, 0, hours(1)).contains("nothing is left"));
-        assert!(reason(Status::Failed, 5, hours(15 * 24)).contains("14 days"));
-        let mut refused = run(Status::Failed, vec![]);
-        refused.detail.redrive_status = RedriveStatus::NotRedrivable;
-        refused.detail.redrive_status_reason =
-            Some("Execution history event limit exceeded".into());
-        let text = judge(&refused, hours(1)).allowed.expect_err("AWS says no");
-        assert!(text.contains("event limit"), "{text}");
-    }
-
-    #[test]
-    fn a_map_that_has_succeeded_runs_no_item_again() {
-        let failed_after = run(Status::Failed, vec![map_run("a", Status::Succeeded, 4)]);
-        let plan = judge(&failed_after, hours(1));
-        assert_eq!((plan.allowed.clone(), plan.will_run()), (Ok(()), 0));
-        assert!(
-            plan.checks
-                .iter()
-                .any(|check| check.text.contains("only the states after it"))
-        );
-    }
-
-    #[test]
-    fn a_retried_map_counts_once() {
-        let maps = vec![
-            map_run("b", Status::Failed, 1),
-            map_run("a", Status::Failed, 9),
-        ];
-        assert_eq!(judge(&run(Status::Failed, maps), hours(1)).will_run(), 1);
     }
 }

@@ -130,10 +130,11 @@ impl Runtime {
             Effect::Ask(ask) => {
                 let subject = ask.subject();
                 let samples = Arc::clone(&self.samples);
+                let prices = self.ways.config.prices.clone();
                 put(
                     &mut self.asks,
                     subject,
-                    answers::answer(client, ask, samples, events),
+                    answers::answer(client, ask, samples, prices, events),
                 );
             }
             // Lines that are being followed are as new as they can be, and many to read again.

@@ -8,6 +8,7 @@ mod house;
 mod logs;
 mod machines;
 mod pty;
+mod repair;
 mod run_logs;
 mod switches;
 mod tasks;

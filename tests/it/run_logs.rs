@@ -41,6 +41,7 @@ async fn client(house: &House) -> Client {
     let options = Options {
         read_only: true,
         budget_share: 1.0,
+        trail: None,
     };
     Client::connect(target, options).await.unwrap()
 }

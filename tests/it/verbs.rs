@@ -325,7 +325,7 @@ fn within_its_tolerance_a_run_ends_part() {
     assert_eq!(last["run"]["state"], "PART");
     home.run(&["redrive", "last", "--yes"])
         .expect(4)
-        .says(".failed.jsonl");
+        .says("fanout rerun");
     let listed = home
         .run(&["outputs", "ls", "last", "--json"])
         .expect(0)

@@ -141,8 +141,14 @@ async fn heal(stage: &Stage, execution: &ExecutionArn, out: &mut Output) -> Resu
     let client = &stage.session.client;
     if !stage.failing(&stage.services[0]).is_empty() {
         stage.services[0].repair();
-        let plan = redrive::plan(client, execution, Timestamp::now()).await?;
-        redrive::run(client, &plan).await?;
+        let plan = redrive::plan(
+            client,
+            execution,
+            Timestamp::now(),
+            &stage.session.config.prices,
+        )
+        .await?;
+        redrive::run(client, &plan, &redrive::token()).await?;
         let what = grouped(plan.will_run());
         say(
             out,

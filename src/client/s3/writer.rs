@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::task::JoinSet;
 
 use crate::client::error::{Error, ErrorKind};
-use crate::client::{Client, send};
+use crate::client::{Client, send, shell_word};
 use crate::model::{Object, ObjectAddress, Timestamp};
 
 const MIB: usize = 1024 * 1024;
@@ -118,11 +118,17 @@ impl ObjectWriter {
         if let Some(error) = self.broken.take() {
             return Err(error);
         }
-        let etag = if self.upload.is_some() {
-            self.complete().await?
+        let written = if self.upload.is_some() {
+            self.complete().await
         } else {
-            self.put().await?
+            self.put().await
         };
+        let command = || {
+            let (address, size) = (shell_word(&self.address.to_string()), self.size);
+            format!("aws s3 cp - {address} # {size} bytes")
+        };
+        self.client.tell(command, written.as_ref().err());
+        let etag = written?;
         Ok(Object {
             address: self.address.clone(),
             size: self.size,

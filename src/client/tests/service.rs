@@ -117,6 +117,7 @@ impl Service {
         let options = Options {
             read_only,
             budget_share: 0.4,
+            trail: None,
         };
         Client::connect(target, options).await.unwrap()
     }

@@ -28,6 +28,10 @@ fn plan(items: u64) -> Box<redrive::Plan> {
         not_redrivable: 0,
         redrives_so_far: 0,
         seconds_left: Some(100),
+        after_the_map: false,
+        facts: redrive::Facts::default(),
+        limits: crate::model::Limits::default(),
+        note: None,
         checks: Vec::new(),
     })
 }

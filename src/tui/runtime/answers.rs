@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::client::{self, Client};
 use crate::config;
-use crate::model::{ExecutionArn, Failure, HistoryEvent, MapRun, Page, Timestamp};
+use crate::model::{ExecutionArn, Failure, HistoryEvent, MapRun, Page, Prices, Timestamp};
 use crate::operations::failures::Group;
 use crate::operations::{self, failures, machines, outputs, redrive, runs, start};
 use crate::tui::data::{Definition, FailureSet, MachineView, Stamp};
@@ -27,7 +27,13 @@ const PREVIEW: u64 = 64 * 1024;
 /// Paths of a folder that are offered.
 const PATHS: usize = 5_000;
 
-pub async fn answer(client: Client, ask: Ask, samples: Samples, events: mpsc::Sender<Event>) {
+pub async fn answer(
+    client: Client,
+    ask: Ask,
+    samples: Samples,
+    prices: Prices,
+    events: mpsc::Sender<Event>,
+) {
     let event = match ask {
         Ask::Describe(arn) => {
             let run = runs::describe(&client.polling(), &arn).await;
@@ -74,7 +80,7 @@ pub async fn answer(client: Client, ask: Ask, samples: Samples, events: mpsc::Se
             Event::Found(name, arn.map_err(of_operation))
         }
         Ask::PlanRedrive(arn) => {
-            let plan = redrive::plan(&client, &arn, Timestamp::now()).await;
+            let plan = redrive::plan(&client, &arn, Timestamp::now(), &prices).await;
             Event::RedrivePlan(arn, plan.map(Box::new).map_err(of_operation))
         }
         Ask::PlanStart(form) => {

@@ -23,6 +23,10 @@ pub struct Ways {
     pub engine: Option<OpenEngine>,
     /// The folder of sessions; `None` remembers nothing.
     pub sessions: Option<PathBuf>,
+    /// The folder of trail, journals and ledger; `None` keeps none.
+    pub state: Option<PathBuf>,
+    /// Is told of every change.
+    pub trail: Option<client::Trail>,
 }
 
 /// A connection that waits to be used.
@@ -75,6 +79,7 @@ impl Ways {
         let options = client::Options {
             read_only: is_read_only || locked,
             budget_share: self.config.budget_share,
+            trail: self.trail.clone(),
         };
         let client = Client::connect(target, options).await.map_err(of_client)?;
         let path = self.session_path(&client);

@@ -19,7 +19,7 @@ use crate::tui::widget::figures;
 const REPORT: Duration = Duration::from_millis(100);
 
 pub async fn redrive(client: Client, plan: redrive::Plan, events: mpsc::Sender<Event>) {
-    let done = redrive::run(&client, &plan).await;
+    let done = redrive::run(&client, &plan, &redrive::token()).await;
     let items = figures::count(plan.will_run());
     let text = format!("redriving {items} items of {}", plan.execution.name());
     let deed = Deed::Redrive(plan.execution);

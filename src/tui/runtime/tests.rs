@@ -30,6 +30,7 @@ async fn it_is_idle_when_all_is_answered() {
     let options = client::Options {
         read_only: true,
         budget_share: 0.4,
+        trail: None,
     };
     let client = Client::connect(target, options).await.unwrap();
     let said = HostAction {

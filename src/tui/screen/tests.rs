@@ -254,6 +254,10 @@ fn redrive_plan(items: u64) -> redrive::Plan {
         not_redrivable: 0,
         redrives_so_far: 0,
         seconds_left: Some(1_187_400),
+        after_the_map: false,
+        facts: redrive::Facts::default(),
+        limits: crate::model::Limits::default(),
+        note: None,
         checks: vec![
             Check {
                 verdict: Verdict::Good,

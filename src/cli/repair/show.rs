@@ -1,0 +1,85 @@
+//! A plan as lines for a person.
+
+use crate::cli::exit::Error;
+use crate::cli::output::Output;
+use crate::cli::start::mark;
+use crate::cli::views;
+use crate::operations::cost::{Cost, Time};
+use crate::operations::plan::Plan;
+use crate::operations::redrive;
+
+pub fn show(plan: &Plan, out: &mut Output) -> Result<(), Error> {
+    match plan {
+        Plan::Redrive(plan) => show_redrive(plan, out)?,
+    }
+    if plan.allowed().is_err() {
+        return Ok(());
+    }
+    for check in plan.checks() {
+        out.line(format!("  {} {}", mark(check.verdict), check.text))?;
+    }
+    out.line(format!("same as  {}", plan.command()))
+}
+
+fn show_redrive(plan: &redrive::Plan, out: &mut Output) -> Result<(), Error> {
+    out.line(format!(
+        "redrive {} {}",
+        plan.execution.name(),
+        plan.state.word()
+    ))?;
+    if let Err(reason) = &plan.allowed {
+        return out.line(format!("  ✗ {reason}"));
+    }
+    for (what, count) in [
+        ("failed", plan.failed),
+        ("timed out", plan.timed_out),
+        ("aborted", plan.aborted),
+        ("never started", plan.never_started),
+        ("not redrivable", plan.not_redrivable),
+        ("will run", plan.will_run()),
+        ("succeeded, kept", plan.succeeded),
+    ] {
+        figure(what, &views::grouped(count), out)?;
+    }
+    for reason in &plan.facts.stays {
+        out.line(format!("  not redrivable: {reason}"))?;
+    }
+    estimates(plan.facts.cost.as_ref(), plan.facts.time.as_ref(), out)
+}
+
+fn figure(what: &str, figure: &str, out: &mut Output) -> Result<(), Error> {
+    out.line(format!("  {what:<16} {figure:>12}"))
+}
+
+/// Cost and time, where they can be told.
+fn estimates(cost: Option<&Cost>, time: Option<&Time>, out: &mut Output) -> Result<(), Error> {
+    if let Some(cost) = cost {
+        let sum = format!(
+            "{}${:.2}",
+            if cost.at_least { "≥ " } else { "" },
+            cost.dollars
+        );
+        figure("cost", &sum, out)?;
+        for part in &cost.parts {
+            out.line(format!(
+                "    {}: {}, ${:.2}",
+                part.what, part.detail, part.dollars
+            ))?;
+        }
+        let sample = cost.sample;
+        out.line(format!(
+            "    judged by {sample} finished children; {}",
+            cost.prices
+        ))?;
+    }
+    if let Some(time) = time {
+        let seconds = i64::try_from(time.seconds).unwrap_or(i64::MAX);
+        let shown = jiff::SignedDuration::from_secs(seconds);
+        figure("time", &format!("~{shown:#}"), out)?;
+        out.line(format!(
+            "    {:.1} items/s, {}",
+            time.items_per_second, time.basis
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! Plans in files: what one person has looked at, another can carry out.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::model::{ExecutionArn, Prices, Timestamp};
+use crate::operations::{Check, Error, Verdict, redrive};
+
+/// Version of the files. Members may be added under the same one.
+const VERSION: u32 = 1;
+/// Bytes of a file; edited lines are the only large thing in a plan.
+const LIMIT: u64 = 64 << 20;
+
+/// A plan as it is in a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Saved {
+    pub version: u32,
+    pub made: Timestamp,
+    pub plan: Plan,
+}
+
+/// Whatever can be planned, written down and carried out later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plan {
+    Redrive(Box<redrive::Plan>),
+}
+
+impl Plan {
+    /// The execution that it repairs.
+    pub fn execution(&self) -> &ExecutionArn {
+        match self {
+            Self::Redrive(plan) => &plan.execution,
+        }
+    }
+
+    /// Items that will run.
+    pub fn will_run(&self) -> u64 {
+        match self {
+            Self::Redrive(plan) => plan.will_run(),
+        }
+    }
+
+    /// `Err` is the reason why it cannot be carried out.
+    pub fn allowed(&self) -> Result<(), String> {
+        let allowed = match self {
+            Self::Redrive(plan) => &plan.allowed,
+        };
+        allowed.clone()?;
+        let bad = self.checks().iter().find(|it| it.verdict == Verdict::Bad);
+        bad.map_or(Ok(()), |check| Err(check.text.clone()))
+    }
+
+    pub fn checks(&self) -> &[Check] {
+        match self {
+            Self::Redrive(plan) => &plan.checks,
+        }
+    }
+
+    /// The same as a command.
+    pub fn command(&self) -> String {
+        match self {
+            Self::Redrive(plan) => plan.command(),
+        }
+    }
+
+    /// The plan as it would be made now, with what of it has changed in a way that matters.
+    pub async fn again(
+        &self,
+        client: &Client,
+        now: Timestamp,
+        prices: &Prices,
+    ) -> Result<(Self, Vec<String>), Error> {
+        match self {
+            Self::Redrive(planned) => {
+                let fresh = redrive::plan(client, &planned.execution, now, prices).await?;
+                let moved = fresh.moved_since(planned);
+                let fresh = redrive::Plan {
+                    limits: planned.limits,
+                    note: planned.note.clone(),
+                    ..fresh
+                };
+                Ok((Self::Redrive(Box::new(fresh)), moved))
+            }
+        }
+    }
+}
+
+impl Saved {
+    pub fn new(plan: Plan, made: Timestamp) -> Self {
+        Self {
+            version: VERSION,
+            made,
+            plan,
+        }
+    }
+
+    /// Writes a new file that only its owner can read: a plan may hold input lines.
+    ///
+    /// # Errors
+    /// `File`, also when there is one of that name.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let mut text =
+            serde_json::to_string_pretty(self).map_err(|error| Error::file(path, error))?;
+        text.push('\n');
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options
+            .open(path)
+            .and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                Error::file(path, "exists already: give another name")
+            }
+            _ => Error::file(path, error),
+        })
+    }
+
+    /// # Errors
+    /// `File` with what is wrong: no plan, a damaged one, or one of a newer fanout.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let mut text = String::new();
+        fs::File::open(path)
+            .and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text))
+            .map_err(|error| Error::file(path, error))?;
+        if LIMIT < text.len() as u64 {
+            return Err(Error::file(path, format!("is longer than {LIMIT} bytes")));
+        }
+        let value: Value = serde_json::from_str(&text)
+            .map_err(|error| Error::file(path, format!("is no plan: {error}")))?;
+        match value["version"].as_u64() {
+            Some(version) if version == u64::from(VERSION) => {}
+            Some(version) => {
+                let problem =
+                    format!("is a plan of version {version}: this fanout reads {VERSION}");
+                return Err(Error::file(path, problem));
+            }
+            None => return Err(Error::file(path, "is no plan: it has no version")),
+        }
+        serde_json::from_value(value)
+            .map_err(|error| Error::file(path, format!("is no plan: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_in_a_file_is_a_plan_or_an_error_with_its_name(text in ".{0,200}") {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("plan.json");
+            fs::write(&path, &text).expect("a disk");
+            let error = Saved::read(&path).expect_err("no plan").to_string();
+            prop_assert!(error.contains("plan.json"), "{}", error);
+        }
+    }
+
+    #[test]
+    fn a_newer_plan_is_refused_by_its_version() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("plan.json");
+        fs::write(&path, r#"{"version": 9, "plan": {"other": 1}}"#).expect("a disk");
+        let error = Saved::read(&path).expect_err("too new").to_string();
+        assert!(error.contains("version 9"), "{error}");
+        fs::write(
+            &path,
+            r#"{"version": 1, "made": "2026-01-01T00:00:00Z", "plan": {"x": 1}}"#,
+        )
+        .expect("a disk");
+        let error = Saved::read(&path).expect_err("unknown kind").to_string();
+        assert!(error.contains("unknown variant"), "{error}");
+    }
+}
