@@ -83,7 +83,9 @@ impl JsonLines {
     /// # Errors
     /// `File` with the path.
     pub fn read<T: DeserializeOwned>(&self) -> Result<Rows<T>, Error> {
-        self.newest(usize::MAX)
+        let mut rows = Vec::new();
+        let skipped = self.each(|row| rows.push(row))?;
+        Ok(Rows { rows, skipped })
     }
 
     /// The newest `limit` rows, the oldest of them first; no more are held in memory.
@@ -92,32 +94,39 @@ impl JsonLines {
     /// `File` with the path.
     pub fn newest<T: DeserializeOwned>(&self, limit: usize) -> Result<Rows<T>, Error> {
         let mut rows = VecDeque::new();
-        let mut found = Rows {
-            rows: Vec::new(),
-            skipped: 0,
-        };
+        let skipped = self.each(|row| {
+            rows.push_back(row);
+            if limit < rows.len() {
+                rows.pop_front();
+            }
+        })?;
+        Ok(Rows {
+            rows: rows.into(),
+            skipped,
+        })
+    }
+
+    /// Tells of every row, oldest first, without keeping them; returns how many lines could not be
+    /// read.
+    ///
+    /// # Errors
+    /// `File` with the path.
+    pub fn each<T: DeserializeOwned>(&self, mut tell: impl FnMut(T)) -> Result<usize, Error> {
+        let mut skipped = 0;
         let file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(error) => return Err(Error::file(&self.path, error)),
         };
         for line in BufReader::new(file).split(b'\n') {
             let line = line.map_err(|error| Error::file(&self.path, error))?;
             match serde_json::from_slice(&line) {
-                Ok(row) => {
-                    if rows.len() == limit {
-                        rows.pop_front();
-                    }
-                    if limit != 0 {
-                        rows.push_back(row);
-                    }
-                }
+                Ok(row) => tell(row),
                 Err(_) if line.is_empty() => {}
-                Err(_) => found.skipped += 1,
+                Err(_) => skipped += 1,
             }
         }
-        found.rows = rows.into();
-        Ok(found)
+        Ok(skipped)
     }
 }
 
