@@ -130,6 +130,7 @@ async fn client(house: &House, url: &str) -> Client {
     let options = Options {
         read_only: false,
         budget_share: 0.4,
+        trail: None,
     };
     Client::connect(target, options).await.unwrap()
 }
@@ -398,6 +399,7 @@ fn put_beside(serving: &Serving, run: &str, name: &str, body: Vec<u8>) -> Value 
     let options = Options {
         read_only: false,
         budget_share: 0.4,
+        trail: None,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
