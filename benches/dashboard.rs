@@ -254,6 +254,8 @@ fn definition() -> String {
         "ToleratedFailurePercentage": 100,
         "ItemReader": {"Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "JSONL"},
             "Parameters": {"Bucket": BUCKET, "Key.$": "$.items"}},
+        "ResultWriter": {"Resource": "arn:aws:states:::s3:putObject",
+            "Parameters": {"Bucket": BUCKET, "Prefix": "results"}},
         "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
             "StartAt": "Which", "States": {
             "Which": {"Type": "Choice", "Choices": [{"Variable": "$.bad", "BooleanEquals": true, "Next": "Bad"},
@@ -287,6 +289,10 @@ async fn prepare(client: &Client, lines: u64) -> StateMachineArn {
     write(client, "items", lines, "").await;
     write(client, "few", 20, "").await;
     write(client, "slow", lines, "{\"slow\":true,\"bad\":false}\n").await;
+    // Enough beside its result files to move a cursor in.
+    for number in 0..30 {
+        write(client, &format!("runs/ended/part-{number:02}"), 20, "").await;
+    }
     let role = "arn:aws:iam::000000000000:role/bench";
     client
         .create_state_machine(MACHINE, &definition(), role)
@@ -295,7 +301,8 @@ async fn prepare(client: &Client, lines: u64) -> StateMachineArn {
 }
 
 async fn run(client: &Client, machine: &StateMachineArn, name: &str, items: &str) -> ExecutionArn {
-    let input = json!({"items": items}).to_string();
+    let source = json!({"bucket": BUCKET, "key": items});
+    let input = json!({"items": items, "source": source}).to_string();
     let arn = client.start_execution(machine, name, &input).await.unwrap();
     while !client
         .execution(&arn)
@@ -386,7 +393,7 @@ fn main() {
         ("runs", "1", "Runs of bench"),
         ("live", "1/slow\r\r", "Verdict"),
         ("failures", "1\x1b/ended\r\r3\r", "STATUS"),
-        ("outputs", "4", "D download"),
+        ("outputs", "4", "part-12"),
     ] {
         terminal.press(keys);
         terminal.wait(shown);
