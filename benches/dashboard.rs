@@ -391,11 +391,14 @@ fn main() {
     );
     for (view, keys, shown) in [
         ("runs", "1", "Runs of bench"),
-        ("live", "1/slow\r\r", "Verdict"),
-        ("failures", "1\x1b/ended\r\r3\r", "STATUS"),
+        ("live", "1|/slow\r|\r", "Verdict"),
+        ("failures", "1|\x1b|/\x15ended\r|\r|3|\r", "STATUS"),
         ("outputs", "4", "part-12"),
     ] {
-        terminal.press(keys);
+        for some in keys.split('|') {
+            terminal.press(some);
+            terminal.watch(Duration::from_millis(300));
+        }
         terminal.wait(shown);
         terminal.watch(Duration::from_secs(3));
         busy.store(true, Ordering::Relaxed);
