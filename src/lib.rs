@@ -1,8 +1,8 @@
 //! fanout: run files of lines through AWS Step Functions Distributed Maps, watch and repair them.
 //!
 //! In reading order: [`model`] is the plain data everyone shares, [`config`] the settings,
-//! [`client`] the one way to AWS or to the embedded engine, [`workflow`] the handlers that the
-//! shipped state machine runs, [`operations`] what an operator does that takes more than one call,
+//! [`client`] the one way to AWS or to the embedded engine, [`lines`] what became of each line of a
+//! file, [`workflow`] the handlers that the shipped state machine runs, [`operations`] what an operator does that takes more than one call,
 //! [`engine`] Step Functions on this machine, [`local`] engine and workflow together behind a
 //! loopback endpoint, [`tui`] the dashboard and [`cli`] the verbs.
 
@@ -15,6 +15,8 @@ pub mod model;
 pub mod config;
 
 pub mod client;
+
+pub mod lines;
 
 pub mod workflow;
 

@@ -20,14 +20,10 @@ use serde_json::Value;
 use crate::client::Client;
 
 mod error;
-mod gather;
-mod lines;
 mod payload;
 mod postprocess;
 mod preprocess;
-mod records;
 mod request;
-mod sorter;
 mod template;
 mod worker;
 

@@ -1,6 +1,7 @@
 //! How handlers fail: names that the definition's `ErrorEquals` matches, and messages for people.
 
 use crate::client::{Error, ErrorKind};
+use crate::lines;
 
 /// A handler's failure: `name` is what the definition's `ErrorEquals` matches.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,8 @@ pub const PREPROCESS_EMPTY_SOURCE: &str = "Preprocess.EmptySource";
 pub const PREPROCESS_INVALID_SOURCE: &str = "Preprocess.InvalidSource";
 /// Some lines cannot be processed; the message has their numbers.
 pub const PREPROCESS_INVALID_LINES: &str = "Preprocess.InvalidLines";
+/// What a re-run is to be merged with is not what the input says it is.
+pub const PREPROCESS_MISMATCH: &str = "Preprocess.Mismatch";
 /// Storage refused; somebody must repair permissions or names.
 pub const PREPROCESS_STORAGE: &str = "Preprocess.Storage";
 /// Storage did not answer; trying again helps.
@@ -40,6 +43,9 @@ pub const POSTPROCESS_INVALID_INPUT: &str = "Postprocess.InvalidInput";
 pub const POSTPROCESS_INCOMPLETE: &str = "Postprocess.Incomplete";
 /// A result file or manifest is not what Step Functions writes.
 pub const POSTPROCESS_INVALID_RESULTS: &str = "Postprocess.InvalidResults";
+/// The earlier output that a re-run is to be merged with has not the lines that it should have, or
+/// was overwritten meanwhile.
+pub const POSTPROCESS_MISMATCH: &str = "Postprocess.Mismatch";
 /// Storage refused, or the local disk did.
 pub const POSTPROCESS_STORAGE: &str = "Postprocess.Storage";
 /// Storage did not answer; trying again helps.
@@ -70,6 +76,17 @@ impl HandlerError {
     /// A storage call of Postprocess failed.
     pub fn postprocess(error: Error) -> Self {
         Self::storage(error, POSTPROCESS_UNAVAILABLE, POSTPROCESS_STORAGE)
+    }
+
+    /// Lines could not be read or put into order in Postprocess.
+    pub fn gathering(error: lines::Error) -> Self {
+        let text = error.to_string();
+        match error {
+            lines::Error::Client(error) => Self::postprocess(error),
+            lines::Error::Malformed { .. } => Self::new(POSTPROCESS_INVALID_RESULTS, text),
+            lines::Error::Mismatch(_) => Self::new(POSTPROCESS_MISMATCH, text),
+            lines::Error::Disk(_) => Self::new(POSTPROCESS_STORAGE, text),
+        }
     }
 
     fn storage(error: Error, passing: &'static str, lasting: &'static str) -> Self {

@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
+use crate::lines::{MAX_LINES, without_gz};
 use crate::model::ObjectAddress;
 use crate::workflow::error::{HandlerError, PREPROCESS_INVALID_INPUT};
-use crate::workflow::lines::without_gz;
 use crate::workflow::request::Request;
 use crate::workflow::template::OutputTemplate;
 
@@ -50,6 +50,8 @@ pub struct PreprocessInput {
 pub struct Order {
     pub execution: String,
     pub source: ObjectAddress,
+    /// Run these lines instead of the source's.
+    pub only: Option<Only>,
     pub request: Request,
     pub output: Output,
     /// Per cent of the lines, 0 to 100.
@@ -67,12 +69,39 @@ pub struct Output {
     pub line: String,
 }
 
+/// The lines of a re-run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Only {
+    /// JSON Lines: `{"n":1,"line":"…"}`, ascending. Other members do not matter, so the file of
+    /// failed lines of an earlier run is one.
+    pub lines: ObjectAddress,
+    /// What the new lines are merged with.
+    pub merge: Option<MergeOrder>,
+}
+
+/// An earlier output, to be made more complete in a new one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeOrder {
+    pub output: ObjectAddress,
+    /// The lines that `output` lacks; `None` where it lacks none.
+    pub failed: Option<ObjectAddress>,
+    /// Lines in the two together, which is what the source has.
+    pub lines: u64,
+}
+
 /// What Preprocess returns and later states read from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Job {
     pub execution: String,
+    /// How many run.
     pub lines: u64,
+    /// What they were read from.
     pub source: Source,
+    /// Whether they are but some of a file's. The definition reads this field and the next, so
+    /// they are always there.
+    pub chosen: bool,
+    /// What their results are merged with.
+    pub merge: Option<Merge>,
     pub items: ObjectAddress,
     pub results: Results,
     pub request: Request,
@@ -88,6 +117,24 @@ pub struct Source {
     pub address: ObjectAddress,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    pub etag: String,
+}
+
+/// An earlier output as it was when this execution began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Merge {
+    pub output: Version,
+    pub failed: Option<Version>,
+    pub lines: u64,
+}
+
+/// An object, and which one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Version {
+    pub bucket: String,
+    pub key: String,
     pub etag: String,
 }
 
@@ -109,9 +156,16 @@ impl Order {
             return Err(invalid("the execution's name cannot name a folder in S3"));
         }
         let mut input = Fields::of("input", input.input)?;
-        let source = read_source(&mut input)?;
+        let source = required_address(&mut input, "source")?;
+        let only = read_only(&mut input)?;
+        let overwrite = input.take("overwrite", "true or false")?.unwrap_or(false);
         let request = read_request(&mut input, default_url)?;
-        let output = read_output(&mut input, &execution, &source)?;
+        let mut output = read_output(&mut input, &execution, &source)?;
+        match (&only, overwrite) {
+            (Some(_), false) => output.key = in_folder_of(&output.key, &execution),
+            (None, true) => return Err(invalid("input.overwrite is for input.only")),
+            _ => {}
+        }
         let tolerate = input
             .take("tolerate", "a number")?
             .unwrap_or_else(|| Number::from(DEFAULT_TOLERATE));
@@ -123,12 +177,14 @@ impl Order {
         let order = Self {
             execution,
             source,
+            only,
             request,
             output,
             tolerate,
             concurrency,
         };
         order.check()?;
+        order.check_addresses(overwrite)?;
         Ok(order)
     }
 
@@ -137,16 +193,30 @@ impl Order {
         ObjectAddress::new(&self.output.bucket, format!("{prefix}items.jsonl"))
     }
 
-    /// The job for the later states, the source having been read.
-    pub fn into_job(self, lines: u64, version: Option<String>, etag: String) -> Job {
+    /// Where the lines are read from.
+    pub fn read_from(&self) -> &ObjectAddress {
+        let only = self.only.as_ref().map(|only| &only.lines);
+        only.unwrap_or(&self.source)
+    }
+
+    /// The job for the later states, the lines having been read.
+    pub fn into_job(
+        self,
+        lines: u64,
+        version: Option<String>,
+        etag: String,
+        merge: Option<Merge>,
+    ) -> Job {
         Job {
             items: self.items(),
             results: Results {
                 bucket: self.output.bucket.clone(),
                 prefix: format!("{}results", temporary_prefix(&self.execution)),
             },
+            chosen: self.only.is_some(),
+            merge,
             source: Source {
-                address: self.source,
+                address: self.read_from().clone(),
                 version,
                 etag,
             },
@@ -165,7 +235,6 @@ impl Order {
             .map_err(|problem| invalid(format!("input.request.{problem}")))?;
         OutputTemplate::parse(&self.output.line)
             .map_err(|problem| invalid(format!("input.output.line: {problem}")))?;
-        self.check_output()?;
         let tolerated = self.tolerate.as_f64().unwrap_or(f64::NAN);
         if !(0.0..=100.0).contains(&tolerated) {
             return Err(invalid("input.tolerate must be from 0 to 100 per cent"));
@@ -184,20 +253,27 @@ impl Order {
         Ok(())
     }
 
-    fn check_output(&self) -> Result<(), HandlerError> {
-        let address = ObjectAddress::new(&self.output.bucket, &self.output.key);
-        let failed = ObjectAddress::new(
-            &self.output.bucket,
-            format!("{}{FAILED_SUFFIX}", self.output.key),
-        );
-        if address == self.source || failed == self.source {
+    /// Nothing that is read may be overwritten, but for the output that is to be.
+    fn check_addresses(&self, overwrite: bool) -> Result<(), HandlerError> {
+        let output = ObjectAddress::new(&self.output.bucket, &self.output.key);
+        let failed = self.output.failed_address();
+        let items = self.items();
+        let written = [&output, &failed, &items];
+        if written.contains(&&self.source) {
             return Err(invalid("input.output.key would overwrite the source"));
         }
-        if self
-            .output
-            .key
-            .starts_with(&temporary_prefix(&self.execution))
-        {
+        if let Some(only) = &self.only {
+            // A file of failed lines may be both what is run and what is replaced.
+            let is_replaced = overwrite && only.lines == failed;
+            if written.contains(&&only.lines) && !is_replaced {
+                return Err(invalid("input.output.key would overwrite input.only"));
+            }
+            if let Some(merge) = &only.merge {
+                merge.check(&output, &failed, overwrite)?;
+            }
+        }
+        let temporary = temporary_prefix(&self.execution);
+        if self.output.key.starts_with(&temporary) {
             return Err(invalid(
                 "input.output.key is among the temporary files, which are deleted",
             ));
@@ -212,12 +288,95 @@ impl Order {
     }
 }
 
-fn read_source(input: &mut Fields) -> Result<ObjectAddress, HandlerError> {
-    let mut fields = input.section("source")?;
+impl Output {
+    pub fn failed_address(&self) -> ObjectAddress {
+        ObjectAddress::new(&self.bucket, format!("{}{FAILED_SUFFIX}", self.key))
+    }
+}
+
+impl MergeOrder {
+    fn check(
+        &self,
+        output: &ObjectAddress,
+        failed: &ObjectAddress,
+        overwrite: bool,
+    ) -> Result<(), HandlerError> {
+        let is_previous = |address: &ObjectAddress| {
+            *address == self.output || Some(address) == self.failed.as_ref()
+        };
+        // In place means each in its own place.
+        let in_place = overwrite && *output == self.output && self.failed.as_ref() != Some(output);
+        let failed_in_place = overwrite && Some(failed) == self.failed.as_ref();
+        if is_previous(output) && !in_place || is_previous(failed) && !failed_in_place {
+            return Err(invalid(
+                "input.output.key would overwrite what input.merge names; \"overwrite\": true lets \
+                 the new output take the old one's place",
+            ));
+        }
+        if !(1..=MAX_LINES).contains(&self.lines) {
+            return Err(invalid(format!(
+                "input.merge.lines must be from 1 to {MAX_LINES}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The same file name in a folder of this execution's, so that a re-run with the input of the run
+/// before it does not take its output's place.
+fn in_folder_of(key: &str, execution: &str) -> String {
+    let (folder, name) = match key.rsplit_once('/') {
+        Some((folder, name)) => (format!("{folder}/"), name),
+        None => (String::new(), key),
+    };
+    let is_there = folder == format!("{execution}/") || folder.ends_with(&format!("/{execution}/"));
+    match is_there {
+        true => key.to_owned(),
+        false => format!("{folder}{execution}/{name}"),
+    }
+}
+
+fn required_address(input: &mut Fields, name: &'static str) -> Result<ObjectAddress, HandlerError> {
+    let mut fields = input.section(name)?;
     let bucket = fields.required("bucket")?;
     let key = fields.required("key")?;
     fields.finish()?;
     Ok(ObjectAddress { bucket, key })
+}
+
+/// `only` and what belongs to it.
+fn read_only(input: &mut Fields) -> Result<Option<Only>, HandlerError> {
+    let merge = match input.has("merge") {
+        true => Some(read_merge(input)?),
+        false => None,
+    };
+    let lines = match input.has("only") {
+        true => Some(required_address(input, "only")?),
+        false => None,
+    };
+    match (lines, merge) {
+        (Some(lines), merge) => Ok(Some(Only { lines, merge })),
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(invalid(
+            "input.merge needs input.only, the lines that are run again",
+        )),
+    }
+}
+
+fn read_merge(input: &mut Fields) -> Result<MergeOrder, HandlerError> {
+    let mut fields = input.section("merge")?;
+    let output = required_address(&mut fields, "output")?;
+    let failed = match fields.has("failed") {
+        true => Some(required_address(&mut fields, "failed")?),
+        false => None,
+    };
+    let lines: Option<u64> = fields.take("lines", "a whole number")?;
+    fields.finish()?;
+    Ok(MergeOrder {
+        output,
+        failed,
+        lines: lines.ok_or_else(|| invalid("input.merge.lines is missing"))?,
+    })
 }
 
 fn read_request(input: &mut Fields, default_url: Option<&str>) -> Result<Request, HandlerError> {
@@ -297,6 +456,14 @@ impl Fields {
         Self::of(&format!("{}.{name}", self.path), value)
     }
 
+    /// Whether the field is given.
+    fn has(&mut self, name: &'static str) -> bool {
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
+        self.left.get(name).is_some_and(|value| !value.is_null())
+    }
+
     fn take<T: DeserializeOwned>(
         &mut self,
         name: &'static str,
@@ -336,7 +503,9 @@ impl Fields {
     }
 
     fn next(&mut self, name: &'static str) -> Option<Value> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         // Order does not matter: only the names of what is left are shown.
         self.left.swap_remove(name).filter(|value| !value.is_null())
     }
@@ -380,13 +549,15 @@ mod tests {
     #[test]
     fn the_smallest_input_gets_every_default() {
         let order = read(with("", "tolerate", Value::Null)).unwrap();
-        let job = order.into_job(3, None, "\"e\"".into());
+        let job = order.into_job(3, None, "\"e\"".into(), None);
         assert_eq!(
             serde_json::to_value(&job).unwrap(),
             json!({
                 "execution": "run-1",
                 "lines": 3,
                 "source": {"bucket": "b", "key": "in/a.csv.gz", "etag": "\"e\""},
+                "chosen": false,
+                "merge": null,
                 "items": {"bucket": "b", "key": "runs/run-1/items.jsonl"},
                 "results": {"bucket": "b", "prefix": "runs/run-1/results"},
                 "request": {"url": "http://h/{line}", "method": "GET", "headers": {},
@@ -412,7 +583,7 @@ mod tests {
     fn everything_temporary_is_in_the_output_bucket() {
         let job = read(with("output", "bucket", json!("out")))
             .unwrap()
-            .into_job(1, None, String::new());
+            .into_job(1, None, String::new(), None);
         assert_eq!(
             (job.items.bucket, job.results.bucket),
             ("out".into(), "out".into())
@@ -422,7 +593,7 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_refused_by_name() {
-        assert!(problem(with("", "only", json!({}))).contains("input.only is unknown"));
+        assert!(problem(with("", "onyl", json!({}))).contains("input.onyl is unknown"));
         let message = problem(with("request", "ulr", json!("http://h/")));
         assert!(message.contains("input.request.ulr") && message.contains("url, method"));
     }

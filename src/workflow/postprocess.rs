@@ -1,28 +1,27 @@
 //! Postprocess: the Map Run's result files to the output, in line order, and to the file of lines
 //! that failed. Every line of the source ends up in exactly one of the two.
 //!
+//! A re-run may be merged with an earlier output: its lines take their places among those that are
+//! there, in a new output with a file of failed lines of its own.
+//!
 //! The output is written last and says in its metadata which results it was made of, so a second
 //! run that finds it there only finishes what is left: deleting the temporary files.
 
 use std::collections::BTreeMap;
-use std::io;
 
+use futures::StreamExt;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 
 use crate::client::{Client, ObjectWriter};
+use crate::lines::{Counts, Gathered, MAX_LINES, ManifestAddress, Previous, Tally, numbers};
 use crate::model::ObjectAddress;
 use crate::workflow::Context;
-use crate::workflow::error::{HandlerError, POSTPROCESS_INVALID_INPUT};
-use crate::workflow::gather::{Counts, Gathered, ManifestAddress, on_disk};
-use crate::workflow::payload::{FAILED_SUFFIX, Output, temporary_prefix};
-use crate::workflow::sorter::{Outcome, Sorter};
+use crate::workflow::error::{HandlerError, POSTPROCESS_INCOMPLETE, POSTPROCESS_INVALID_INPUT};
+use crate::workflow::payload::{Merge, Output, Version, temporary_prefix};
 
-/// Bytes of the output that are handed over at once.
-const PIECE: usize = 256 << 10;
-/// Items that a Distributed Map reads at most.
-const MAX_LINES: u64 = 100_000_000;
+/// How many missing lines a message names.
+const NAMED_LINES: usize = 20;
 
 /// S3 metadata is ASCII.
 const NOT_IN_METADATA: &AsciiSet = &CONTROLS.add(b'%');
@@ -32,7 +31,17 @@ const NOT_IN_METADATA: &AsciiSet = &CONTROLS.add(b'%');
 #[serde(deny_unknown_fields)]
 pub struct PostprocessInput {
     execution: String,
+    /// How many ran.
     lines: u64,
+    /// The lines that ran, with their numbers.
+    #[serde(default)]
+    items: Option<ObjectAddress>,
+    /// Whether they are but some of a file's.
+    #[serde(default)]
+    chosen: bool,
+    /// What their results are merged with.
+    #[serde(default)]
+    merge: Option<Merge>,
     output: Output,
     manifest: ManifestAddress,
 }
@@ -62,7 +71,10 @@ pub async fn postprocess(
         None => write(client, &input).await?,
     };
     let complete = counts.succeeded == counts.lines;
-    if complete {
+    if input.merge.is_some() {
+        settle_failed(client, &input, complete).await?;
+    }
+    if complete && input.output_tells_lines() {
         // Whoever repairs the failed lines needs them; nobody needs them now.
         let prefix = temporary_prefix(&input.execution);
         delete_all(client, &input.output.bucket, &prefix).await?;
@@ -75,7 +87,7 @@ pub async fn postprocess(
     );
     Ok(PostprocessOutput {
         output: input.output_address(),
-        failed: (!complete).then(|| input.failed_address()),
+        failed: (!complete).then(|| input.output.failed_address()),
         counts,
     })
 }
@@ -84,21 +96,43 @@ impl PostprocessInput {
     fn check(&self) -> Result<(), HandlerError> {
         let problem = if self.execution.is_empty() || self.execution.contains('/') {
             "execution is no execution's name"
-        } else if !(1..=MAX_LINES).contains(&self.lines) {
+        } else if !(1..=MAX_LINES).contains(&self.total()) {
             "lines must be from 1 to 100,000,000"
+        } else if self.chosen && self.items.is_none() {
+            "items are missing"
+        } else if !self.chosen && self.merge.is_some() {
+            "merge is for chosen lines"
         } else {
             return Ok(());
         };
         Err(HandlerError::new(POSTPROCESS_INVALID_INPUT, problem))
     }
 
+    /// Lines of output and failed lines together.
+    fn total(&self) -> u64 {
+        self.merge.as_ref().map_or(self.lines, |merge| merge.lines)
+    }
+
+    /// Whether each line's number follows from its place in the output. The results of chosen
+    /// lines alone are the only record of which ones they are.
+    fn output_tells_lines(&self) -> bool {
+        !self.chosen || self.merge.is_some()
+    }
+
     fn output_address(&self) -> ObjectAddress {
         ObjectAddress::new(&self.output.bucket, &self.output.key)
     }
 
-    fn failed_address(&self) -> ObjectAddress {
-        let key = format!("{}{FAILED_SUFFIX}", self.output.key);
-        ObjectAddress::new(&self.output.bucket, key)
+    /// Where the file of failed lines is written first. That of a merged output may take the place
+    /// of one that is read, so it is put there only when it is no longer needed.
+    fn failed_first(&self) -> ObjectAddress {
+        match self.merge {
+            None => self.output.failed_address(),
+            Some(_) => {
+                let prefix = temporary_prefix(&self.execution);
+                ObjectAddress::new(&self.output.bucket, format!("{prefix}failed.jsonl"))
+            }
+        }
     }
 
     /// What tells these results from all others: names of executions and Map Runs are unique.
@@ -136,7 +170,7 @@ fn counts_of(metadata: &BTreeMap<String, String>, input: &PostprocessInput) -> O
         failed: count("failed")?,
         never_started: count("never-started")?,
     };
-    (same && counts.lines == input.lines).then_some(counts)
+    (same && counts.lines == input.total()).then_some(counts)
 }
 
 async fn written_before(
@@ -151,24 +185,115 @@ async fn written_before(
 }
 
 async fn write(client: &Client, input: &PostprocessInput) -> Result<Counts, HandlerError> {
-    let gathered = Gathered::read(client, &input.manifest, input.lines).await?;
-    let counts = gathered.counts()?;
+    let gathered = gather(client, input).await?;
+    let counts = gathered.tally().counts();
     let metadata = metadata(input, counts);
 
     let mut failed = None;
     if counts.succeeded < counts.lines {
-        failed = Some(open(client, &input.failed_address(), metadata.clone()).await?);
+        failed = Some(open(client, &input.failed_first(), metadata.clone()).await?);
     }
     let mut output = open(client, &input.output_address(), metadata).await?;
-    write_lines(gathered.into_sorter(), &mut output, failed.as_mut()).await?;
+    gathered
+        .write(&mut output, failed.as_mut())
+        .await
+        .map_err(HandlerError::gathering)?;
 
     // The output comes last: once it is there, everything is.
     match failed {
         Some(failed) => drop(failed.finish().await.map_err(HandlerError::postprocess)?),
-        None => delete(client, &input.failed_address()).await?,
+        // What an earlier execution with the same output may have left.
+        None => delete(client, &input.failed_first()).await?,
     }
     output.finish().await.map_err(HandlerError::postprocess)?;
     Ok(counts)
+}
+
+/// Everything known of the lines: the Map Run's results, in a merge with those before them.
+///
+/// # Errors
+/// `Postprocess.Incomplete` when a line that ran is in no result file.
+async fn gather(client: &Client, input: &PostprocessInput) -> Result<Gathered, HandlerError> {
+    let tally = match &input.items {
+        Some(items) if input.chosen => {
+            let chosen = numbers(client, items).await;
+            Tally::of(chosen.map_err(HandlerError::gathering)?)
+        }
+        _ => Tally::new(input.lines),
+    };
+    let gathered = Gathered::new(tally)
+        .read_results(client, &input.manifest, 1)
+        .await
+        .map_err(HandlerError::gathering)?;
+    check_complete(gathered.tally())?;
+    let Some(merge) = &input.merge else {
+        return Ok(gathered);
+    };
+    let (output, failed) = (merge.output.address(), merge.failed.as_ref());
+    let failed = failed.map(|failed| (failed.address(), failed.etag.as_str()));
+    let previous = Previous {
+        output: (&output, &merge.output.etag),
+        failed: failed.as_ref().map(|(address, etag)| (address, *etag)),
+        lines: merge.lines,
+    };
+    let gathered = gathered.read_previous(client, &previous).await;
+    gathered.map_err(HandlerError::gathering)
+}
+
+/// # Errors
+/// `Postprocess.Incomplete` with the first missing lines.
+fn check_complete(tally: &Tally) -> Result<(), HandlerError> {
+    let counts = tally.counts();
+    let missing = counts.missing();
+    if missing == 0 {
+        return Ok(());
+    }
+    let named: Vec<String> = tally
+        .missing(NAMED_LINES)
+        .iter()
+        .map(u64::to_string)
+        .collect();
+    let more = if missing > NAMED_LINES as u64 {
+        ", …"
+    } else {
+        ""
+    };
+    Err(HandlerError::new(
+        POSTPROCESS_INCOMPLETE,
+        format!(
+            "{missing} of {} lines are in no result file: {}{more}; nothing was written or deleted",
+            counts.lines,
+            named.join(", ")
+        ),
+    ))
+}
+
+/// Puts the failed lines of a merged output beside it, or takes away those that are there.
+async fn settle_failed(
+    client: &Client,
+    input: &PostprocessInput,
+    complete: bool,
+) -> Result<(), HandlerError> {
+    let to = input.output.failed_address();
+    if complete {
+        return delete(client, &to).await;
+    }
+    let from = client.read(&input.failed_first(), None, None).await;
+    let mut from = from.map_err(HandlerError::postprocess)?;
+    let mut writer = open(client, &to, from.metadata).await?;
+    while let Some(chunk) = from.bytes.next().await {
+        let chunk = chunk.map_err(HandlerError::postprocess)?;
+        let written = writer.write(&chunk).await;
+        written.map_err(HandlerError::postprocess)?;
+    }
+    drop(writer.finish().await.map_err(HandlerError::postprocess)?);
+    Ok(())
+}
+
+impl Version {
+    fn address(&self) -> ObjectAddress {
+        ObjectAddress::new(&self.bucket, &self.key)
+    }
 }
 
 async fn open(
@@ -182,67 +307,11 @@ async fn open(
         .map_err(HandlerError::postprocess)
 }
 
-/// Removes what an earlier execution with the same output may have left.
 async fn delete(client: &Client, address: &ObjectAddress) -> Result<(), HandlerError> {
     client
         .delete(&address.bucket, std::slice::from_ref(&address.key))
         .await
         .map_err(HandlerError::postprocess)
-}
-
-/// Lines ready to be written.
-enum Piece {
-    Output(Vec<u8>),
-    Failed(Vec<u8>),
-}
-
-/// Merges on a thread of its own, a few pieces ahead of the writing.
-async fn write_lines(
-    sorter: Sorter,
-    output: &mut ObjectWriter,
-    mut failed: Option<&mut ObjectWriter>,
-) -> Result<(), HandlerError> {
-    let (sender, mut pieces) = mpsc::channel(4);
-    let merging = on_disk(move || merge(sorter, |piece| sender.blocking_send(piece).is_ok()));
-    let writing = async {
-        while let Some(piece) = pieces.recv().await {
-            match (piece, &mut failed) {
-                (Piece::Output(bytes), _) => output.write(&bytes).await,
-                (Piece::Failed(bytes), Some(failed)) => failed.write(&bytes).await,
-                (Piece::Failed(_), None) => Ok(()),
-            }
-            .map_err(HandlerError::postprocess)?;
-        }
-        Ok(())
-    };
-    // The first error ends both: a dropped receiver stops the merging.
-    futures::future::try_join(merging, writing).await?;
-    Ok(())
-}
-
-/// Hands the lines in order to `take` until it answers false.
-fn merge(sorter: Sorter, mut take: impl FnMut(Piece) -> bool) -> io::Result<()> {
-    let mut merged = sorter.merge()?;
-    let mut output = Vec::with_capacity(PIECE);
-    let mut failed = Vec::new();
-    while let Some(entry) = merged.next()? {
-        let (lines, piece): (_, fn(Vec<u8>) -> Piece) = match entry.rank.outcome {
-            Outcome::Succeeded => (&mut output, Piece::Output),
-            Outcome::Failed | Outcome::NeverStarted => (&mut failed, Piece::Failed),
-        };
-        lines.extend_from_slice(entry.bytes);
-        lines.push(b'\n');
-        if lines.len() >= PIECE {
-            let full = std::mem::replace(lines, Vec::with_capacity(PIECE));
-            if !take(piece(full)) {
-                return Ok(());
-            }
-        }
-    }
-    if take(Piece::Output(output)) {
-        take(Piece::Failed(failed));
-    }
-    Ok(())
 }
 
 /// Deletes every object under `prefix`.
@@ -272,57 +341,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::workflow::sorter::{Entry, Rank};
+    use crate::lines::Outcome;
 
     #[test]
-    fn lines_come_out_in_order_each_in_one_file() {
-        let mut sorter = Sorter::new(1 << 20);
-        for (n, outcome, bytes) in [
-            (2, Outcome::Failed, "{2}"),
-            (4, Outcome::Succeeded, "d"),
-            (1, Outcome::Succeeded, "a"),
-            (3, Outcome::Failed, "{3}"),
-            (3, Outcome::Succeeded, "c"),
-            (5, Outcome::NeverStarted, "{5}"),
-        ] {
-            let rank = Rank {
-                outcome,
-                redrive: 0,
-            };
-            let bytes = bytes.as_bytes();
-            sorter.push(Entry { n, rank, bytes });
-        }
-        let (mut output, mut failed) = (Vec::new(), Vec::new());
-        let take = |piece| {
-            match piece {
-                Piece::Output(bytes) => output.extend(bytes),
-                Piece::Failed(bytes) => failed.extend(bytes),
-            }
-            true
-        };
-        merge(sorter, take).unwrap();
-        assert_eq!(String::from_utf8(output).unwrap(), "a\nc\nd\n");
-        assert_eq!(String::from_utf8(failed).unwrap(), "{2}\n{5}\n");
-    }
-
-    #[test]
-    fn merging_ends_when_nobody_writes() {
-        let mut sorter = Sorter::new(1 << 20);
-        let rank = Rank {
-            outcome: Outcome::Succeeded,
-            redrive: 0,
-        };
-        for n in 1..=3 {
-            let bytes = &vec![b'x'; PIECE];
-            sorter.push(Entry { n, rank, bytes });
-        }
-        let mut pieces = 0;
-        let take = |_| {
-            pieces += 1;
-            false
-        };
-        merge(sorter, take).unwrap();
-        assert_eq!(pieces, 1);
+    fn missing_lines_are_named() {
+        let mut tally = Tally::new(50);
+        tally.note(2, Outcome::Succeeded).unwrap();
+        let error = check_complete(&tally).unwrap_err();
+        assert_eq!(error.name, POSTPROCESS_INCOMPLETE);
+        let expected = "49 of 50 lines are in no result file: 1, 3, 4,";
+        assert!(error.message.starts_with(expected), "{}", error.message);
+        assert!(error.message.contains("20, 21, …;"), "{}", error.message);
     }
 
     fn input() -> PostprocessInput {

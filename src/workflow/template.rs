@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
+use crate::lines::one_line;
+
 /// How a value is written where it is put in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Escape {
@@ -204,14 +206,6 @@ fn field<'v>(json: &'v Value, path: &[String]) -> Result<Cow<'v, str>, String> {
         Value::String(text) => Cow::Borrowed(text),
         other => Cow::Owned(other.to_string()),
     })
-}
-
-/// The text with each line break, CRLF being one, as a space.
-pub fn one_line(text: String) -> String {
-    if !text.contains(['\n', '\r']) {
-        return text;
-    }
-    text.replace("\r\n", " ").replace(['\n', '\r'], " ")
 }
 
 #[cfg(test)]

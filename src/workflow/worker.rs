@@ -8,8 +8,9 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Response, StatusCode, Url};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use crate::lines::OutputLine;
 use crate::workflow::Context;
 use crate::workflow::error::{
     HandlerError, WORKER_BAD_RESPONSE, WORKER_INVALID_INPUT, WORKER_REJECTED, WORKER_THROTTLED,
@@ -44,14 +45,6 @@ pub struct WorkerInput {
     pub request: Request,
     /// Template of the output line.
     pub template: String,
-}
-
-/// What the result files hold of a line that succeeded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkerOutput {
-    pub n: u64,
-    /// The line of the output, without its end.
-    pub line: String,
 }
 
 /// Connections, shared by all workers of a process.
@@ -114,11 +107,11 @@ fn is_this_machine(url: &Url) -> bool {
 /// # Errors
 /// `Worker.…`: see `error.rs`. Messages have the status and the beginning of the body, never the
 /// line or a header.
-pub async fn worker(context: &Context, input: WorkerInput) -> Result<WorkerOutput, HandlerError> {
+pub async fn worker(context: &Context, input: WorkerInput) -> Result<OutputLine, HandlerError> {
     ask(context.http()?, input).await
 }
 
-async fn ask(http: &Http, input: WorkerInput) -> Result<WorkerOutput, HandlerError> {
+async fn ask(http: &Http, input: WorkerInput) -> Result<OutputLine, HandlerError> {
     let template = OutputTemplate::parse(&input.template).map_err(invalid)?;
     let response = send(http, &input).await?;
     let status = response.status();
@@ -136,7 +129,7 @@ async fn ask(http: &Http, input: WorkerInput) -> Result<WorkerOutput, HandlerErr
         let shown = shown(answer.body);
         HandlerError::new(WORKER_BAD_RESPONSE, format!("{problem}: {shown}"))
     })?;
-    check_size(WorkerOutput { n: input.n, line })
+    check_size(OutputLine { n: input.n, line })
 }
 
 async fn send(http: &Http, input: &WorkerInput) -> Result<Response, HandlerError> {
@@ -270,7 +263,7 @@ fn is_format(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn check_size(output: WorkerOutput) -> Result<WorkerOutput, HandlerError> {
+fn check_size(output: OutputLine) -> Result<OutputLine, HandlerError> {
     // A character takes at most six bytes in JSON, so short lines need no count.
     let short = output.line.len() < MAX_OUTPUT / 6 - 64;
     let fits = short || serde_json::to_string(&output).is_ok_and(|json| json.len() <= MAX_OUTPUT);

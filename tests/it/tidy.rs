@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Module, what it may import of ours, and crates that only it may name. A crate that stands
 /// nowhere here may be named by everyone.
-const MODULES: [(&str, &[&str], &[&str]); 9] = [
+const MODULES: [(&str, &[&str], &[&str]); 10] = [
     ("model", &[], &[]),
     ("config", &["model"], &["toml"]),
     (
@@ -22,8 +22,14 @@ const MODULES: [(&str, &[&str], &[&str]); 9] = [
             "aws_smithy_runtime_api",
         ],
     ),
-    ("workflow", &["model", "client"], &["reqwest", "flate2"]),
-    ("operations", &["model", "client"], &["flate2"]),
+    // Postprocess and the operator's merge read result files and put lines into order alike.
+    ("lines", &["model", "client"], &["flate2"]),
+    (
+        "workflow",
+        &["model", "client", "lines"],
+        &["reqwest", "flate2"],
+    ),
+    ("operations", &["model", "client", "lines"], &["flate2"]),
     (
         "engine",
         &[],

@@ -116,7 +116,7 @@ async fn a_body_is_sent_as_json() {
     let output = ask(&Http::new().unwrap(), input).await.unwrap();
     assert_eq!(
         output,
-        WorkerOutput {
+        OutputLine {
             n: 7,
             line: "201 5".into()
         }

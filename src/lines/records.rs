@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::workflow::sorter::{Outcome, Rank};
-use crate::workflow::template::one_line;
-use crate::workflow::worker::WorkerOutput;
+use crate::lines::sorter::{Outcome, Rank};
+use crate::lines::{FailedLine, OutputLine, one_line};
 
 /// Bytes of one record. Input and output are at most 256 KiB each, and escaped twice.
 const MAX_RECORD: usize = 8 << 20;
@@ -174,7 +173,7 @@ impl Records {
     }
 }
 
-/// What Postprocess keeps of a record.
+/// What is kept of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// The line's number.
@@ -208,37 +207,23 @@ struct Item {
     line: String,
 }
 
-/// One line of the file of failed lines.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailedLine {
-    pub n: u64,
-    pub line: String,
-    /// FAILED, TIMED_OUT, ABORTED or PENDING (never started).
-    pub status: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<String>,
-}
-
-/// Reads one record.
+/// Reads one record of a child of ours; `source` says which run it is of.
 ///
 /// # Errors
 /// What is wrong with it, without its content.
-pub fn read(json: &[u8]) -> Result<Kept, &'static str> {
+pub fn read(json: &[u8], source: u16) -> Result<Kept, &'static str> {
     let record: Record<'_> = serde_json::from_slice(json).map_err(|_| "is not as AWS has it")?;
     let outcome = match &*record.status {
         "SUCCEEDED" => Outcome::Succeeded,
-        "FAILED" | "TIMED_OUT" | "ABORTED" => Outcome::Failed,
-        "PENDING" => Outcome::NeverStarted,
-        _ => return Err("has an unknown status"),
+        status => unsuccessful(status).ok_or("has an unknown status")?,
     };
     let rank = Rank {
         outcome,
+        source,
         redrive: record.redrive_count,
     };
     if outcome == Outcome::Succeeded {
-        let output: WorkerOutput =
+        let output: OutputLine =
             serde_json::from_str(&record.output).map_err(|_| "has no output of our worker")?;
         let (n, bytes) = (output.n, one_line(output.line).into_bytes());
         return Ok(Kept { n, rank, bytes });
@@ -254,6 +239,15 @@ pub fn read(json: &[u8]) -> Result<Kept, &'static str> {
     let bytes = serde_json::to_vec(&failed).map_err(|_| "cannot be written as JSON")?;
     let n = failed.n;
     Ok(Kept { n, rank, bytes })
+}
+
+/// The outcome of a line that did not succeed, by the status of its child.
+pub fn unsuccessful(status: &str) -> Option<Outcome> {
+    match status {
+        "FAILED" | "TIMED_OUT" | "ABORTED" => Some(Outcome::Failed),
+        "PENDING" => Some(Outcome::NeverStarted),
+        _ => None,
+    }
 }
 
 fn item(input: Option<&RawValue>) -> Option<Item> {
@@ -314,7 +308,7 @@ mod tests {
     }
 
     fn kept(record: Value) -> Result<Kept, &'static str> {
-        read(&serde_json::to_vec(&record).unwrap())
+        read(&serde_json::to_vec(&record).unwrap(), 1)
     }
 
     #[test]
@@ -325,6 +319,7 @@ mod tests {
         });
         let rank = Rank {
             outcome: Outcome::Succeeded,
+            source: 1,
             redrive: 2,
         };
         let bytes = "a,é b".into();

@@ -1,8 +1,7 @@
-//! Bytes of the source file to lines, a chunk at a time, in memory bounded by the longest line
-//! allowed.
+//! Bytes to lines, a chunk at a time, in memory bounded by the longest line allowed.
 //!
 //! A line ends with LF or CRLF; a last line needs no end. A byte order mark before the first line
-//! is dropped. Empty lines are lines: they keep their numbers.
+//! is dropped, unless the bytes are taken verbatim. Empty lines are lines: they keep their numbers.
 
 use std::io::{self, Write};
 
@@ -10,7 +9,7 @@ use flate2::write::MultiGzDecoder;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// One line of the source.
+/// One line of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
     /// Without its end.
@@ -28,6 +27,8 @@ pub struct Lines {
     carry: Vec<u8>,
     too_long: bool,
     count: u64,
+    /// Nothing but LF ends a line, and nothing is dropped.
+    verbatim: bool,
 }
 
 impl Lines {
@@ -37,6 +38,15 @@ impl Lines {
             carry: Vec::new(),
             too_long: false,
             count: 0,
+            verbatim: false,
+        }
+    }
+
+    /// For files whose every byte belongs to a line but the LF at its end.
+    pub fn verbatim(limit: usize) -> Self {
+        Self {
+            verbatim: true,
+            ..Self::new(limit)
         }
     }
 
@@ -52,7 +62,7 @@ impl Lines {
 
     /// Hands over the last line if it had no end, and returns how many there were.
     pub fn finish(mut self, each: &mut impl FnMut(u64, Line<'_>)) -> u64 {
-        let only_mark = self.count == 0 && self.carry == BYTE_ORDER_MARK;
+        let only_mark = !self.verbatim && self.count == 0 && self.carry == BYTE_ORDER_MARK;
         if (!self.carry.is_empty() && !only_mark) || self.too_long {
             self.end_line(b"", each);
         }
@@ -76,18 +86,25 @@ impl Lines {
         self.too_long = false;
     }
 
-    /// `line` without mark and carriage return, if it is short enough.
+    /// `line` as it counts, if it is short enough.
     fn checked<'a>(&self, line: &'a [u8]) -> Line<'a> {
-        let line = match line.strip_prefix(BYTE_ORDER_MARK) {
-            Some(rest) if self.count == 1 => rest,
-            _ => line,
+        let line = match self.verbatim {
+            true => line,
+            false => self.stripped(line),
         };
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.len() > self.limit {
             Line::TooLong
         } else {
             Line::Bytes(line)
         }
+    }
+
+    fn stripped<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        let line = match line.strip_prefix(BYTE_ORDER_MARK) {
+            Some(rest) if self.count == 1 => rest,
+            _ => line,
+        };
+        line.strip_suffix(b"\r").unwrap_or(line)
     }
 
     fn keep(&mut self, bytes: &[u8]) {

@@ -1,8 +1,8 @@
 //! Puts what came of the lines into their order, in bounded memory: sorted runs go to a nameless
 //! temporary file when the buffer is full, and are merged at the end.
 //!
-//! A line may come several times, from several attempts; the best outcome wins, then the latest
-//! redrive, then what was pushed last.
+//! A line may come several times, from several attempts; the best outcome wins, then the newest
+//! source, then the latest redrive, then what was pushed last.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,7 +23,9 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     pub outcome: Outcome,
-    /// Redrives before this result.
+    /// Which run or output it comes from; later ones are greater.
+    pub source: u16,
+    /// Redrives of that run before this result.
     pub redrive: u32,
 }
 
@@ -56,8 +58,9 @@ struct Slot {
     length: u32,
 }
 
-/// Number, outcome, redrive count and length, little endian, before an entry's bytes in a run.
-const HEADER: usize = 8 + 1 + 4 + 4;
+/// Number, outcome, source, redrive count and length, little endian, before an entry's bytes in a
+/// run.
+const HEADER: usize = 8 + 1 + 2 + 4 + 4;
 /// Bytes of memory for all runs together while they are merged.
 const MERGE_BUDGET: usize = 32 << 20;
 
@@ -134,6 +137,7 @@ impl Sorter {
         for slot in &self.slots {
             out.write_all(&slot.n.to_le_bytes())?;
             out.write_all(&[slot.rank.outcome as u8])?;
+            out.write_all(&slot.rank.source.to_le_bytes())?;
             out.write_all(&slot.rank.redrive.to_le_bytes())?;
             out.write_all(&slot.length.to_le_bytes())?;
             out.write_all(&self.bytes[slot.start..][..slot.length as usize])?;
@@ -241,6 +245,7 @@ impl Run {
         let [outcome] = take(&mut header);
         let rank = Rank {
             outcome: outcome_of(outcome)?,
+            source: u16::from_le_bytes(take(&mut header)),
             redrive: u32::from_le_bytes(take(&mut header)),
         };
         let length = u32::from_le_bytes(take(&mut header)) as usize;
@@ -312,7 +317,12 @@ mod tests {
     use super::*;
 
     fn rank(outcome: Outcome, redrive: u32) -> Rank {
-        Rank { outcome, redrive }
+        let source = 0;
+        Rank {
+            outcome,
+            source,
+            redrive,
+        }
     }
 
     /// Sorts, going to disk whenever `budget` bytes are in use.
@@ -364,7 +374,11 @@ mod tests {
             Just(Outcome::Failed),
             Just(Outcome::Succeeded)
         ];
-        (outcome, 0u32..3).prop_map(|(outcome, redrive)| Rank { outcome, redrive })
+        (outcome, 0u16..2, 0u32..3).prop_map(|(outcome, source, redrive)| Rank {
+            outcome,
+            source,
+            redrive,
+        })
     }
 
     proptest! {
