@@ -458,10 +458,13 @@ impl Fields {
 
     /// Whether the field is given.
     fn has(&mut self, name: &'static str) -> bool {
-        if !self.known.contains(&name) {
-            self.known.push(name);
+        match self.next(name) {
+            Some(value) => {
+                self.left.insert(name.to_owned(), value);
+                true
+            }
+            None => false,
         }
-        self.left.get(name).is_some_and(|value| !value.is_null())
     }
 
     fn take<T: DeserializeOwned>(
@@ -596,6 +599,40 @@ mod tests {
         assert!(problem(with("", "onyl", json!({}))).contains("input.onyl is unknown"));
         let message = problem(with("request", "ulr", json!("http://h/")));
         assert!(message.contains("input.request.ulr") && message.contains("url, method"));
+    }
+
+    #[test]
+    fn a_re_run_writes_beside_what_it_reads() {
+        let only = json!({"bucket": "b", "key": "only.jsonl"});
+        let input = |output: &str, overwrite: bool| {
+            json!({"source": {"bucket": "b", "key": "in/a.csv"}, "output": {"key": output},
+                "only": only, "overwrite": overwrite, "merge": {"lines": 9,
+                    "output": {"bucket": "b", "key": "out/a.csv"},
+                    "failed": {"bucket": "b", "key": "out/a.csv.failed.jsonl"}}})
+        };
+        let key = |output, overwrite| read(input(output, overwrite)).unwrap().output.key;
+        assert_eq!(key("out/a.csv", false), "out/run-1/a.csv");
+        assert_eq!(key("a.csv", false), "run-1/a.csv");
+        assert_eq!(key("out/run-1/a.csv", false), "out/run-1/a.csv");
+        assert_eq!(key("out/a.csv", true), "out/a.csv");
+        for (output, names) in [
+            ("in/a.csv", "overwrite the source"),
+            ("only.jsonl", "overwrite input.only"),
+            ("out/a.csv.failed.jsonl", "input.merge"),
+        ] {
+            let message = problem(input(output, true));
+            assert!(message.contains(names), "{output}: {message}");
+        }
+        // A choice of lines is all that a re-run needs.
+        let alone = with("", "only", only.clone());
+        assert_eq!(read(alone).unwrap().output.key, "outputs/run-1/a.csv");
+        assert!(problem(with("", "merge", json!({}))).contains("input.merge.output"));
+        assert!(problem(with("", "overwrite", json!(true))).contains("for input.only"));
+        let message = problem(with("", "only", json!({"bucket": "b", "key": 7})));
+        assert!(
+            message.contains("input.only.key must be a text"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -1,0 +1,251 @@
+//! The shipped workflow on an engine in this process. Preprocess and Postprocess are the real ones;
+//! the worker answers itself, and fails for the lines that a test names.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fanout::client::{Client, Options, Target};
+use fanout::engine::map_run::Quotas;
+use fanout::engine::{Engine, FunctionError, REGION};
+use fanout::model::{ExecutionArn, ExecutionDetail, ObjectAddress, StateMachineArn, Status};
+use fanout::workflow::{self, Context, DEFINITION, FUNCTIONS, NAME};
+use futures::{FutureExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::sync::SetOnce;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::wired::{ROLE, until};
+
+pub const BUCKET: &str = "data";
+const WORKER: &str = "fanout-worker";
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What the service that the workers ask does.
+#[derive(Default)]
+struct Service {
+    failing: Mutex<BTreeSet<u64>>,
+    /// Lines asked for so far, again and again.
+    asked: Mutex<Vec<u64>>,
+}
+
+pub struct Plant {
+    pub engine: Engine,
+    pub client: Client,
+    pub machine: StateMachineArn,
+    service: Arc<Service>,
+    folder: tempfile::TempDir,
+    shutdown: DropGuard,
+}
+
+impl Plant {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let plant = Self::open(folder, Arc::default()).await;
+        plant.client.create_bucket(BUCKET).await.unwrap();
+        let made = plant.client.create_state_machine(NAME, DEFINITION, ROLE);
+        made.await.unwrap();
+        plant
+    }
+
+    async fn open(folder: tempfile::TempDir, service: Arc<Service>) -> Self {
+        let engine = loop {
+            match Engine::open(folder.path()).await {
+                Ok(engine) => break engine,
+                // Tasks of the engine before this one are still on their way out.
+                Err(error) if error.to_string().contains("in use by another process") => {
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let context: Arc<SetOnce<Context>> = Arc::default();
+        for function in FUNCTIONS {
+            let (context, service) = (Arc::clone(&context), Arc::clone(&service));
+            engine.functions().register(function, move |event| {
+                let (context, service) = (Arc::clone(&context), Arc::clone(&service));
+                async move {
+                    if function == WORKER {
+                        return service.work(&event);
+                    }
+                    let handled = workflow::handle(context.wait().await, function, event).await;
+                    handled.map_err(|error| FunctionError {
+                        error_type: error.name.to_owned(),
+                        message: error.message,
+                    })
+                }
+                .boxed()
+            });
+        }
+        let shutdown = CancellationToken::new();
+        let address = engine.serve(0, shutdown.clone()).await.unwrap();
+        let keys = engine.credentials().clone();
+        let target = Target::Endpoint {
+            url: format!("http://{address}"),
+            region: REGION.to_owned(),
+            access_key: keys.access_key,
+            secret_key: keys.secret_key,
+        };
+        let options = Options {
+            read_only: false,
+            budget_share: 1.0,
+            trail: None,
+        };
+        let client = Client::connect(target, options).await.unwrap();
+        let handlers = Context::new(client.clone()).with_default_url("http://127.0.0.1:9/{line}");
+        assert!(context.set(handlers).is_ok());
+        let machine = format!("arn:aws:states:{REGION}:000000000000:stateMachine:{NAME}");
+        Self {
+            machine: StateMachineArn::new(machine),
+            engine,
+            client,
+            service,
+            folder,
+            shutdown: shutdown.drop_guard(),
+        }
+    }
+
+    /// As a kill does, but in one process: stops without finishing anything, then opens again.
+    pub async fn reopen(self) -> Self {
+        let Self {
+            engine,
+            client,
+            service,
+            folder,
+            shutdown,
+            ..
+        } = self;
+        drop((shutdown, client));
+        engine.stop().await;
+        drop(engine);
+        Self::open(folder, service).await
+    }
+
+    /// From now on these lines fail and no others do.
+    pub fn fail(&self, lines: impl IntoIterator<Item = u64>) {
+        *self.service.failing.lock().unwrap() = lines.into_iter().collect();
+    }
+
+    /// How often the workers have asked.
+    pub fn asked(&self) -> usize {
+        self.service.asked.lock().unwrap().len()
+    }
+
+    /// Result files roll over when they have so many bytes.
+    pub fn small_files(&self, result_file_bytes: u64) {
+        self.engine.runner().set_quotas(Quotas {
+            result_file_bytes,
+            ..Quotas::default()
+        });
+    }
+
+    pub async fn put(&self, key: &str, text: impl AsRef<[u8]>) {
+        let address = ObjectAddress::new(BUCKET, key);
+        let mut writer = self.client.write(&address, [].into()).await.unwrap();
+        writer.write(text.as_ref()).await.unwrap();
+        writer.finish().await.unwrap();
+    }
+
+    /// `None` where there is no such object.
+    pub async fn get(&self, key: &str) -> Option<String> {
+        let address = ObjectAddress::new(BUCKET, key);
+        self.client.head(&address).await.unwrap()?;
+        let mut body = self.client.read(&address, None, None).await.unwrap();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.bytes.next().await {
+            bytes.extend_from_slice(&chunk.unwrap());
+        }
+        Some(String::from_utf8(bytes).unwrap())
+    }
+
+    /// Keys below `prefix`.
+    pub async fn keys(&self, prefix: &str) -> Vec<String> {
+        let page = self.client.objects(BUCKET, prefix, None).await.unwrap();
+        page.items.into_iter().map(|it| it.address.key).collect()
+    }
+
+    pub async fn start(&self, name: &str, input: &Value) -> ExecutionArn {
+        let input = input.to_string();
+        let started = self.client.start_execution(&self.machine, name, &input);
+        started.await.unwrap()
+    }
+
+    pub async fn redrive(&self, run: &ExecutionArn) {
+        let token = uuid::Uuid::new_v4().to_string();
+        self.client.redrive_execution(run, &token).await.unwrap();
+    }
+
+    /// Returns once the workers have asked so often, or the execution has ended before that.
+    pub async fn asks_or_ends(&self, run: &ExecutionArn, asked: usize) {
+        let ask = || async { self.client.execution(run).await.unwrap() };
+        let enough =
+            |detail: &ExecutionDetail| detail.execution.status.is_closed() || asked <= self.asked();
+        until("the workers ask", ask, enough).await;
+    }
+
+    pub async fn ended(&self, run: &ExecutionArn) -> ExecutionDetail {
+        let ending = async {
+            let mut watched = self.client.watch_execution(run.clone());
+            while let Some(detail) = watched.next().await {
+                match detail {
+                    Ok(detail) if detail.execution.status.is_closed() => return detail,
+                    _ => {}
+                }
+            }
+            panic!("{run} is no longer watched")
+        };
+        let ended = tokio::time::timeout(PATIENCE, ending).await;
+        ended.unwrap_or_else(|_| panic!("{run} does not end"))
+    }
+
+    #[track_caller]
+    pub fn ends(
+        &self,
+        run: &ExecutionArn,
+        status: Status,
+    ) -> impl Future<Output = ExecutionDetail> {
+        let place = std::panic::Location::caller();
+        async move {
+            let ended = self.ended(run).await;
+            let (error, cause) = (&ended.error, &ended.cause);
+            let found = ended.execution.status;
+            assert_eq!(found, status, "{place}: {error:?} {cause:?}");
+            ended
+        }
+    }
+
+    /// The output of an execution that succeeds.
+    #[track_caller]
+    pub fn output(&self, run: &ExecutionArn) -> impl Future<Output = Value> {
+        let ends = self.ends(run, Status::Succeeded);
+        async move { serde_json::from_str(&ends.await.output.unwrap()).unwrap() }
+    }
+}
+
+impl Service {
+    fn work(&self, event: &Value) -> Result<Value, FunctionError> {
+        let n = event["n"].as_u64().unwrap();
+        self.asked.lock().unwrap().push(n);
+        match self.failing.lock().unwrap().contains(&n) {
+            true => Err(FunctionError {
+                error_type: "Worker.Rejected".to_owned(),
+                message: format!("line {n} is refused"),
+            }),
+            false => Ok(json!({"n": n, "line": answered(event["line"].as_str().unwrap())})),
+        }
+    }
+}
+
+/// What the output has for a line.
+pub fn answered(line: &str) -> String {
+    format!("{line},ok")
+}
+
+/// A source of so many lines, and what their output is.
+pub fn source(lines: u64) -> (String, String) {
+    let word = |n: u64| format!("word {n}");
+    let text = |line: &dyn Fn(u64) -> String| {
+        (1..=lines).fold(String::new(), |text, n| text + &line(n) + "\n")
+    };
+    (text(&word), text(&|n| answered(&word(n))))
+}
