@@ -158,6 +158,11 @@ pub enum Verb {
     /// there already. The name is derived from file, machine and input: starting the same thing
     /// twice starts it once.
     ///
+    /// An input of the shipped workflow may choose lines: `only`, an object of JSON Lines {n, line},
+    /// ascending, such as a `.failed.jsonl`. The output then has those lines alone, in a folder
+    /// named as the execution, or with `merge`: {output, failed, lines} those of an earlier output
+    /// too. `overwrite`: true writes to `output.key` itself.
+    ///
     /// JSON: {version, plans: [plan]} with --dry-run, else {version, started: [{name, arn, input,
     /// lines, upload}]} and, with --wait, {version, runs: [run]}.
     Start(Start),
