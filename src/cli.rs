@@ -194,8 +194,14 @@ async fn ask(
             change::limits(session, &run, limits, global, out).await
         }
         Verb::Outputs(Outputs::Ls { run }) => outputs::ls(session, &run, out).await,
-        Verb::Outputs(Outputs::Cat { run, file }) => {
-            outputs::cat(session, &run, file.as_deref(), out).await
+        Verb::Outputs(Outputs::Cat { run, file, lines }) => {
+            outputs::cat(session, &run, file.as_deref(), lines, out).await
+        }
+        Verb::Outputs(Outputs::Search { run, text, files }) => {
+            outputs::search(session, &run, &text, &files, global, out).await
+        }
+        Verb::Outputs(Outputs::Link { run, file, expires }) => {
+            outputs::link(session, &run, file.as_deref(), expires, out).await
         }
         Verb::Outputs(Outputs::Get { run, files, to }) => {
             outputs::get(session, &run, &files, to.as_deref(), global, out).await

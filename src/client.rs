@@ -35,7 +35,7 @@ pub use connect::NoHostPrefix;
 pub use connect::profile::{Profile, from_environment as profile_in_force, profiles};
 pub use error::{Error, ErrorKind};
 pub use logs::{LiveTail, LogEvent, MAX_TAILED, TailUpdate};
-pub use s3::{Algorithm, Checksum, ObjectWriter};
+pub use s3::{Algorithm, Checksum, LONGEST_LINK, ObjectVersion, ObjectWriter};
 pub use trail::{Change, Trail, shell_word};
 
 use error::SdkError;

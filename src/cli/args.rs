@@ -1,5 +1,6 @@
 //! The command line: flags and verbs, as clap reads them.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -352,10 +353,41 @@ pub enum Outputs {
     /// kind being final, result, temporary or source.
     Ls { run: String },
     /// Write an object to stdout: the output, or the one named
+    ///
+    /// Byte for byte, unless lines are asked for: with --lines, --json or --ndjson what is
+    /// compressed is unpacked first. JSON: {version, object, lines: [{line, text}]}, at most 16 MiB
+    /// of it; with --ndjson one {line, text} a line, however many.
     Cat {
         run: String,
         /// File name, or the end of a key
         file: Option<String>,
+        /// Only these lines, such as 10-20, 7 or 1000-
+        #[arg(long, value_name = "LINES", value_parser = span)]
+        lines: Option<RangeInclusive<u64>>,
+    },
+    /// Find a text in the output, or in the objects named; without capitals, capitals match too
+    ///
+    /// What is compressed is searched unpacked. JSON: {version, hits: [{object, line, at, text}]},
+    /// at most 10,000 of them; with --ndjson one a line as they are found, however many.
+    Search {
+        run: String,
+        text: String,
+        /// File names, or ends of keys
+        #[arg(value_name = "FILE")]
+        files: Vec<String>,
+    },
+    /// Print an address by which anybody can read an object for a while: the output, or the one
+    /// named
+    ///
+    /// Whoever has the address needs nothing else, so treat it as a secret. JSON: {version, object,
+    /// url, expires}.
+    Link {
+        run: String,
+        /// File name, or the end of a key
+        file: Option<String>,
+        /// How long it is valid, such as 30m or 24h; seven days at most
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+        expires: Duration,
     },
     /// Download: the output and its .failed.jsonl, or those named
     ///
@@ -449,6 +481,20 @@ fn duration(text: &str) -> Result<Duration, String> {
     positive.ok_or_else(|| "give a time such as 90s, 5m or 2h".to_owned())
 }
 
+/// Lines such as `10-20`, `7` or `1000-`, numbered from 1.
+fn span(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let number = |text: &str| text.parse::<u64>().ok().filter(|number| 0 < *number);
+    let (first, last) = match text.split_once('-') {
+        None => (number(text), number(text)),
+        Some((first, "")) => (number(first), Some(u64::MAX)),
+        Some((first, last)) => (number(first), number(last)),
+    };
+    match (first, last) {
+        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        _ => Err("give lines such as 10-20, 7 or 1000-, counted from 1".to_owned()),
+    }
+}
+
 /// `5` or `5%`, from 0 to 100.
 fn percent(text: &str) -> Result<f64, String> {
     let number: Option<f64> = text.trim_end_matches('%').trim_end().parse().ok();
@@ -463,6 +509,25 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
+
+    #[test]
+    fn lines_are_counted_from_one() {
+        assert_eq!(span("10-20"), Ok(10..=20));
+        assert_eq!(span("7"), Ok(7..=7));
+        assert_eq!(span("9-"), Ok(9..=u64::MAX));
+        for odd in [
+            "",
+            "0",
+            "0-3",
+            "5-4",
+            "-3",
+            "a",
+            "1-2-3",
+            "99999999999999999999",
+        ] {
+            assert!(span(odd).is_err(), "{odd}");
+        }
+    }
 
     fn parse(line: &str) -> Result<Cli, ErrorKind> {
         let words = std::iter::once("fanout").chain(line.split_whitespace());

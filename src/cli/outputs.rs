@@ -1,17 +1,26 @@
-//! `outputs ls|cat|get`: what a run has written.
+//! `outputs ls|cat|get|search|link`: what a run has written.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::time::Duration;
 
 use futures::StreamExt as _;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::args::Global;
 use crate::cli::exit::{Error, Exit};
-use crate::cli::output::{Format, Meter, Output as Out, VERSION};
+use crate::cli::output::{Format, Meter, Output as Out, VERSION, note};
 use crate::cli::session::Session;
 use crate::cli::views;
+use crate::model::{Object, Timestamp};
 use crate::operations::outputs::{self, Kind, Output};
 use crate::operations::runs;
+
+/// Bytes of text that go into one document.
+const MOST_JSON: usize = 16 << 20;
+/// Matches that go into one document.
+const MOST_HITS: usize = 10_000;
 
 pub async fn ls(session: &Session, run: &str, out: &mut Out) -> Result<Exit, Error> {
     let found = list(session, run).await?;
@@ -101,31 +110,44 @@ fn finals(found: &[Output], run: &str) -> Result<Vec<Output>, Error> {
         .cloned()
         .collect();
     match finals.is_empty() {
-        true => Err(Error::refused(format!(
-            "{run} has no final output yet: see `fanout outputs ls {run}`"
-        ))),
+        true => Err(no_output(run)),
         false => Ok(finals),
     }
+}
+
+fn no_output(run: &str) -> Error {
+    Error::refused(format!(
+        "{run} has no final output yet: see `fanout outputs ls {run}`"
+    ))
+}
+
+/// The object that is named; else the output itself: the lines that failed are another one.
+fn one<'a>(found: &'a [Output], run: &str, file: Option<&str>) -> Result<&'a Object, Error> {
+    if let Some(file) = file {
+        return Ok(&pick(found, file)?.object);
+    }
+    let mut finals = found.iter().filter(|it| it.kind == Kind::Final).peekable();
+    if finals.peek().is_none() {
+        return Err(no_output(run));
+    }
+    let output = finals.find(|output| !is_of_failures(output));
+    output
+        .map(|output| &output.object)
+        .ok_or_else(|| Error::refused(format!("{run} has no output but its failures")))
 }
 
 pub async fn cat(
     session: &Session,
     run: &str,
     file: Option<&str>,
+    lines: Option<RangeInclusive<u64>>,
     out: &mut Out,
 ) -> Result<Exit, Error> {
     let found = list(session, run).await?;
-    let object = match file {
-        Some(file) => pick(&found, file)?.object.clone(),
-        None => {
-            // The lines that failed, if any, are an output of their own.
-            let finals = finals(&found, run)?;
-            let first = finals.into_iter().find(|output| !is_of_failures(output));
-            first
-                .ok_or_else(|| Error::refused(format!("{run} has no output but its failures")))?
-                .object
-        }
-    };
+    let object = one(&found, run, file)?;
+    if lines.is_some() || !out.is_text() {
+        return cat_lines(session, object, lines.unwrap_or(1..=u64::MAX), out).await;
+    }
     if object.size == 0 {
         return Ok(Exit::Done);
     }
@@ -138,6 +160,161 @@ pub async fn cat(
         out.bytes(&chunk?)?;
     }
     out.flush()?;
+    Ok(Exit::Done)
+}
+
+/// What `cat --json` and `--ndjson` make of a line.
+#[derive(Debug, Default, Serialize)]
+struct Line {
+    line: u64,
+    text: String,
+}
+
+async fn cat_lines(
+    session: &Session,
+    object: &Object,
+    wanted: RangeInclusive<u64>,
+    out: &mut Out,
+) -> Result<Exit, Error> {
+    let mut document: Vec<Line> = Vec::new();
+    let mut bytes = 0;
+    let mut open = Vec::new();
+    let mut written = Ok(());
+    let read = outputs::lines(&session.client, object, wanted, |line, piece, is_end| {
+        if out.is_text() {
+            written = out.bytes(piece);
+            if is_end && written.is_ok() {
+                written = out.bytes(b"\n");
+            }
+            return written.is_ok();
+        }
+        open.extend_from_slice(piece);
+        bytes += piece.len();
+        if MOST_JSON < bytes {
+            written = Err(too_much(out.format));
+        } else if is_end {
+            let text = String::from_utf8_lossy(&open).into_owned();
+            open.clear();
+            let line = Line { line, text };
+            match out.format {
+                Format::Ndjson => {
+                    bytes = 0;
+                    written = out.document(&line);
+                }
+                _ => document.push(line),
+            }
+        }
+        written.is_ok()
+    });
+    read.await?;
+    written?;
+    if out.format == Format::Json {
+        out.document(&json!({"version": VERSION, "object": object, "lines": document}))?;
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+fn too_much(format: Format) -> Error {
+    let megabytes = MOST_JSON >> 20;
+    match format {
+        Format::Ndjson => Error::refused(format!("a line is longer than {megabytes} MiB"))
+            .hint("leave --ndjson out to get its bytes"),
+        _ => Error::refused(format!(
+            "more than {megabytes} MiB do not go into one document"
+        ))
+        .hint("use --ndjson, or choose fewer lines with --lines"),
+    }
+}
+
+pub async fn search(
+    session: &Session,
+    run: &str,
+    text: &str,
+    files: &[String],
+    global: &Global,
+    out: &mut Out,
+) -> Result<Exit, Error> {
+    let found = list(session, run).await?;
+    let searched = match files {
+        [] => finals(&found, run)?,
+        files => {
+            let picked = files.iter().map(|file| pick(&found, file).cloned());
+            picked.collect::<Result<_, _>>()?
+        }
+    };
+    let mut hits = Vec::new();
+    let mut count = 0_u64;
+    for output in &searched {
+        let object = &output.object;
+        let name = object.address.file_name();
+        let meter = Meter::new(global, format!("search {name}"));
+        let mut written = Ok(());
+        let done = outputs::search(
+            &session.client,
+            object,
+            text,
+            |progress| meter.show(progress),
+            |hit| {
+                count += 1;
+                let document = json!({
+                    "object": object.address, "line": hit.line, "at": hit.at, "text": hit.text,
+                });
+                match out.format {
+                    Format::Text => {
+                        written = out.line(format!("{name}:{}: {}", hit.line, hit.text));
+                    }
+                    Format::Ndjson => written = out.document(&document),
+                    Format::Json if hits.len() < MOST_HITS => hits.push(document),
+                    Format::Json => written = Err(too_many()),
+                }
+                written.is_ok()
+            },
+        );
+        done.await?;
+        written?;
+    }
+    match out.format {
+        Format::Json => out.document(&json!({"version": VERSION, "hits": hits}))?,
+        Format::Text if count == 0 => note(format!("{text:?} is nowhere in what was searched")),
+        _ => {}
+    }
+    Ok(Exit::Done)
+}
+
+fn too_many() -> Error {
+    Error::refused(format!(
+        "more than {MOST_HITS} matches do not go into one document"
+    ))
+    .hint("use --ndjson, or search for a longer text")
+}
+
+pub async fn link(
+    session: &Session,
+    run: &str,
+    file: Option<&str>,
+    valid: Duration,
+    out: &mut Out,
+) -> Result<Exit, Error> {
+    let found = list(session, run).await?;
+    let object = one(&found, run, file)?;
+    let url = session.client.link(&object.address, valid).await?;
+    let expires = Timestamp::now()
+        .checked_add(valid)
+        .unwrap_or(Timestamp::MAX);
+    if out.is_text() {
+        out.raw(url.as_bytes())?;
+        out.raw(b"\n")?;
+        note(format!(
+            "until {} whoever has this address can read {}; with a role's credentials it may end earlier",
+            views::time(expires),
+            object.address
+        ));
+    } else {
+        out.document(&json!({
+            "version": VERSION, "object": object, "url": url, "expires": expires,
+        }))?;
+    }
     Ok(Exit::Done)
 }
 

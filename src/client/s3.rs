@@ -16,9 +16,11 @@ use crate::client::{ByteStream, Client, ObjectBody, send};
 use crate::model::{Object, ObjectAddress, Page, Timestamp};
 
 mod integrity;
+mod versions;
 mod writer;
 
 pub use integrity::{Algorithm, Checksum};
+pub use versions::{LONGEST_LINK, ObjectVersion};
 pub use writer::ObjectWriter;
 
 /// The Region whose buckets are made without naming it.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use futures::StreamExt as _;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,9 +13,17 @@ use crate::operations::{Error, Progress, results};
 
 mod digest;
 mod download;
+mod lines;
 mod names;
+mod packing;
+mod reading;
+mod search;
 pub use download::Downloaded;
+pub use lines::lines;
 pub use names::safe_name;
+pub use packing::Packing;
+pub use reading::{PAGE, Page, page};
+pub use search::{Hit, search};
 
 /// Objects listed of one folder.
 const MOST: usize = 10_000;
@@ -170,45 +177,6 @@ fn kind_in_folder(key: &str) -> Kind {
     }
 }
 
-/// The first `bytes` of an object, as text with invalid UTF-8 replaced.
-pub async fn preview(
-    client: &Client,
-    address: &ObjectAddress,
-    bytes: u64,
-) -> Result<String, Error> {
-    // A range of an empty object is an error to S3.
-    let Some((object, _)) = client.head(address).await? else {
-        return Err(Error::malformed(address, "does not exist any more"));
-    };
-    let wanted = bytes.min(object.size);
-    if wanted == 0 {
-        return Ok(String::new());
-    }
-    let body = client
-        .read(address, Some(0..wanted), Some(&object.etag))
-        .await
-        .map_err(|error| changed(address, error))?;
-    let mut stream = body.bytes;
-    let mut start = Vec::new();
-    while (start.len() as u64) < wanted {
-        match stream.next().await {
-            Some(chunk) => start.extend_from_slice(&chunk?),
-            None => break,
-        }
-    }
-    start.truncate(wanted as usize);
-    Ok(text(&start))
-}
-
-/// Bytes as text; a character cut off at the end is left out.
-fn text(bytes: &[u8]) -> String {
-    let cut = match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => error.valid_up_to(),
-        _ => bytes.len(),
-    };
-    String::from_utf8_lossy(&bytes[..cut]).into_owned()
-}
-
 /// The error of a read that asked for one version of an object.
 fn changed(address: &ObjectAddress, error: crate::client::Error) -> Error {
     match error.kind {
@@ -290,12 +258,5 @@ mod tests {
             Kind::Result
         );
         assert_eq!(kind_in_folder("runs/a/items.jsonl"), Kind::Temporary);
-    }
-
-    #[test]
-    fn a_preview_drops_half_a_character_and_marks_broken_ones() {
-        assert_eq!(text("aé".as_bytes()), "aé");
-        assert_eq!(text(&"aé".as_bytes()[..2]), "a");
-        assert_eq!(text(b"a\xffb"), "a\u{fffd}b");
     }
 }

@@ -411,8 +411,8 @@ fn put_beside(serving: &Serving, run: &str, name: &str, body: Vec<u8>) -> Value 
     engine
 }
 
-#[test]
-fn a_download_that_is_killed_goes_on_where_it_was() {
+/// A run that is over, so that objects can be put beside its own.
+fn ended_run() -> Serving {
     let serving = Serving::start();
     let lookup = Lookup::start();
     fs::write(serving.folder().join("words.txt"), "one\ntwo\n").unwrap();
@@ -421,6 +421,84 @@ fn a_download_that_is_killed_goes_on_where_it_was() {
     serving
         .fanout(&[&start[..], &["--yes", "--wait"]].concat())
         .success();
+    serving
+}
+
+#[test]
+fn lines_and_matches_are_found_in_packed_objects_too() {
+    let serving = ended_run();
+    let text: String = (1..=1_000).fold(String::new(), |text, n| {
+        text + &format!("line {n} {}\n", if n == 777 { "Needle" } else { "hay" })
+    });
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(text.as_bytes()).unwrap();
+    put_beside(&serving, "big", "a.gz", packed.finish().unwrap());
+    put_beside(&serving, "big", "a.txt", text.clone().into_bytes());
+    for file in ["a.gz", "a.txt"] {
+        let cut = serving.fanout(&["outputs", "cat", "big", file, "--lines", "999-"]);
+        assert_eq!(cut.success().stdout(), "line 999 hay\nline 1000 hay\n");
+        let search = ["outputs", "search", "big", "needle", file, "--json"];
+        let hits = serving.fanout(&search).success().json();
+        assert_eq!(hits["hits"].as_array().unwrap().len(), 1);
+        assert_eq!(hits["hits"][0]["line"], 777);
+        assert_eq!(hits["hits"][0]["text"], "line 777 Needle");
+    }
+    let lines = serving.fanout(&["outputs", "cat", "big", "a.txt", "--ndjson"]);
+    let last: Value = serde_json::from_str(lines.stdout().lines().last().unwrap()).unwrap();
+    assert_eq!(
+        last,
+        serde_json::json!({"line": 1000, "text": "line 1000 hay"})
+    );
+    let lines = ["outputs", "cat", "big", "a.txt", "--lines", "2", "--json"];
+    let document = serving.fanout(&lines).success().json();
+    assert_eq!(document["lines"][0]["text"], "line 2 hay");
+    let bytes = serving.fanout(&["outputs", "cat", "big", "a.txt"]);
+    assert_eq!(bytes.stdout(), text);
+    let nowhere = serving.fanout(&["outputs", "search", "big", "straw", "a.txt"]);
+    assert!(nowhere.success().stderr().contains("nowhere"));
+}
+
+#[test]
+fn a_link_lets_anybody_read_and_is_written_down_nowhere() {
+    let serving = ended_run();
+    put_beside(&serving, "big", "a.txt", b"shared".to_vec());
+    let link = ["outputs", "link", "big", "a.txt", "--expires", "10m"];
+    let refused = serving.fanout(&[&["--read-only"], &link[..]].concat());
+    assert!(refused.exit(4).stdout().is_empty());
+    let given = serving.fanout(&link).success();
+    assert!(given.stderr().contains("until "), "{}", given.stderr());
+    let url = given.stdout();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let body = runtime.block_on(async {
+        let answer = reqwest::get(url.trim()).await.unwrap();
+        answer.error_for_status().unwrap().text().await.unwrap()
+    });
+    assert_eq!(body, "shared");
+    let signature = url.trim().split("X-Amz-Signature=").nth(1).unwrap();
+    let signature = &signature[..32];
+    for folder in ["state", "cache", "config"] {
+        let folder = serving.folder().join(folder);
+        for file in files(&folder) {
+            let bytes = fs::read(&file).unwrap();
+            let is_there = bytes.windows(32).any(|it| it == signature.as_bytes());
+            assert!(!is_there, "{}", file.display());
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let paths = entries.map(|it| it.unwrap().path());
+    let (folders, mut found): (Vec<_>, Vec<_>) = paths.partition(|it| it.is_dir());
+    found.extend(folders.iter().flat_map(|it| files(it)));
+    found
+}
+
+#[test]
+fn a_download_that_is_killed_goes_on_where_it_was() {
+    let serving = ended_run();
     let body = bytes(80 * MIB);
     let engine = put_beside(&serving, "big", "big.bin", body.clone());
     let relay = Relay::to(engine["url"].as_str().unwrap());
@@ -443,9 +521,14 @@ fn a_download_that_is_killed_goes_on_where_it_was() {
         .spawn()
         .unwrap();
     relay.wait_for(50 * MIB);
+    let folder = serving.folder().join("out");
+    let noted = || fs::read_to_string(folder.join(".big.bin.ranges")).unwrap_or_default();
+    // Of 50 MiB in four streams, two ranges of 8 MiB at least are whole.
+    while noted().lines().count() < 3 {
+        std::thread::yield_now();
+    }
     killed.kill().unwrap();
     killed.wait().unwrap();
-    let folder = serving.folder().join("out");
     assert_eq!(names(&folder), [".big.bin.part", ".big.bin.ranges"]);
 
     let before = relay.count();
@@ -455,7 +538,7 @@ fn a_download_that_is_killed_goes_on_where_it_was() {
     let report = &again.json()["downloaded"][0];
     let resumed = report["resumed"].as_u64().unwrap() as usize;
     assert_eq!(report["verified"][0], "crc64nvme");
-    assert!(resumed >= 8 * MIB, "{report}");
+    assert!(resumed >= 16 * MIB, "{report}");
     // What was on its way when it was killed may still have passed.
     assert!(
         fetched < body.len() - resumed + 4 * MIB,

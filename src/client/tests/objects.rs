@@ -1,6 +1,7 @@
 //! Objects: what is asked of S3, and what becomes of answers that break off.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -310,4 +311,62 @@ async fn a_read_that_never_gets_on_gives_up() {
         "{error}"
     );
     assert_eq!(service.requests().len(), 4);
+}
+
+fn plain() -> ObjectAddress {
+    ObjectAddress::new("bucket", "a")
+}
+
+#[tokio::test]
+async fn versions_are_those_of_the_key_alone_and_the_newest_first() {
+    let version = |kind: &str, key: &str, id: &str, day: u32, latest: bool| {
+        format!(
+            "<{kind}><Key>{key}</Key><VersionId>{id}</VersionId><IsLatest>{latest}</IsLatest>\
+             <LastModified>2015-10-{day:02}T07:28:00.000Z</LastModified><Size>3</Size></{kind}>"
+        )
+    };
+    let body = format!(
+        "<ListVersionsResult>{}{}{}{}</ListVersionsResult>",
+        version("Version", "a", "v1", 1, false),
+        version("Version", "a", "v3", 3, true),
+        version("Version", "a.failed.jsonl", "other", 9, true),
+        version("DeleteMarker", "a", "v2", 2, false),
+    );
+    let service = Service::script(vec![Reply::new(200, body)]).await;
+    let client = service.client().await;
+    let versions = client.object_versions(&plain()).await.unwrap().unwrap();
+    let ids: Vec<(&str, Option<u64>)> = versions
+        .iter()
+        .map(|it| (it.id.as_str(), it.size))
+        .collect();
+    assert_eq!(ids, [("v3", Some(3)), ("v2", None), ("v1", Some(3))]);
+}
+
+#[tokio::test]
+async fn storage_without_versions_has_none() {
+    let no = "<Error><Code>NotImplemented</Code><Message>m</Message></Error>";
+    let service = Service::script(vec![Reply::new(501, no)]).await;
+    let client = service.client().await;
+    assert_eq!(client.object_versions(&plain()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_link_is_made_here_and_not_by_who_may_only_read() {
+    let service = Service::script(Vec::new()).await;
+    let client = service.client().await;
+    let link = client
+        .link(&plain(), Duration::from_hours(1))
+        .await
+        .unwrap();
+    assert!(
+        link.starts_with(&format!("{}/bucket/a?", service.url)),
+        "{link}"
+    );
+    assert!(link.contains("X-Amz-Expires=3600"), "{link}");
+    let long = client.link(&plain(), Duration::from_hours(24 * 8)).await;
+    assert!(matches!(long.unwrap_err().kind, ErrorKind::Invalid(_)));
+    let reader = service.connect(true).await;
+    let refused = reader.link(&plain(), Duration::from_hours(1)).await;
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::ReadOnly);
+    assert!(service.requests().is_empty());
 }

@@ -365,8 +365,8 @@ async fn neighbour(
         // Who may not look beside the object may still read it.
         Ok(_) | Err(_) => return Ok(None),
     };
-    let text = super::preview(client, &beside, found.size).await?;
-    let Some(value) = sha256_of(&text) else {
+    let text = super::reading::read(client, &beside, 0..found.size, &found.etag).await?;
+    let Some(value) = sha256_of(&String::from_utf8_lossy(&text)) else {
         return Ok(None);
     };
     let checksum = Checksum {

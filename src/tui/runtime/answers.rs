@@ -8,7 +8,9 @@ use tokio::sync::mpsc;
 
 use crate::client::{self, Client};
 use crate::config;
-use crate::model::{ExecutionArn, Failure, HistoryEvent, MapRun, Page, Prices, Timestamp};
+use crate::model::{
+    ExecutionArn, Failure, HistoryEvent, MapRun, ObjectAddress, Page, Prices, Timestamp,
+};
 use crate::operations::failures::Group;
 use crate::operations::{self, failures, machines, outputs, redrive, runs, start};
 use crate::tui::data::{Definition, FailureSet, MachineView, Stamp};
@@ -22,8 +24,6 @@ const SAMPLES: usize = 4;
 const READ: (usize, usize) = (1_000, 10_000);
 /// Events of the page that is asked for again and again.
 const PEEKED: u8 = 20;
-/// Bytes of an object's preview.
-const PREVIEW: u64 = 64 * 1024;
 /// Paths of a folder that are offered.
 const PATHS: usize = 5_000;
 
@@ -53,7 +53,7 @@ pub async fn answer(
             Event::Outputs(arn, outputs.map_err(of_operation))
         }
         Ask::Preview(address) => {
-            let text = outputs::preview(&client, &address, PREVIEW).await;
+            let text = preview(&client, &address).await;
             Event::Preview(address, text.map_err(of_operation))
         }
         Ask::History(arn, part) => {
@@ -103,6 +103,14 @@ pub async fn answer(
         Ask::Profiles => Event::Profiles(client::profiles().await),
     };
     tell(&events, event).await;
+}
+
+async fn preview(client: &Client, address: &ObjectAddress) -> Result<String, operations::Error> {
+    let Some((object, _)) = client.head(address).await? else {
+        return Err(operations::Error::Refused(format!("{address} is gone")));
+    };
+    let page = outputs::page(client, &object, 0).await?;
+    Ok(String::from_utf8_lossy(&page.bytes).into_owned())
 }
 
 /// Makes something of what was read, on a thread of its own: drawing must not wait for it.
