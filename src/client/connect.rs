@@ -20,6 +20,7 @@ use crate::client::error::{self, Error, ErrorKind};
 use crate::client::limits::Budget;
 use crate::client::{Connection, Options, Shared, Target};
 
+mod https;
 pub(super) mod profile;
 
 const ACTION: &str = "connect";
@@ -101,6 +102,7 @@ async fn aws(
         return Err(Error::new(ACTION, &name, kind));
     }
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https::Https::new())
         .retry_config(RetryConfig::standard())
         .timeout_config(time_limits(ATTEMPT, OPERATION));
     if let Some(profile) = profile {

@@ -55,7 +55,7 @@ pub fn write(path: &Path, session: &Session) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // Made for its owner only, as temporary files are.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut file, session)?;
+    file.write_all(&serde_json::to_vec(session)?)?;
     file.flush()?;
     file.as_file().sync_data()?;
     file.persist(path).map_err(|error| error.error)?;
