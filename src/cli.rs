@@ -228,6 +228,7 @@ async fn dashboard(global: &Global) -> Result<Exit, Error> {
         client: session.client.clone(),
         host_actions: Vec::new(),
         open: None,
+        inputs: Vec::new(),
         looks: global.looks(),
         engine: Some(session.engine_opener()),
         sessions: config::state_dir()

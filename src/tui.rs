@@ -75,6 +75,8 @@ pub struct Options {
     pub host_actions: Vec<HostAction>,
     /// Where an execution should be opened at the start, by name.
     pub open: Option<String>,
+    /// Inputs offered for a start, as JSON.
+    pub inputs: Vec<String>,
     pub looks: Looks,
     /// Opens the embedded engine, to go there from elsewhere.
     pub engine: Option<OpenEngine>,
@@ -192,6 +194,7 @@ fn settings(options: &Options, dialect: Dialect) -> Settings {
         has_engine: options.engine.is_some(),
         remembers: options.sessions.is_some(),
         open: options.open.clone(),
+        inputs: options.inputs.clone(),
     }
 }
 

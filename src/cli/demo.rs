@@ -157,6 +157,11 @@ impl Stage {
         Ok(start::run(&self.session.client, &plan, |_| {}).await?)
     }
 
+    /// What a file of the user's own is given, so that it asks one of the services.
+    fn offer(&self, service: &Lookup) -> String {
+        json!({"request": {"url": service.url_template(), "timeoutSeconds": PATIENCE}}).to_string()
+    }
+
     fn input(&self, service: &Lookup, tolerate: f64) -> Value {
         json!({
             "request": {"url": service.url_template(), "timeoutSeconds": PATIENCE},
@@ -189,6 +194,11 @@ impl Stage {
             client: self.session.client.clone(),
             host_actions: vec![repair],
             open: Some(failing.name().to_owned()),
+            inputs: self
+                .services
+                .iter()
+                .map(|service| self.offer(service))
+                .collect(),
             looks: self.looks,
             engine: None,
             sessions: None,

@@ -321,7 +321,11 @@ fn name(request: &Request, content: &str, plan: &Plan) -> String {
     if let Some(name) = &request.name {
         return name.clone();
     }
-    let given = canonical(&request.input).to_string();
+    // No input at all and an empty one start the same.
+    let given = match &request.input {
+        Value::Null => Value::Object(Map::new()).to_string(),
+        input => canonical(input).to_string(),
+    };
     let of_template = plan
         .template
         .as_ref()

@@ -68,6 +68,8 @@ pub struct Settings {
     pub remembers: bool,
     /// Name of an execution to open.
     pub open: Option<String>,
+    /// Inputs that the program around offers for a start, as JSON.
+    pub inputs: Vec<String>,
 }
 
 /// The last thing said on the message line.

@@ -121,14 +121,14 @@ impl Dialog {
     pub fn key(&mut self, key: KeyEvent) -> Reaction {
         if key.code == KeyCode::Esc {
             return match self {
-                Self::Start(it) if it.is_listing() => {
-                    it.close_list();
+                Self::Start(it) if it.is_inside() => {
+                    it.step_out();
                     Reaction::nothing()
                 }
                 _ => Reaction::Close(Vec::new()),
             };
         }
-        let in_list = matches!(self, Self::Start(it) if it.is_listing());
+        let in_list = matches!(self, Self::Start(it) if it.is_inside());
         if !in_list && scrolls(self.scroll(), key) {
             return Reaction::nothing();
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossterm::event::{KeyEvent, MouseEvent};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::client::{Connection, Identity, Profile};
 use crate::model::{
@@ -177,6 +177,8 @@ pub enum Deed {
     Download(ObjectAddress),
     /// A list, into this file.
     Export(PathBuf),
+    /// An input, kept as a template of this name.
+    Template(String),
 }
 
 /// What the start dialog holds, parsed.
@@ -313,6 +315,8 @@ pub enum Effect {
     Download(Object, PathBuf),
     /// Writes a text into the deed's file.
     Export(Deed, String),
+    /// Keeps an input as the deed's template: that of another template, with this over it.
+    SaveTemplate(Deed, Option<String>, Map<String, Value>),
     /// Opens an address in a browser, or where there is none puts it on the clipboard.
     Browse(String),
     /// Put on the clipboard.

@@ -87,6 +87,7 @@ pub fn settings() -> Settings {
         has_engine: true,
         remembers: false,
         open: None,
+        inputs: Vec::new(),
     }
 }
 

@@ -178,6 +178,13 @@ impl Runtime {
                     deeds::export(deed, text, events),
                 );
             }
+            Effect::SaveTemplate(deed, base, given) => {
+                put(
+                    &mut self.deeds,
+                    deed.clone(),
+                    deeds::save_template(deed, base, given, events),
+                );
+            }
             Effect::Redrive(_) | Effect::Start(_) | Effect::Stop(_) | Effect::SetLimits(..)
                 if self.locked =>
             {

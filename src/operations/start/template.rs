@@ -6,11 +6,13 @@
 //! `{{ date:2026-11-23 }}`.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::operations::Error;
+use crate::operations::runs::is_name;
 
 /// Bytes of a template: what an execution's input may have.
 const LARGEST: u64 = 262_144;
@@ -84,6 +86,51 @@ pub fn read(folder: &Path, name: &str) -> Result<Template, Error> {
         Ok(_) => Err(Error::file(&path, "holds JSON, but not an object")),
         Err(error) => Err(Error::file(&path, format!("is not JSON: {error}"))),
     }
+}
+
+/// Writes a new template, for its owner only: the input of another one (`base`), with `given` over
+/// it. A template of that name is left alone.
+///
+/// # Errors
+/// `Refused` when the name cannot be a file's or is taken, or there is nothing to keep; `File` when
+/// it cannot be written.
+pub fn save(
+    folder: &Path,
+    name: &str,
+    base: Option<&str>,
+    given: Map<String, Value>,
+) -> Result<PathBuf, Error> {
+    let name = name.strip_suffix(".json").unwrap_or(name);
+    if !is_name(name) || name.starts_with('.') {
+        return Err(Error::Refused(format!(
+            "{name:?} cannot name a template: 1 to 80 of A-Z a-z 0-9 - _ ."
+        )));
+    }
+    let mut input = match base {
+        Some(base) => read(folder, base)?.input,
+        None => Value::Object(Map::new()),
+    };
+    if let Value::Object(members) = &mut input {
+        members.extend(given);
+        if members.is_empty() {
+            let problem = "there is nothing to keep: a template is an input, and this has none";
+            return Err(Error::Refused(problem.to_owned()));
+        }
+    }
+    let path = folder.join(format!("{name}.{ENDING}"));
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Error::Refused(format!(
+            "there is a template {name} already, it is left as it is: give another name"
+        )),
+        _ => Error::file(&path, error),
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(format!("{input:#}\n").as_bytes())
+        .map_err(failed)?;
+    file.persist_noclobber(&path)
+        .map_err(|error| failed(error.error))?;
+    Ok(path)
 }
 
 fn missing(folder: &Path, is_path: bool) -> String {
@@ -287,6 +334,29 @@ mod tests {
         assert!(problem("list").contains("not an object"));
         assert!(problem("broken").contains("line 2"));
         assert!(names(Path::new("/none/at/all")).is_empty());
+    }
+
+    #[test]
+    fn a_form_is_kept_under_a_new_name_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = |value: Value| value.as_object().cloned().unwrap();
+        let save = |name: &str, base: Option<&str>, value: Value| {
+            save(&folder.path().join("templates"), name, base, given(value))
+        };
+        let path = save("daily", None, json!({"as": "{{ stem }}", "tolerate": 5})).unwrap();
+        save("strict", Some("daily"), json!({"tolerate": 0})).unwrap();
+        let strict = read(path.parent().unwrap(), "strict").unwrap().input;
+        assert_eq!(strict, json!({"as": "{{ stem }}", "tolerate": 0}));
+        let refused = |name: &str, value: Value| save(name, None, value).unwrap_err().to_string();
+        assert!(refused("daily", json!({"a": 1})).contains("already"));
+        assert!(refused("../daily", json!({"a": 1})).contains("cannot name"));
+        assert!(refused(".daily", json!({"a": 1})).contains("cannot name"));
+        assert!(refused("none", json!({})).contains("nothing to keep"));
+        assert!(save("new", Some("nightly"), json!({})).is_err());
+        assert_eq!(
+            read(path.parent().unwrap(), "daily").unwrap().input["tolerate"],
+            5
+        );
     }
 
     proptest! {

@@ -76,6 +76,13 @@ fn a_template_is_the_input_and_what_is_given_stands_over_it() {
 }
 
 #[test]
+fn no_input_and_an_empty_one_have_the_same_name() {
+    let of = |input: Value| named(&request("/tmp/places.txt", input), "content");
+    assert_eq!(of(Value::Null), of(json!({})));
+    assert_ne!(of(Value::Null), of(json!({"tolerate": 5})));
+}
+
+#[test]
 fn a_name_depends_on_file_content_and_input_but_not_on_the_order_of_members() {
     let of = |file: &str, content: &str, input: Value| named(&request(file, input), content);
     let first = of("/a/places.txt", "c", json!({"a": 1, "b": {"c": 2, "d": 3}}));

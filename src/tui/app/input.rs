@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 
 use crate::model::{ExecutionArn, ObjectAddress, StateMachineArn};
 use crate::tui::app::{App, Overlay};
-use crate::tui::dialog::start::Start;
+use crate::tui::dialog::start::{Setting, Start};
 use crate::tui::dialog::{Dialog, Reaction};
 use crate::tui::event::{Ask, Effect};
 use crate::tui::filter::Filter;
@@ -143,7 +143,12 @@ impl App {
         let machine = chosen_machine(self);
         let machine = machine.as_ref().map(StateMachineArn::name);
         let machine = machine.unwrap_or(&self.settings.machine);
-        let mut dialog = Start::open(machine, &self.settings.bucket, source);
+        let setting = Setting {
+            bucket: self.settings.bucket.clone(),
+            inputs: self.settings.inputs.clone(),
+            is_prod: self.is_prod(),
+        };
+        let mut dialog = Start::open(machine, source, setting);
         let mut effects = dialog.plan_if_new();
         effects.push(Effect::Ask(Ask::Templates));
         self.dialog = Some(Dialog::Start(Box::new(dialog)));

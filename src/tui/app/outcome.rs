@@ -70,7 +70,8 @@ impl App {
         let again = match deed {
             Deed::Redrive(arn) | Deed::Stop(arn) => Some(arn.clone()),
             Deed::Limits(map_run) => self.owner(map_run),
-            Deed::Start(_) | Deed::Download(_) | Deed::Export(_) => None,
+            Deed::Template(_) if reply.is_ok() => return vec![Effect::Ask(Ask::Templates)],
+            Deed::Start(_) | Deed::Download(_) | Deed::Export(_) | Deed::Template(_) => None,
         };
         match (reply, again) {
             (Ok(_), Some(arn)) => vec![Effect::Refresh, Effect::Ask(Ask::Describe(arn))],

@@ -2,11 +2,12 @@
 
 mod lists;
 mod moving;
+mod starting;
 mod targets;
 
 use crate::model::{self, ObjectAddress, Page, RunState, Status};
 use crate::operations::outputs::Kind;
-use crate::operations::{redrive, start};
+use crate::operations::redrive;
 use crate::tui::data::Stamp;
 use crate::tui::event::{Ask, Deed, Effect, Event, Subscription};
 use crate::tui::harness::{
@@ -366,140 +367,6 @@ fn stopping_many_items_is_typed_too() {
     assert!(changes(&harness.taken()).is_empty());
     let mut harness = harness.keys("<tab>457646<tab><tab><enter>");
     assert_eq!(changes(&harness.taken()), [&Effect::Stop(arn(GOING))]);
-}
-
-/// The first page of what begins so.
-fn paths(begun: &str, listed: &[&str]) -> Event {
-    let page = Page {
-        items: listed.iter().map(|it| (*it).to_owned()).collect(),
-        next: None,
-    };
-    Event::Paths(begun.to_owned(), None, Ok(page))
-}
-
-#[test]
-fn a_source_is_chosen_from_lists_of_buckets_and_folders() {
-    let mut harness = Harness::sample().keys("ts3://<down>");
-    let asked = |begun: &str| Effect::Ask(Ask::Paths(begun.to_owned(), None));
-    assert!(harness.taken().contains(&asked("s3://")));
-    harness.send(paths("s3://", &["s3://other/", "s3://prod-in/"]));
-    let mut harness = harness.keys("<down><enter>");
-    assert!(harness.taken().contains(&asked("s3://prod-in/")));
-    let first = Page {
-        items: vec![
-            "s3://prod-in/a/".to_owned(),
-            "s3://prod-in/b.txt".to_owned(),
-        ],
-        next: Some("more".to_owned()),
-    };
-    harness.send(Event::Paths("s3://prod-in/".to_owned(), None, Ok(first)));
-    harness.taken();
-    let mut harness = harness.keys("<down>");
-    let further = Ask::Paths("s3://prod-in/".to_owned(), Some("more".to_owned()));
-    assert!(harness.taken().contains(&Effect::Ask(further)));
-    let second = Page {
-        items: vec!["s3://prod-in/c.txt".to_owned()],
-        next: None,
-    };
-    let token = Some("more".to_owned());
-    harness.send(Event::Paths("s3://prod-in/".to_owned(), token, Ok(second)));
-    // Escape closes the list, then the dialog.
-    let harness = harness.keys("<down>");
-    assert!(harness.frame(120, 36).contains("▸ s3://prod-in/c.txt"));
-    let mut harness = harness.keys("<enter>");
-    let planned = harness.taken();
-    let is_plan = |it: &Effect| match it {
-        Effect::Ask(Ask::PlanStart(form)) => {
-            form.source == start::Source::Object(ObjectAddress::new("prod-in", "c.txt"))
-        }
-        _ => false,
-    };
-    assert!(planned.iter().any(is_plan), "{planned:?}");
-    let harness = harness.keys("<down><esc>");
-    assert!(harness.app.dialog.is_some());
-    assert!(harness.keys("<esc>").app.dialog.is_none());
-}
-
-#[test]
-fn a_template_is_chosen_and_the_input_edited_elsewhere() {
-    let mut harness = Harness::sample().keys("ta.txt<tab>");
-    harness.send(paths("a.txt", &["a.txt"]));
-    harness.send(Event::Templates(vec![
-        "daily".to_owned(),
-        "nightly".to_owned(),
-    ]));
-    harness.taken();
-    let mut harness = harness.keys("<tab><tab><down><down><enter>");
-    let named = |effects: Vec<Effect>| {
-        effects.into_iter().rev().find_map(|it| match it {
-            Effect::Ask(Ask::PlanStart(form)) => Some((form.template.clone(), form.input.clone())),
-            _ => None,
-        })
-    };
-    let (template, _) = named(harness.taken()).unwrap();
-    assert_eq!(template.as_deref(), Some("nightly"));
-    let mut harness = harness.keys("<ctrl-x>");
-    assert!(harness.taken().contains(&Effect::Edit("{}\n".to_owned())));
-    harness.send(Event::Edited(Ok("{\n  \"tolerate\": 5\n}\n".to_owned())));
-    let (_, input) = named(harness.taken()).unwrap();
-    assert_eq!(input, serde_json::json!({"tolerate": 5}));
-    harness.send(Event::Edited(Ok("{ oh".to_owned())));
-    assert!(
-        harness
-            .frame(120, 36)
-            .contains("not JSON: key must be a string")
-    );
-    harness.send(Event::Edited(Err(trouble(
-        "the editor did not come back well",
-    ))));
-    assert!(harness.frame(120, 36).contains("did not come back"));
-}
-
-#[test]
-fn a_path_is_completed_and_then_planned() {
-    let mut harness = Harness::sample().keys("tda<tab>");
-    assert!(
-        harness
-            .taken()
-            .contains(&Effect::Ask(Ask::Paths("da".to_owned(), None)))
-    );
-    harness.send(paths("da", &["data/"]));
-    let mut harness = harness.keys("<tab>");
-    assert!(
-        harness
-            .taken()
-            .contains(&Effect::Ask(Ask::Paths("data/".to_owned(), None)))
-    );
-    harness.send(paths("data/", &["data/"]));
-    let mut harness = harness.keys("<tab>");
-    let planned = harness.taken();
-    assert!(
-        planned
-            .iter()
-            .any(|it| matches!(it, Effect::Ask(Ask::PlanStart(_)))),
-        "{planned:?}"
-    );
-}
-
-#[test]
-fn a_whole_path_needs_one_tab_and_the_next_goes_on() {
-    let mut harness = Harness::sample().keys("tli<tab>");
-    harness.send(paths("li", &["lines.txt"]));
-    harness.taken();
-    let mut harness = harness.keys("<tab>");
-    let is_plan = |it: &Effect| matches!(it, Effect::Ask(Ask::PlanStart(_)));
-    assert!(harness.taken().iter().any(is_plan));
-}
-
-#[test]
-fn a_pasted_address_opens_the_start_dialog_and_a_line_break_presses_nothing() {
-    let mut harness = Harness::sample();
-    harness.taken();
-    harness.send(Event::Paste("s3://prod-in/a.txt\n".to_owned()));
-    assert!(harness.app.dialog.is_some());
-    assert!(changes(&harness.taken()).is_empty());
-    harness.send(Event::Paste("\n\n".to_owned()));
-    assert!(changes(&harness.taken()).is_empty());
 }
 
 #[test]

@@ -1,23 +1,22 @@
 //! Start a run: source, machine, name, input; checked before anything is uploaded.
 
+mod view;
+
 use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use ratatui::text::Line;
 use serde_json::{Map, Value};
 
 use crate::model::{ObjectAddress, Page, Timestamp};
 use crate::operations::start::{Plan, Source};
 use crate::operations::{Progress, Verdict};
 use crate::tui::data::Remote;
-use crate::tui::dialog::{Focus, Reaction, is_copy, presses};
-use crate::tui::event::{Ask, Effect, Reply, StartForm};
-use crate::tui::theme::Theme;
-use crate::tui::widget::dialog::{self, Button, View};
+use crate::tui::dialog::{Focus, Reaction, TYPED_ABOVE, is_copy, presses};
+use crate::tui::event::{Ask, Deed, Effect, Reply, StartForm};
+use crate::tui::widget::figures;
 use crate::tui::widget::input::Field;
 use crate::tui::widget::json;
 use crate::tui::widget::list::{Cursor, Move, Scroll};
-use crate::tui::widget::{figures, text};
 
 const SOURCE: usize = 0;
 const TEMPLATE: usize = 2;
@@ -29,15 +28,25 @@ const LABELS: [&str; 5] = [
     "name",
     "input (JSON)",
 ];
-/// Lines of the input shown.
-const INPUT_LINES: usize = 14;
-/// Candidates shown at once.
-const CANDIDATES: usize = 8;
+/// What surrounds the form.
+#[derive(Debug, Clone, Default)]
+pub struct Setting {
+    /// Where local files are uploaded to.
+    pub bucket: String,
+    /// Inputs that the program around offers.
+    pub inputs: Vec<String>,
+    /// Whether a start is confirmed by typing whatever its size.
+    pub is_prod: bool,
+}
 
 #[derive(Debug, Clone)]
 pub struct Start {
-    bucket: String,
-    fields: [Field; 5],
+    setting: Setting,
+    fields: [Field; LABELS.len()],
+    /// The count, typed to confirm where that is asked for.
+    typed: Field,
+    /// The name of a template that the form is being saved as.
+    saving: Option<Field>,
     focus: Focus,
     /// The form that `plan` is of, or that a plan was asked for.
     planned: Option<StartForm>,
@@ -54,9 +63,9 @@ pub struct Start {
 }
 
 impl Start {
-    pub fn open(machine: &str, bucket: &str, source: &str) -> Self {
+    pub fn open(machine: &str, source: &str, setting: Setting) -> Self {
         Self {
-            bucket: bucket.to_owned(),
+            setting,
             fields: [
                 Field::new(source),
                 Field::new(machine),
@@ -64,6 +73,8 @@ impl Start {
                 Field::default(),
                 Field::default(),
             ],
+            typed: Field::default(),
+            saving: None,
             focus: Focus::on_first_field(LABELS.len(), 2),
             planned: None,
             plan: Remote::Waiting,
@@ -77,7 +88,7 @@ impl Start {
     }
 
     fn form(&self) -> Result<StartForm, String> {
-        let [source, machine, template, name, input] = &self.fields;
+        let [source, machine, _, name, _] = &self.fields;
         let source = source.value().trim();
         let source = match source {
             "" => return Err("name a file or an s3:// address".to_owned()),
@@ -86,24 +97,33 @@ impl Start {
                 .ok_or("an address is s3://bucket/key")?,
             path => Source::File(PathBuf::from(path)),
         };
-        let input = match input.value().trim() {
-            "" => Value::Object(Map::new()),
-            json => serde_json::from_str(json)
-                .map_err(|problem| format!("the input is not JSON: {problem}"))
-                .and_then(|input: Value| match input.is_object() {
-                    true => Ok(input),
-                    false => Err("the input is not a JSON object".to_owned()),
-                })?,
-        };
         let name = name.value().trim();
         Ok(StartForm {
             machine: machine.value().trim().to_owned(),
             source,
-            bucket: self.bucket.clone(),
+            bucket: self.setting.bucket.clone(),
             name: (!name.is_empty()).then(|| name.to_owned()),
-            input,
-            template: Some(template.value().trim().to_owned()).filter(|it| !it.is_empty()),
+            input: Value::Object(self.input()?),
+            template: self.template(),
         })
+    }
+
+    /// The input as it is given.
+    fn input(&self) -> Result<Map<String, Value>, String> {
+        let json = self.fields[INPUT].value().trim();
+        if json.is_empty() {
+            return Ok(Map::new());
+        }
+        match serde_json::from_str(json) {
+            Ok(Value::Object(input)) => Ok(input),
+            Ok(_) => Err("the input is not a JSON object".to_owned()),
+            Err(problem) => Err(format!("the input is not JSON: {problem}")),
+        }
+    }
+
+    fn template(&self) -> Option<String> {
+        let name = self.fields[TEMPLATE].value().trim();
+        (!name.is_empty()).then(|| name.to_owned())
     }
 
     /// Asks for a plan where the form is complete and not planned yet.
@@ -122,6 +142,32 @@ impl Start {
     pub fn put(&mut self, form: &StartForm, reply: Reply<Box<Plan>>, now: Timestamp) {
         if self.planned.as_ref() == Some(form) {
             self.plan.put(reply.map(|plan| *plan), now);
+            self.make_room();
+        }
+    }
+
+    /// What is typed to confirm: the lines of a file, or of a source whose lines nobody has counted
+    /// the one run. `None` where a button is enough.
+    fn to_type(&self) -> Option<u64> {
+        let lines = self.plan.get()?.lines;
+        let many = lines.filter(|lines| *lines > TYPED_ABOVE);
+        many.or_else(|| self.setting.is_prod.then(|| lines.unwrap_or(1)))
+    }
+
+    /// Gives the count a field between the form's and the buttons, or takes it away again.
+    fn make_room(&mut self) {
+        let fields = LABELS.len() + usize::from(self.to_type().is_some());
+        if let Some(button) = self.focus.button() {
+            self.focus.at = fields + button;
+        }
+        self.focus.fields = fields;
+    }
+
+    /// The field that has the keys.
+    fn focused(&mut self) -> Option<&mut Field> {
+        match self.focus.field()? {
+            field if field < LABELS.len() => self.fields.get_mut(field),
+            _ => Some(&mut self.typed),
         }
     }
 
@@ -172,7 +218,7 @@ impl Start {
 
     /// What is edited: the input as it is given, else as the template makes it.
     fn editable(&self) -> String {
-        let planned = self.current().filter(|plan| plan.template.is_some());
+        let planned = self.plan().ok().filter(|plan| plan.template.is_some());
         let text = match (self.fields[INPUT].value().trim(), planned) {
             ("", Some(plan)) => plan.input.to_string(),
             ("", None) => "{}".to_owned(),
@@ -181,38 +227,106 @@ impl Start {
         json::lines(&text).join("\n") + "\n"
     }
 
-    /// The plan, where it is of what the fields say now.
-    fn current(&self) -> Option<&Plan> {
-        let form = self.form().ok()?;
-        let is_current = self.planned.as_ref() == Some(&form);
-        self.plan.get().filter(|_| is_current)
+    /// The plan, where it is of what the fields say now; else what is missing.
+    fn plan(&self) -> Result<&Plan, String> {
+        let form = self.form()?;
+        if self.planned.as_ref() != Some(&form) {
+            return Err("not checked yet: leave the field first".to_owned());
+        }
+        match &self.plan {
+            Remote::Known { value, .. } => Ok(value),
+            Remote::Waiting => Err("still being checked".to_owned()),
+            Remote::Failed { trouble, .. } => Err(trouble.text.clone()),
+        }
     }
 
-    /// Whether one chooses from a list.
-    pub fn is_listing(&self) -> bool {
-        self.list.is_some()
+    /// The plan, where it can be carried out.
+    fn ready(&self) -> Result<&Plan, String> {
+        let plan = self.plan()?;
+        if let Some(bad) = plan.checks.iter().find(|it| it.verdict == Verdict::Bad) {
+            return Err(bad.text.clone());
+        }
+        let typed = self.typed.value().replace(',', "");
+        match self.to_type() {
+            Some(number) if typed.trim() != number.to_string() => {
+                Err(format!("type {} first", figures::count(number)))
+            }
+            _ => Ok(plan),
+        }
     }
 
-    pub fn close_list(&mut self) {
+    /// Whether one is in the middle of something that esc leaves before the dialog.
+    pub fn is_inside(&self) -> bool {
+        self.list.is_some() || self.saving.is_some()
+    }
+
+    pub fn step_out(&mut self) {
+        self.saving = None;
         self.list = None;
         self.candidates.clear();
     }
 
+    /// What may stand in the field with the keys and is known without asking: templates that begin
+    /// with what is typed, and inputs that are offered.
+    fn offered(&self) -> Vec<String> {
+        match self.focus.field() {
+            Some(TEMPLATE) => {
+                let begun = self.fields[TEMPLATE].value().trim();
+                let fitting = |it: &&String| it.starts_with(begun) && *it != begun;
+                self.templates.iter().filter(fitting).cloned().collect()
+            }
+            Some(INPUT) if self.fields[INPUT].value().trim().is_empty() => {
+                self.setting.inputs.clone()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Opens the list of what may stand in the field.
     fn open_list(&mut self) -> Option<Vec<Effect>> {
-        let asks = match self.focus.field()? {
-            SOURCE => {
-                let begun = self.fields[SOURCE].value().to_owned();
-                vec![Effect::Ask(Ask::Paths(begun, None))]
+        let asks = if self.focus.field()? == SOURCE {
+            let begun = self.fields[SOURCE].value().to_owned();
+            vec![Effect::Ask(Ask::Paths(begun, None))]
+        } else {
+            self.candidates = self.offered();
+            if self.candidates.is_empty() {
+                return None;
             }
-            TEMPLATE if !self.templates.is_empty() => {
-                self.candidates.clone_from(&self.templates);
-                Vec::new()
-            }
-            _ => return None,
+            Vec::new()
         };
         self.list = Some(Cursor::default());
         Some(asks)
+    }
+
+    /// Asks for a name to keep the input under.
+    fn begin_saving(&mut self) {
+        self.list = None;
+        self.candidates.clear();
+        let stem = match self.fields[SOURCE].value().trim().rsplit('/').next() {
+            Some(file) => file.split('.').next().unwrap_or(file).to_owned(),
+            None => String::new(),
+        };
+        self.saving = Some(Field::new(stem));
+    }
+
+    /// Keys while a template's name is given.
+    fn saving_key(&mut self, key: KeyEvent) -> Option<Vec<Effect>> {
+        let name = self.saving.as_mut()?;
+        if key.code != KeyCode::Enter {
+            name.key(key);
+            return Some(Vec::new());
+        }
+        let name = name.value().trim().to_owned();
+        let (Ok(given), false) = (self.input(), name.is_empty()) else {
+            return Some(Vec::new());
+        };
+        self.saving = None;
+        let base = self.template();
+        Some(vec![Effect::SaveTemplate(
+            Deed::Template(name),
+            base,
+            given,
+        )])
     }
 
     /// Keys while one chooses from the list; `None` leaves them to the field.
@@ -264,30 +378,26 @@ impl Start {
         }))
     }
 
-    fn ready(&self) -> Result<&Plan, String> {
-        let form = self.form()?;
-        if self.planned.as_ref() != Some(&form) {
-            return Err("not checked yet: leave the field first".to_owned());
-        }
-        let plan = match &self.plan {
-            Remote::Known { value, .. } => value,
-            Remote::Waiting => return Err("still being checked".to_owned()),
-            Remote::Failed { trouble, .. } => return Err(trouble.text.clone()),
-        };
-        let bad = plan.checks.iter().find(|it| it.verdict == Verdict::Bad);
-        bad.map_or(Ok(plan), |check| Err(check.text.clone()))
-    }
-
     pub fn paste(&mut self, pasted: &str) {
-        if let Some(field) = self.focus.field() {
-            self.fields[field].paste(pasted);
+        if let Some(name) = &mut self.saving {
+            return name.paste(pasted);
+        }
+        if let Some(field) = self.focused() {
+            field.paste(pasted);
         }
     }
 
     pub fn key(&mut self, key: KeyEvent) -> Reaction {
         if is_copy(key) {
-            let command = self.current().map(|plan| Effect::Copy(plan.command()));
+            let command = self.plan().ok().map(|plan| Effect::Copy(plan.command()));
             return Reaction::Stay(command.into_iter().collect());
+        }
+        if let Some(effects) = self.saving_key(key) {
+            return Reaction::Stay(effects);
+        }
+        if saves(key) {
+            self.begin_saving();
+            return Reaction::nothing();
         }
         if let Some(effects) = self.list_key(key) {
             return Reaction::Stay(effects);
@@ -304,9 +414,7 @@ impl Start {
             let begun = self.fields[SOURCE].value().to_owned();
             return Reaction::Stay(vec![Effect::Ask(Ask::Paths(begun, None))]);
         }
-        if let Some(field) = self.focus.field()
-            && self.fields[field].key(key)
-        {
+        if self.focused().is_some_and(|field| field.key(key)) {
             self.completed = false;
             return Reaction::nothing();
         }
@@ -333,142 +441,10 @@ impl Start {
         let source = self.fields[SOURCE].value();
         self.focus.field() == Some(SOURCE) && !source.is_empty() && !self.completed
     }
-
-    pub fn view(&self, cells: usize, theme: Theme) -> View<'static> {
-        let mut lines = vec![Line::default()];
-        for (index, field) in self.fields.iter().enumerate() {
-            let focused = self.focus.field() == Some(index);
-            lines.push(dialog::field(
-                LABELS[index],
-                16,
-                field,
-                cells,
-                focused,
-                theme,
-            ));
-            if focused {
-                lines.extend(self.candidate_lines(cells, theme));
-            }
-        }
-        lines.push(Line::default());
-        match (&self.plan, &self.planned, self.form()) {
-            (_, _, Err(problem)) => lines.push(Line::raw(format!("  {problem}"))),
-            (_, Some(planned), Ok(form)) if *planned != form => {
-                lines.push(Line::raw("  not checked yet: tab goes on and checks it"));
-            }
-            (Remote::Known { value, .. }, ..) => lines.extend(plan_lines(value, cells, theme)),
-            (Remote::Failed { trouble, .. }, ..) => {
-                let wrapped = text::wrap(&trouble.text, cells.saturating_sub(4), 3);
-                lines.extend(
-                    wrapped
-                        .into_iter()
-                        .map(|it| Line::styled(format!("  {it}"), theme.bad())),
-                );
-                lines.extend(trouble.hint.map(|hint| Line::raw(format!("  {hint}"))));
-            }
-            (Remote::Waiting, Some(_), _) => lines.push(Line::raw("  reading the source…")),
-            (Remote::Waiting, None, _) => {
-                lines.push(Line::raw(
-                    "  tab completes the path, and once more goes on and checks it; ↓ lists",
-                ));
-            }
-        }
-        let uploads = self.plan.get().is_none_or(|plan| plan.upload.is_some());
-        let label = if uploads { "Upload and start" } else { "Start" };
-        View {
-            title: "Start a run".to_owned(),
-            lines,
-            focused_line: self.focus.field().map(|field| field + 1),
-            buttons: vec![
-                Button::new("Cancel", Ok(())),
-                Button::new(label, self.ready().map(|_| ())),
-            ],
-            focused_button: self.focus.button(),
-            command: self.current().map(Plan::command),
-        }
-    }
-
-    fn candidate_lines(&self, cells: usize, theme: Theme) -> Vec<Line<'static>> {
-        let len = self.candidates.len();
-        let first = Cursor::default();
-        let window = self.list.as_ref().unwrap_or(&first).window(len, CANDIDATES);
-        let chosen = self.list.as_ref().map(|list| list.row(len));
-        let after = len - window.end;
-        let mut lines: Vec<Line<'static>> = window
-            .map(|row| {
-                let shown = text::middle(&self.candidates[row], cells.saturating_sub(20));
-                if chosen == Some(row) {
-                    Line::styled(format!("{}▸ {shown}", " ".repeat(17)), theme.chosen())
-                } else {
-                    Line::styled(format!("{}{shown}", " ".repeat(19)), theme.dim())
-                }
-            })
-            .collect();
-        let further = if self.listed.1.is_some() { "+" } else { "" };
-        let told = match (self.list.is_some(), after) {
-            (true, _) if len == 0 => "nothing begins so; ← goes up".to_owned(),
-            (true, _) if self.focus.field() == Some(SOURCE) => {
-                format!("{after}{further} more   enter takes   ← goes up   esc closes")
-            }
-            (true, _) => format!("{after} more   enter takes   esc closes"),
-            (false, 0) => return lines,
-            (false, _) => format!("{after}{further} more   ↓ chooses"),
-        };
-        let told = text::fit(&told, cells.saturating_sub(19));
-        lines.push(Line::styled(
-            format!("{}{told}", " ".repeat(19)),
-            theme.dim(),
-        ));
-        lines
-    }
 }
 
-fn plan_lines(plan: &Plan, cells: usize, theme: Theme) -> Vec<Line<'static>> {
-    let row = |label: &str, value: String| {
-        let room = cells.saturating_sub(18);
-        let value = text::middle(&value, room);
-        Line::raw(format!("  {}{value}", text::left(label, 16)))
-    };
-    let size = figures::bytes(plan.size);
-    let lines_known = plan
-        .lines
-        .map(|lines| format!("{} lines, ", figures::count(lines)));
-    let mut lines = vec![
-        row("source", lines_known.unwrap_or_default() + &size),
-        row("run name", plan.name.clone()),
-    ];
-    if let Some(address) = &plan.upload {
-        lines.push(row("uploaded to", address.to_string()));
-    }
-    lines.push(Line::default());
-    lines.push(Line::styled(
-        "  Input      e edits it in your editor",
-        theme.bold(),
-    ));
-    for it in &plan.filled {
-        let line = format!("    {} → {}", it.placeholder, it.value);
-        lines.push(Line::styled(text::fit(&line, cells), theme.dim()));
-    }
-    let input = json::lines(&plan.input.to_string());
-    for line in input.iter().take(INPUT_LINES) {
-        lines.push(Line::raw(format!(
-            "    {}",
-            text::fit(line, cells.saturating_sub(4))
-        )));
-    }
-    if input.len() > INPUT_LINES {
-        let more = format!(
-            "    … {} more lines, e shows all",
-            input.len() - INPUT_LINES
-        );
-        lines.push(Line::styled(more, theme.dim()));
-    }
-    if !plan.checks.is_empty() {
-        lines.push(Line::default());
-        lines.push(Line::styled("  Checks", theme.bold()));
-        lines.extend(dialog::checks(&plan.checks, cells, theme));
-    }
-    lines
+fn saves(key: KeyEvent) -> bool {
+    key.code == KeyCode::Char('s') && key.modifiers.contains(KeyModifiers::CONTROL)
 }
 
 /// Whether a key opens the editor: `e` where letters do not type, ctrl-x everywhere.

@@ -226,7 +226,7 @@ fn at_home(path: &str) -> PathBuf {
 }
 
 /// Where templates are. Without a home there is no such folder, and so no template.
-fn templates() -> PathBuf {
+pub fn templates() -> PathBuf {
     config::config_dir().map_or_else(|_| PathBuf::new(), |folder| folder.join("templates"))
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
@@ -11,7 +12,7 @@ use crate::client::Client;
 use crate::model::Object;
 use crate::operations::{self, Progress, outputs, redrive, start};
 use crate::tui::event::{Cause, Deed, Event, Trouble};
-use crate::tui::runtime::{of_operation, tell};
+use crate::tui::runtime::{answers, of_operation, tell};
 use crate::tui::session::{self, Session};
 use crate::tui::widget::figures;
 
@@ -73,6 +74,26 @@ pub async fn export(deed: Deed, text: String, events: mpsc::Sender<Event>) {
         }),
     };
     tell(&events, Event::Done(deed, said)).await;
+}
+
+/// Keeps an input as a template.
+pub async fn save_template(
+    deed: Deed,
+    base: Option<String>,
+    given: Map<String, Value>,
+    events: mpsc::Sender<Event>,
+) {
+    let Deed::Template(name) = deed.clone() else {
+        return;
+    };
+    let saved = tokio::task::spawn_blocking(move || {
+        start::template::save(&answers::templates(), &name, base.as_deref(), given)
+    });
+    let Ok(saved) = saved.await else {
+        return;
+    };
+    let text = saved.map(|path| format!("saved the template {}", path.display()));
+    tell(&events, Event::Done(deed, text.map_err(of_operation))).await;
 }
 
 pub async fn download(

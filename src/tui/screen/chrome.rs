@@ -131,8 +131,16 @@ fn label(app: &App) -> String {
     format!("{}{account}  ", text::fit(&connection.label, 24))
 }
 
+/// The role or user, where its name leaves room for what matters more.
+fn role(app: &App, room: usize) -> Span<'static> {
+    let identity = app.target.identity.get();
+    let named = identity.map(|it| format!("role {}  ", text::visible(it.role())));
+    let named = named.filter(|it| !app.health.connection.local && text::width(it) <= room);
+    Span::raw(named.unwrap_or_default())
+}
+
 fn header(app: &App, cells: usize) -> Line<'static> {
-    let left = vec![
+    let mut left = vec![
         Span::styled(" fanout ", app.theme().bold()),
         chip(app),
         Span::raw(format!(
@@ -149,6 +157,8 @@ fn header(app: &App, cells: usize) -> Line<'static> {
         freshness(app),
         Span::raw(format!("   {} ", figures::clock(app.now))),
     ];
+    let used: usize = left.iter().chain(&right).map(Span::width).sum();
+    left.insert(3, role(app, cells.saturating_sub(used)));
     both_ends(left, right, cells)
 }
 
@@ -284,7 +294,11 @@ fn message(app: &App, cells: usize) -> Line<'static> {
         let what = match deed {
             Deed::Start(name) => format!("↑ {}", text::middle(name, 24)),
             Deed::Download(address) => format!("↓ {}", text::middle(address.file_name(), 24)),
-            Deed::Redrive(_) | Deed::Stop(_) | Deed::Limits(_) | Deed::Export(_) => String::new(),
+            Deed::Redrive(_)
+            | Deed::Stop(_)
+            | Deed::Limits(_)
+            | Deed::Export(_)
+            | Deed::Template(_) => String::new(),
         };
         Span::raw(format!("  {what} {} ", start::progress(*progress)))
     });

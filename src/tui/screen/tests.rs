@@ -2,8 +2,8 @@
 
 use crate::model::{Page, Status};
 use crate::operations::outputs::Kind;
-use crate::operations::{Check, Progress, Verdict, redrive, start};
-use crate::tui::event::{Deed, Event, StartForm};
+use crate::operations::{Check, Progress, Verdict, redrive};
+use crate::tui::event::{Deed, Event};
 use crate::tui::harness::{
     GOING, Harness, LOST, PART, ago, arn, counts, execution, failure_set, health, machine, now,
     output, run, sample, settings, trouble,
@@ -318,66 +318,6 @@ fn limits_dialog() {
         .history()
         .keys("c<backspace>")
         .check("limits");
-}
-
-#[test]
-fn start_dialog_empty() {
-    Harness::sample().keys("t").check("start_empty");
-}
-
-#[test]
-fn start_dialog_planned() {
-    let mut harness = Harness::sample().keys("t./2026-11-23.txt");
-    harness.send(Event::Paths(
-        "./2026-11-23.txt".to_owned(),
-        None,
-        Ok(Page {
-            items: vec!["./2026-11-23.txt".to_owned()],
-            next: None,
-        }),
-    ));
-    let mut harness = harness.keys("<tab>");
-    let input =
-        serde_json::json!({"source": {"bucket": "prod-in", "key": "uploads/2026-11-23.txt"}});
-    let plan = start::Plan {
-        machine: machine(),
-        name: "2026-11-23-8c1f02aa".to_owned(),
-        source: start::Source::File("./2026-11-23.txt".into()),
-        upload: Some(crate::model::ObjectAddress::new(
-            "prod-in",
-            "uploads/2026-11-23.txt",
-        )),
-        size: 812_000_000,
-        lines: Some(1_204_331),
-        sha256: None,
-        input,
-        template: None,
-        filled: vec![start::template::Filled {
-            placeholder: "{{ upload.key }}".to_owned(),
-            value: "uploads/2026-11-23.txt".to_owned(),
-        }],
-        given: serde_json::Map::new(),
-        checks: vec![
-            Check {
-                verdict: Verdict::Good,
-                text: "every line is valid UTF-8, none is longer than 256 KiB".to_owned(),
-            },
-            Check {
-                verdict: Verdict::Notice,
-                text: "14 lines are empty, the first is line 88".to_owned(),
-            },
-        ],
-    };
-    let form = StartForm {
-        machine: "invoice-lines".to_owned(),
-        source: start::Source::File("./2026-11-23.txt".into()),
-        bucket: "prod-in".to_owned(),
-        name: None,
-        input: serde_json::json!({}),
-        template: None,
-    };
-    harness.send(Event::StartPlan(Box::new(form), Ok(Box::new(plan))));
-    harness.check("start_planned");
 }
 
 #[test]
