@@ -376,6 +376,11 @@ pub struct Failure {
     /// The child's input, JSON text.
     pub input: Option<String>,
     pub stopped: Option<Timestamp>,
+    #[serde(default)]
+    pub started: Option<Timestamp>,
+    /// How often it was redriven.
+    #[serde(default)]
+    pub redrives: u32,
 }
 
 /// Bucket and key of an S3 object.

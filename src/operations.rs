@@ -3,6 +3,7 @@
 
 pub mod cost;
 pub mod failures;
+pub mod ledger;
 pub mod logs;
 pub mod machines;
 pub mod outputs;

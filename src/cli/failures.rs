@@ -6,9 +6,11 @@ use crate::cli::exit::{Error, Exit};
 use crate::cli::output::{Format, Output, VERSION, note};
 use crate::cli::session::Session;
 use crate::cli::views;
-use crate::model::Failure;
-use crate::operations::failures::{self, Failures, Group};
-use crate::operations::runs;
+use crate::config;
+use crate::model::{Failure, MapRun, Timestamp};
+use crate::operations::failures::{self, Failures, Group, Survey, Trend};
+use crate::operations::ledger::Ledger;
+use crate::operations::{self, runs};
 
 /// Characters of a cause on a line.
 const SHOWN: usize = 160;
@@ -28,11 +30,11 @@ pub async fn run(
             run.execution().name
         )));
     };
-    let found = failures::of(&session.client, map_run, limit).await?;
-    match group {
-        true => print_groups(&found, out)?,
-        false => print_failures(&found, out)?,
+    if group {
+        return groups(session, map_run, out).await;
     }
+    let found = failures::of(&session.client, map_run, limit).await?;
+    print_failures(&found, out)?;
     if out.is_text() {
         note(source(&found, map_run.items.failures()));
     }
@@ -96,25 +98,68 @@ fn line(failure: &Failure) -> String {
         .to_owned()
 }
 
-fn print_groups(found: &Failures, out: &mut Output) -> Result<(), Error> {
-    let groups = failures::group(&found.items);
+/// All failures in groups, however many; a sample of them while the Map Run goes on.
+async fn groups(session: &Session, map_run: &MapRun, out: &mut Output) -> Result<Exit, Error> {
+    const SAMPLE: usize = 1_000;
+    let client = &session.client;
+    let mut found = match map_run.status.is_closed() {
+        true => failures::survey(client, map_run, |_| {}).await?,
+        false => failures::sample(client, map_run, SAMPLE, Vec::new()).await?,
+    };
+    let ledger = config::state_dir().ok().map(|it| Ledger::in_folder(&it));
+    let now = Timestamp::now();
+    let completed = failures::complete(client, map_run, &mut found, ledger.as_ref(), now).await;
+    match completed {
+        Ok(()) => {}
+        // The groups are worth more than the ledger beside them.
+        Err(error @ operations::Error::File { .. }) => note(format!("the ledger: {error}")),
+        Err(error) => return Err(error.into()),
+    }
     match out.format {
         Format::Text => {
-            for line in group_lines(&groups) {
+            for line in group_lines(&found.groups) {
                 out.line(line)?;
             }
-            Ok(())
+            note(what_was_read(&found));
         }
-        Format::Ndjson => groups.iter().try_for_each(|group| out.document(group)),
+        Format::Ndjson => found.groups.iter().try_for_each(|it| out.document(it))?,
         Format::Json => out.document(&json!({
-            "version": VERSION, "exact": found.exact, "source": found.source, "groups": groups,
-        })),
+            "version": VERSION, "exact": found.exact, "source": found.source,
+            "read": found.read, "counted": found.counted, "margin": found.margin(),
+            "aborted": found.aborted, "never_started": map_run.items.pending,
+            "not_redrivable": map_run.items.failures_not_redrivable, "groups": found.groups,
+        }))?,
     }
+    Ok(Exit::Done)
 }
 
-/// Groups as a table: how many, which lines, error, cause.
+fn what_was_read(found: &Survey) -> String {
+    let read = views::grouped(found.read);
+    let aborted = match found.aborted {
+        0 => String::new(),
+        count => format!("; {} more were stopped with the run", views::grouped(count)),
+    };
+    if found.exact {
+        return format!(
+            "{read} failures, all there are, from {}{aborted}",
+            found.source
+        );
+    }
+    let margin = found.margin();
+    let margin = margin.map_or_else(String::new, |it| format!(", ±{it:.0} %"));
+    let counted = views::grouped(found.counted);
+    format!(
+        "{read} of {counted} failures read{margin}, from {}{aborted}",
+        found.source
+    )
+}
+
+/// Groups as a table: how many, which lines, when, how it goes on, where, error, cause.
 pub fn group_lines(groups: &[Group]) -> Vec<String> {
-    let cells: Vec<[String; 4]> = groups
+    let clock = |at: Option<Timestamp>| {
+        at.map_or_else(String::new, |at| at.strftime("%H:%M:%S").to_string())
+    };
+    let cells: Vec<[String; 8]> = groups
         .iter()
         .map(|group| {
             let lines = match (group.first_line, group.last_line) {
@@ -122,14 +167,22 @@ pub fn group_lines(groups: &[Group]) -> Vec<String> {
                 (Some(first), Some(last)) => format!("{first}-{last}"),
                 _ => "?".to_owned(),
             };
-            let message = group.message.chars().take(SHOWN).collect();
             [
                 views::grouped(group.count),
                 lines,
+                clock(group.first),
+                clock(group.last),
+                group.trend.map_or("", Trend::word).to_owned(),
+                group.state.clone().unwrap_or_default(),
                 group.error.clone(),
-                message,
+                group.message.chars().take(SHOWN).collect(),
             ]
         })
         .collect();
-    views::table(["COUNT", "LINES", "ERROR", "CAUSE"], &cells)
+    views::table(
+        [
+            "COUNT", "LINES", "FIRST", "LAST", "TREND", "STATE", "ERROR", "CAUSE",
+        ],
+        &cells,
+    )
 }

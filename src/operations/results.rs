@@ -31,6 +31,8 @@ pub(super) struct Location {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Manifest {
     pub destination_bucket: String,
+    #[serde(default)]
+    map_run_arn: Option<String>,
     pub result_files: ResultFiles,
 }
 
@@ -38,6 +40,9 @@ pub(super) struct Manifest {
 pub(super) struct ResultFiles {
     #[serde(rename = "FAILED", default)]
     pub failed: Vec<ResultFile>,
+    /// Of items that were never started.
+    #[serde(rename = "PENDING", default)]
+    pub pending: Vec<ResultFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -212,13 +217,29 @@ pub(super) async fn manifest(
     let bytes = read_small(client, &address, MANIFEST_LIMIT).await?;
     let manifest: Manifest =
         serde_json::from_slice(&bytes).map_err(|error| Error::malformed(&address, error))?;
-    let elsewhere = |file: &&ResultFile| !file.key.starts_with(folder.as_str());
-    match manifest.result_files.failed.iter().find(elsewhere) {
-        Some(file) => Err(Error::malformed(
-            &address,
-            format!("it names {}, which is outside its folder", file.key),
-        )),
+    match manifest.is_wrong(location) {
+        Some(problem) => Err(Error::malformed(&address, problem)),
         None => Ok(manifest),
+    }
+}
+
+impl Manifest {
+    /// Why it cannot be the manifest of the Map Run whose folder this is.
+    fn is_wrong(&self, location: &Location) -> Option<String> {
+        if self.destination_bucket != location.bucket {
+            let bucket = &self.destination_bucket;
+            return Some(format!("it leads to another bucket, {bucket}"));
+        }
+        let id = |arn: &str| arn.rsplit(':').next().unwrap_or(arn).to_owned();
+        let folder = &location.folder;
+        let own = self.map_run_arn.as_deref().map(id);
+        if let Some(id) = own.filter(|id| !folder.ends_with(&format!("{id}/"))) {
+            return Some(format!("it is that of another Map Run, {id}"));
+        }
+        let files = &self.result_files;
+        let mut named = files.failed.iter().chain(&files.pending);
+        let elsewhere = named.find(|file| !file.key.starts_with(folder.as_str()));
+        elsewhere.map(|file| format!("it names {}, which is outside its folder", file.key))
     }
 }
 

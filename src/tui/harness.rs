@@ -14,7 +14,7 @@ use crate::model::{
     MapRunArn, Object, ObjectAddress, Page, RedriveStatus, StateMachineArn, StateMachineDetail,
     Status, Timestamp,
 };
-use crate::operations::failures::{Failures, Group};
+use crate::operations::failures::{Failures, Group, Spread};
 use crate::operations::machines::{Drift, OwnDefinition};
 use crate::operations::outputs::{Kind, Output};
 use crate::operations::runs::Run;
@@ -229,6 +229,8 @@ pub fn failure(number: u64, error: &str, message: &str) -> Failure {
             r#"{{"n":{number},"line":"F-{number}, ACME, 41.50"}}"#
         )),
         stopped: Some(ago(i64::try_from(number % 60).unwrap())),
+        started: Some(ago(i64::try_from(number % 60).unwrap() + 30)),
+        redrives: 0,
     }
 }
 
@@ -250,7 +252,15 @@ pub fn failure_set(map_run: &MapRun, worst: u64, exact: bool) -> FailureSet {
             count,
             first_line: Some(step),
             last_line: Some(step * count),
-            example: members.start as usize,
+            first: None,
+            last: None,
+            trend: None,
+            spread: Spread::lines(Vec::new()),
+            state: None,
+            seen_before: None,
+            example: None,
+            said: String::new(),
+            first_member: None,
         };
         (group, members.collect())
     };

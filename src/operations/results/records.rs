@@ -2,12 +2,20 @@
 
 use std::ops::ControlFlow;
 
+#[cfg(test)]
+use serde::de::IgnoredAny;
+#[cfg(test)]
+use serde_json::Deserializer;
+
 /// Bytes of one record: input, output, error and cause are at most 256 KiB each before escaping.
 const RECORD_LIMIT: usize = 8 << 20;
 
-/// The splitter. Holds the record at hand when it crosses chunks, and nothing else.
+/// The splitter. Holds the record at hand when it crosses chunks, and nothing else. Records are
+/// parsed where they lie: to look for a record's end first would be a second pass over all bytes.
 #[derive(Debug, Default)]
 pub struct Records {
+    /// Bytes of the stream before the chunk at hand.
+    before: u64,
     /// The beginning of a record that goes on in the next chunk.
     carried: Vec<u8>,
     /// Brackets open inside the record; 0 is between records.
@@ -32,43 +40,69 @@ impl Records {
     ///
     /// # Errors
     /// Says what is wrong with the bytes when they are no sequence of JSON objects.
+    #[cfg(test)]
     pub fn push(
         &mut self,
         chunk: &[u8],
         mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, String> {
+        self.parse(chunk, |rest, _| {
+            let mut values = Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
+            values.next().transpose()?;
+            let length = values.byte_offset();
+            Ok((length, each(&rest[..length])))
+        })
+    }
+
+    /// The same with the caller's own parser: `take` gets bytes that begin with a record, and
+    /// where in the stream that is; it returns how many of the bytes are the record's.
+    ///
+    /// # Errors
+    /// As [`Records::push`], and what `take` says of a whole record.
+    pub fn parse(
+        &mut self,
+        chunk: &[u8],
+        mut take: impl FnMut(&[u8], u64) -> serde_json::Result<(usize, ControlFlow<()>)>,
+    ) -> Result<ControlFlow<()>, String> {
         let mut at = 0;
-        while at < chunk.len() {
-            if self.depth == 0 {
-                match self.between(chunk[at])? {
-                    true => self.depth = 1,
-                    false => {
-                        at += 1;
-                        continue;
-                    }
-                }
-                // A record begins here.
-                let (end, complete) = self.inside(chunk, at + 1);
-                if complete {
-                    if each(&chunk[at..end]).is_break() {
-                        return Ok(ControlFlow::Break(()));
-                    }
-                } else {
-                    self.carry(&chunk[at..end])?;
-                }
-                at = end;
-            } else {
-                let (end, complete) = self.inside(chunk, at);
-                self.carry(&chunk[at..end])?;
-                at = end;
-                if complete {
-                    let record = std::mem::take(&mut self.carried);
-                    if each(&record).is_break() {
-                        return Ok(ControlFlow::Break(()));
-                    }
+        if 0 < self.depth {
+            let (end, complete) = self.inside(chunk, 0);
+            self.carry(&chunk[..end])?;
+            at = end;
+            if complete {
+                let record = std::mem::take(&mut self.carried);
+                let place = self.before + end as u64 - record.len() as u64;
+                let taken = take(&record, place).map_err(|error| told(place, &error))?;
+                if taken.1.is_break() {
+                    return Ok(taken.1);
                 }
             }
         }
+        while at < chunk.len() {
+            if !self.between(chunk[at])? {
+                at += 1;
+                continue;
+            }
+            let place = self.before + at as u64;
+            match take(&chunk[at..], place) {
+                Ok((length, flow)) => {
+                    at += length.max(1);
+                    if flow.is_break() {
+                        return Ok(flow);
+                    }
+                }
+                Err(error) if error.is_eof() => {
+                    self.depth = 1;
+                    if self.inside(chunk, at + 1).1 {
+                        return Err(told(place, &error));
+                    }
+                    self.carry(&chunk[at..])?;
+                    at = chunk.len();
+                }
+                Err(error) => return Err(told(place, &error)),
+            }
+        }
+        self.before += chunk.len() as u64;
         Ok(ControlFlow::Continue(()))
     }
 
@@ -77,7 +111,7 @@ impl Records {
     pub fn finish(&self) -> Result<(), String> {
         match (self.depth, self.array) {
             (0, Array::None | Array::Closed) => Ok(()),
-            _ => Err("ends in the middle".to_owned()),
+            _ => Err(format!("ends in the middle, after {} bytes", self.before)),
         }
     }
 
@@ -136,11 +170,21 @@ impl Records {
 
     fn carry(&mut self, bytes: &[u8]) -> Result<(), String> {
         if RECORD_LIMIT < self.carried.len() + bytes.len() {
-            return Err(format!("a record is longer than {RECORD_LIMIT} bytes"));
+            return Err(format!(
+                "a record is longer than {RECORD_LIMIT} bytes, near byte {}",
+                self.before
+            ));
         }
         self.carried.extend_from_slice(bytes);
         Ok(())
     }
+}
+
+/// What is wrong with the record at `place`; serde's own place is within the piece it was given.
+fn told(place: u64, error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let end = text.rfind(" at line ").unwrap_or(text.len());
+    format!("the record at byte {place}: {}", &text[..end])
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ fn failure(error: &str, cause: &str) -> Failure {
         cause: Some(cause.to_owned()),
         input: None,
         stopped: None,
+        started: None,
+        redrives: 0,
     }
 }
 
