@@ -30,7 +30,7 @@ pub use group::{Group, GroupKey, Over, Spread, Trend};
 pub use mask::{Kind, mask, values};
 pub use reading::{File, Found, Place, Source, each};
 pub use record::{Outcome, Record, line_of};
-pub use survey::{Choice, MemberOrder, Row, Survey, sample, survey};
+pub use survey::{Choice, Grouping, MemberOrder, Row, Survey, sample, survey};
 pub use tally::{error_of, group, key_of};
 
 /// Failures with how complete they are.

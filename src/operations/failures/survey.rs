@@ -16,6 +16,7 @@ use crate::operations::failures::reading::{self, File, Found, Place};
 use crate::operations::failures::record::{Outcome, Record};
 use crate::operations::failures::tally::{self, Seen, Tally};
 use crate::operations::failures::{Failures, Group, GroupKey, children};
+use crate::operations::results::Records;
 
 /// Members of a group that are kept, the first ones.
 const HEAD: usize = 64;
@@ -376,7 +377,8 @@ pub async fn survey(
     map_run: &MapRun,
     mut report: impl FnMut(Survey),
 ) -> Result<Survey, Error> {
-    let mut gathered = Gathered::new(map_run).map_err(of_index)?;
+    let counted = map_run.executions.failures();
+    let mut gathered = Gathered::new(map_run.started, counted).map_err(of_index)?;
     let mut trouble = None;
     let mut reported: Option<Instant> = None;
     let visit = |found: Found<'_>| {
@@ -406,6 +408,58 @@ pub async fn survey(
     }
 }
 
+/// Groups the bytes of result files as [`survey`] does, wherever they come from.
+pub struct Grouping {
+    gathered: Gathered,
+    records: Records,
+}
+
+impl Grouping {
+    /// `epoch` is when the Map Run began.
+    ///
+    /// # Errors
+    /// Where there is no room for the index.
+    pub fn new(epoch: Timestamp) -> io::Result<Self> {
+        Ok(Self {
+            gathered: Gathered::new(epoch, 0)?,
+            records: Records::default(),
+        })
+    }
+
+    /// Takes in the next bytes of one result file.
+    ///
+    /// # Errors
+    /// Says what is wrong with them.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<(), String> {
+        let (gathered, mut trouble) = (&mut self.gathered, None);
+        let flow = reading::read_chunk(&mut self.records, chunk, |record, offset, length| {
+            let place = Place {
+                file: 0,
+                offset,
+                length,
+            };
+            match gathered.take(record, Some(place)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    trouble = Some(error.to_string());
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        flow.and_then(|_| trouble.map_or(Ok(()), Err))
+    }
+
+    /// # Errors
+    /// Says so when the bytes ended within a record.
+    pub fn finish(self) -> Result<Survey, String> {
+        self.records.finish()?;
+        Ok(self.gathered.done(reading::Source {
+            exact: true,
+            ..reading::Source::default()
+        }))
+    }
+}
+
 /// What is kept while failures stream by.
 struct Gathered {
     epoch: Timestamp,
@@ -419,10 +473,10 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn new(map_run: &MapRun) -> io::Result<Self> {
+    fn new(epoch: Timestamp, counted: u64) -> io::Result<Self> {
         Ok(Self {
-            epoch: map_run.started,
-            counted: map_run.executions.failures(),
+            epoch,
+            counted,
             tally: Tally::default(),
             index: Index::create()?,
             heads: Vec::new(),
