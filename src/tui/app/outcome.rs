@@ -71,10 +71,18 @@ impl App {
             Deed::Redrive(arn) | Deed::Stop(arn) => Some(arn.clone()),
             Deed::Limits(map_run) => self.owner(map_run),
             Deed::Template(_) if reply.is_ok() => return vec![Effect::Ask(Ask::Templates)],
-            Deed::Start(_) | Deed::Download(_) | Deed::Export(_) | Deed::Template(_) => None,
+            Deed::Start(_)
+            | Deed::Rerun(_)
+            | Deed::RedriveAll
+            | Deed::Download(_)
+            | Deed::Export(_)
+            | Deed::Template(_) => None,
         };
         match (reply, again) {
             (Ok(_), Some(arn)) => vec![Effect::Refresh, Effect::Ask(Ask::Describe(arn))],
+            (Ok(_), None) if matches!(deed, Deed::Rerun(_) | Deed::RedriveAll) => {
+                vec![Effect::Refresh]
+            }
             _ => Vec::new(),
         }
     }
