@@ -3,7 +3,6 @@
 
 pub mod cost;
 pub mod failures;
-pub mod journal;
 pub mod ledger;
 pub mod logs;
 pub mod machines;
@@ -11,7 +10,6 @@ pub mod outputs;
 pub mod plan;
 pub mod records;
 pub mod redrive;
-pub mod rerun;
 mod results;
 pub mod runs;
 pub mod start;

@@ -20,6 +20,7 @@ mod keys;
 mod marks;
 mod pace;
 mod palette;
+mod preview;
 mod runtime;
 mod screen;
 mod selection;

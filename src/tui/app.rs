@@ -8,6 +8,7 @@ mod lists;
 mod mouse;
 mod notice;
 mod outcome;
+mod outputs;
 #[cfg(test)]
 mod outside_tests;
 mod overlay;
@@ -102,6 +103,8 @@ pub struct App {
     filters: BTreeMap<String, Vec<String>>,
     /// Lines given to the palette, newest first.
     pub recent: Vec<String>,
+    /// What is being copied, where that says more than how long it is.
+    copying: Option<String>,
     /// Uploads and downloads under way.
     pub transfers: BTreeMap<Deed, Progress>,
     /// When the view was frozen, and the data as it was then.
@@ -154,6 +157,7 @@ impl App {
             is_full: false,
             filters: BTreeMap::new(),
             recent: Vec::new(),
+            copying: None,
             transfers: BTreeMap::new(),
             frozen: None,
             mouse: Mouse::default(),
@@ -252,7 +256,7 @@ impl App {
     /// Notes that an ask goes out; `false` when one about the same is out already. Of forms and
     /// paths the newest replaces the one before.
     fn send(&mut self, ask: &Ask) -> bool {
-        let newest_wins = matches!(ask, Ask::PlanStart(_) | Ask::PlanRerun(..) | Ask::Paths(..));
+        let newest_wins = matches!(ask, Ask::PlanStart(_) | Ask::Paths(..));
         self.out.insert(ask.subject()) || newest_wins
     }
 
@@ -269,16 +273,19 @@ impl App {
                 return std::iter::once(watched).chain(refresh).collect();
             }
             Event::Copied(count, way) => {
-                let said = format!(
-                    "copied {} characters with {way}",
-                    figures::count(count as u64)
-                );
-                self.say(Tone::Good, said);
+                let what = self.copying.take();
+                let what =
+                    what.unwrap_or_else(|| format!("{} characters", figures::count(count as u64)));
+                self.say(Tone::Good, format!("copied {what} with {way}"));
             }
             Event::NotCopied(text) => {
                 let count = figures::count(text.chars().count() as u64);
-                let said = format!("copied {count} characters through the terminal (OSC 52)");
-                self.say(Tone::Good, said);
+                let what = self.copying.take();
+                let what = what.unwrap_or_else(|| format!("{count} characters"));
+                self.say(
+                    Tone::Good,
+                    format!("copied {what} through the terminal (OSC 52)"),
+                );
                 return vec![Effect::CopyByTerminal(text)];
             }
             Event::Paste(pasted) => return self.paste(&pasted),
@@ -351,7 +358,10 @@ impl App {
                 self.complain(&reply);
                 self.live.put_machine_view(arn, reply, now);
             }
-            Event::Preview(address, reply) => self.live.put_preview(address, reply, now),
+            Event::Preview(object, reply) => self.live.put_preview(*object, reply, now),
+            Event::Versions(address, reply) => self.live.put_versions(address, reply, now),
+            Event::Hits(address, hits, count) => self.found_in_object(&address, hits, count),
+            Event::Linked(address, reply) => return self.linked(&address, reply),
             Event::Logs(query, news) if self.shows_logs_of(&query) => {
                 self.complain(&news);
                 self.live.put_logs(*query, news, now);
@@ -359,23 +369,11 @@ impl App {
             Event::Found(name, reply) => self.found(&name, reply),
             Event::RedrivePlan(arn, reply) => match &mut self.dialog {
                 Some(Dialog::Redrive(dialog)) if dialog.execution == arn => {
-                    return dialog.put(reply, now);
+                    dialog.put(reply, now);
                 }
                 Some(Dialog::Several(dialog)) => dialog.put(&arn, reply, now),
                 _ => {}
             },
-            Event::RerunPlan(arn, wish, reply) => {
-                if let Some(Dialog::Redrive(dialog)) = &mut self.dialog
-                    && dialog.execution == arn
-                {
-                    dialog.put_rerun(&wish, reply, now);
-                }
-            }
-            Event::Trail(reply) => {
-                if let Some(Dialog::Trail(dialog)) = &mut self.dialog {
-                    dialog.put(reply, now);
-                }
-            }
             Event::StartPlan(form, reply) => {
                 if let Some(Dialog::Start(dialog)) = &mut self.dialog {
                     dialog.put(&form, reply, now);
@@ -399,6 +397,9 @@ impl App {
                 }
             }
             Event::Progress(deed, progress) => {
+                if let Deed::Search(address) = &deed {
+                    self.search_progressed(address, progress);
+                }
                 self.transfers.insert(deed, progress);
             }
             Event::Started(name, reply) => return self.started(&name, reply),

@@ -12,18 +12,21 @@ use std::sync::Arc;
 pub use book::tests as book_tests;
 pub use book::{Book, Entry, News, Place, Placed, Shelf};
 
+use crate::client::ObjectVersion;
 use crate::model::{
-    Execution, ExecutionArn, ExecutionDetail, Failure, MapRun, MapRunArn, ObjectAddress, Page,
-    RunState, StateMachine, StateMachineArn, Status, Timestamp,
+    Execution, ExecutionArn, ExecutionDetail, Failure, MapRun, MapRunArn, Object, ObjectAddress,
+    Page, RunState, StateMachine, StateMachineArn, Status, Timestamp,
 };
+use crate::operations::Progress;
 use crate::operations::failures::{Failures, Group};
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
-use crate::operations::outputs::Output;
+use crate::operations::outputs::{Hit, Output, Page as Bytes};
 use crate::operations::runs::Run;
 use crate::tui::event::{Reply, Trouble};
 use crate::tui::history::History;
 use crate::tui::pace::Pace;
+use crate::tui::preview::Preview;
 
 /// What we know of something remote.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -165,8 +168,21 @@ pub struct Fresh<'a> {
 const FAILURE_SETS: usize = 4;
 /// Attempts kept of a Map Run.
 const ATTEMPTS: usize = 8;
-/// Previews kept, 64 KiB each.
+/// Previews kept, 256 KiB each at the most, and lists of versions.
 const PREVIEWS: usize = 32;
+
+/// A text looked for in an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    pub text: String,
+    /// The first ones.
+    pub hits: Vec<Hit>,
+    pub count: u64,
+    /// `None` once it is over.
+    pub progress: Option<Progress>,
+    /// Why it ended before the object did.
+    pub trouble: Option<String>,
+}
 
 /// How far pages after the newest are loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -195,7 +211,9 @@ pub struct Data {
     pub failed_children: HashMap<MapRunArn, Remote<Vec<Execution>>>,
     pub failures: HashMap<MapRunArn, Remote<FailureSet>>,
     pub outputs: HashMap<ExecutionArn, Remote<Vec<Output>>>,
-    pub previews: HashMap<ObjectAddress, Remote<String>>,
+    pub previews: HashMap<ObjectAddress, Remote<Preview>>,
+    pub versions: HashMap<ObjectAddress, Remote<Option<Vec<ObjectVersion>>>>,
+    pub searches: HashMap<ObjectAddress, Search>,
     pub logs: HashMap<Query, Book>,
     pub histories: HashMap<ExecutionArn, Remote<Arc<History>>>,
     pub definitions: HashMap<ExecutionArn, Remote<Arc<Definition>>>,
@@ -387,11 +405,45 @@ impl Data {
         self.failures.entry(arn).or_default().put(reply, now);
     }
 
-    pub fn put_preview(&mut self, address: ObjectAddress, reply: Reply<String>, now: Timestamp) {
-        if self.previews.len() >= PREVIEWS && !self.previews.contains_key(&address) {
+    /// Takes in a page: it joins those of the same version of the object.
+    pub fn put_preview(&mut self, object: Object, reply: Reply<Bytes>, now: Timestamp) {
+        if self.previews.len() >= PREVIEWS && !self.previews.contains_key(&object.address) {
             self.previews.clear();
         }
-        self.previews.entry(address).or_default().put(reply, now);
+        let address = object.address.clone();
+        let hits = self.searches.get(&address).map_or(&[][..], |it| &it.hits);
+        let entry = self.previews.entry(address).or_default();
+        let known = std::mem::take(entry);
+        let is_same = |known: &Preview| known.object.etag == object.etag;
+        *entry = match (reply, known) {
+            (
+                Ok(page),
+                Remote::Known { mut value, .. }
+                | Remote::Failed {
+                    last: Some((mut value, _)),
+                    ..
+                },
+            ) if is_same(&value) => {
+                value.put(page, hits);
+                Remote::Known { value, at: now }
+            }
+            (reply, mut known) => {
+                known.put(reply.map(|page| Preview::new(object, page)), now);
+                known
+            }
+        };
+    }
+
+    pub fn put_versions(
+        &mut self,
+        address: ObjectAddress,
+        reply: Reply<Option<Vec<ObjectVersion>>>,
+        now: Timestamp,
+    ) {
+        if self.versions.len() >= PREVIEWS && !self.versions.contains_key(&address) {
+            self.versions.clear();
+        }
+        self.versions.entry(address).or_default().put(reply, now);
     }
 
     /// Takes in what is told of log lines. Of another query nothing is kept: a book is large.

@@ -7,7 +7,6 @@ pub mod several;
 pub mod sign_in;
 pub mod start;
 pub mod stop;
-pub mod trail;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -27,7 +26,6 @@ pub enum Dialog {
     Start(Box<start::Start>),
     Stop(Box<stop::Stop>),
     Limits(Box<limits::Limits>),
-    Trail(Box<trail::Trail>),
 }
 
 /// What became of a key.
@@ -140,17 +138,15 @@ impl Dialog {
             Self::Start(it) => it.key(key),
             Self::Stop(it) => it.key(key),
             Self::Limits(it) => it.key(key),
-            Self::Trail(it) => it.key(key),
         }
     }
 
     pub fn paste(&mut self, pasted: &str) -> Vec<Effect> {
         match self {
-            Self::Redrive(it) => it.paste(pasted),
+            Self::Redrive(it) => it.typed.paste(pasted),
             Self::Several(it) => it.typed.paste(pasted),
             Self::Stop(it) => it.typed.paste(pasted),
             Self::Limits(it) => it.paste(pasted),
-            Self::Trail(_) => {}
             Self::Start(it) => it.paste(pasted),
         }
         Vec::new()
@@ -163,7 +159,6 @@ impl Dialog {
             Self::Start(it) => &it.scroll,
             Self::Stop(it) => &it.scroll,
             Self::Limits(it) => &it.scroll,
-            Self::Trail(it) => &it.scroll,
         }
     }
 
@@ -175,7 +170,6 @@ impl Dialog {
             Self::Start(it) => it.view(cells, theme),
             Self::Stop(it) => it.view(app, cells, theme),
             Self::Limits(it) => it.view(app, cells, theme),
-            Self::Trail(it) => it.view(cells, theme),
         }
     }
 }

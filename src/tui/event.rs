@@ -8,18 +8,17 @@ use std::sync::Arc;
 use crossterm::event::{KeyEvent, MouseEvent};
 use serde_json::{Map, Value};
 
-use crate::client::{Connection, Identity, Profile};
+use crate::client::{Connection, Identity, ObjectVersion, Profile};
 use crate::model::{
     Execution, ExecutionArn, ExecutionDetail, HistoryEvent, Limits, MapRun, MapRunArn, Object,
     ObjectAddress, Page, StateMachine, StateMachineArn, Timestamp,
 };
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
-use crate::operations::outputs::Output;
-use crate::operations::rerun::Wish;
+use crate::operations::outputs::{self, Hit, Output};
 use crate::operations::runs::Run;
 use crate::operations::start::Source;
-use crate::operations::{Progress, plan, redrive, rerun, start, trail};
+use crate::operations::{Progress, redrive, start};
 use crate::tui::data::{Definition, FailureSet, MachineView, News};
 use crate::tui::history::Part;
 use crate::tui::selection::Selection;
@@ -124,7 +123,14 @@ pub enum Event {
     FailedChildren(MapRunArn, Reply<Vec<Execution>>),
     Failures(MapRunArn, Reply<FailureSet>),
     Outputs(ExecutionArn, Reply<Vec<Output>>),
-    Preview(ObjectAddress, Reply<String>),
+    /// A page of an object.
+    Preview(Box<Object>, Reply<outputs::Page>),
+    /// Versions of an object; `None` where the bucket keeps none.
+    Versions(ObjectAddress, Reply<Option<Vec<ObjectVersion>>>),
+    /// More matches of the search in an object, and how many there are so far.
+    Hits(ObjectAddress, Vec<Hit>, u64),
+    /// A link to an object, and until when it is valid.
+    Linked(ObjectAddress, Reply<(String, Timestamp)>),
     /// What is told of a run's log lines.
     Logs(Box<Query>, Reply<News>),
     /// A page of an execution's events.
@@ -139,9 +145,6 @@ pub enum Event {
     /// The execution that a name stands for.
     Found(String, Reply<ExecutionArn>),
     RedrivePlan(ExecutionArn, Reply<Box<redrive::Plan>>),
-    RerunPlan(ExecutionArn, Box<Wish>, Reply<Box<rerun::Plan>>),
-    /// The newest changes made from this machine, oldest of them first.
-    Trail(Reply<Vec<trail::Entry>>),
     StartPlan(Box<StartForm>, Reply<Box<start::Plan>>),
     /// Paths that begin with the text, and the page's token: `None` for the first.
     Paths(String, Option<String>, Reply<Page<String>>),
@@ -176,13 +179,11 @@ pub enum Event {
 pub enum Deed {
     Start(String),
     Redrive(ExecutionArn),
-    /// Several at once.
-    RedriveAll,
-    /// A new execution for items of this one.
-    Rerun(ExecutionArn),
     Stop(ExecutionArn),
     Limits(MapRunArn),
     Download(ObjectAddress),
+    /// Looking for a text in an object.
+    Search(ObjectAddress),
     /// A list, into this file.
     Export(PathBuf),
     /// An input, kept as a template of this name.
@@ -208,7 +209,9 @@ pub enum Ask {
     Older(StateMachineArn, String),
     Failures(Box<MapRun>),
     Outputs(Box<Run>),
-    Preview(ObjectAddress),
+    /// The page that begins at this byte.
+    Preview(Box<Object>, u64),
+    Versions(ObjectAddress),
     History(ExecutionArn, Part),
     Definition(ExecutionArn),
     Machines,
@@ -216,8 +219,6 @@ pub enum Ask {
     MachineView(StateMachineArn),
     Find(StateMachineArn, String),
     PlanRedrive(ExecutionArn),
-    PlanRerun(ExecutionArn, Box<Wish>),
-    Trail,
     PlanStart(Box<StartForm>),
     /// Paths that begin with a text; of S3 a page by its token.
     Paths(String, Option<String>),
@@ -235,6 +236,7 @@ pub enum Subject {
     Failures(MapRunArn),
     Outputs(ExecutionArn),
     Preview(ObjectAddress),
+    Versions(ObjectAddress),
     History(ExecutionArn),
     Definition(ExecutionArn),
     Machines,
@@ -242,9 +244,6 @@ pub enum Subject {
     MachineView(StateMachineArn),
     Find(String),
     PlanRedrive(ExecutionArn),
-    /// The newest wish wins; that for everything stands apart.
-    PlanRerun(ExecutionArn, bool),
-    Trail,
     /// The newest form wins.
     PlanStart,
     Paths,
@@ -260,7 +259,8 @@ impl Ask {
             Self::Older(..) => Subject::Older,
             Self::Failures(map_run) => Subject::Failures(map_run.arn.clone()),
             Self::Outputs(run) => Subject::Outputs(run.execution().arn.clone()),
-            Self::Preview(address) => Subject::Preview(address.clone()),
+            Self::Preview(object, _) => Subject::Preview(object.address.clone()),
+            Self::Versions(address) => Subject::Versions(address.clone()),
             Self::History(arn, _) => Subject::History(arn.clone()),
             Self::Definition(arn) => Subject::Definition(arn.clone()),
             Self::Machines => Subject::Machines,
@@ -268,8 +268,6 @@ impl Ask {
             Self::MachineView(arn) => Subject::MachineView(arn.clone()),
             Self::Find(_, name) => Subject::Find(name.clone()),
             Self::PlanRedrive(arn) => Subject::PlanRedrive(arn.clone()),
-            Self::PlanRerun(arn, wish) => Subject::PlanRerun(arn.clone(), wish.everything),
-            Self::Trail => Subject::Trail,
             Self::PlanStart(_) => Subject::PlanStart,
             Self::Paths(..) => Subject::Paths,
             Self::Templates => Subject::Templates,
@@ -287,7 +285,8 @@ impl Event {
             Self::Older(..) => Subject::Older,
             Self::Failures(arn, _) => Subject::Failures(arn.clone()),
             Self::Outputs(arn, _) => Subject::Outputs(arn.clone()),
-            Self::Preview(address, _) => Subject::Preview(address.clone()),
+            Self::Preview(object, _) => Subject::Preview(object.address.clone()),
+            Self::Versions(address, _) => Subject::Versions(address.clone()),
             Self::History(arn, ..) => Subject::History(arn.clone()),
             Self::Definition(arn, _) => Subject::Definition(arn.clone()),
             Self::Machines(_) => Subject::Machines,
@@ -295,8 +294,6 @@ impl Event {
             Self::MachineView(arn, _) => Subject::MachineView(arn.clone()),
             Self::Found(name, _) => Subject::Find(name.clone()),
             Self::RedrivePlan(arn, _) => Subject::PlanRedrive(arn.clone()),
-            Self::RerunPlan(arn, wish, _) => Subject::PlanRerun(arn.clone(), wish.everything),
-            Self::Trail(_) => Subject::Trail,
             Self::StartPlan(..) => Subject::PlanStart,
             Self::Paths(..) => Subject::Paths,
             Self::Templates(_) => Subject::Templates,
@@ -325,18 +322,17 @@ impl Event {
 pub enum Effect {
     Ask(Ask),
     Redrive(Box<redrive::Plan>),
-    /// Several, journalled as one operation.
-    RedriveAll(Vec<redrive::Plan>),
-    Rerun(Box<rerun::Plan>),
-    /// A few of what is wished, as a run of its own.
-    Canary(ExecutionArn, Box<Wish>),
-    /// Into a new file; nothing is run.
-    SavePlan(PathBuf, Box<plan::Plan>),
     Start(Box<start::Plan>),
     Stop(ExecutionArn),
     SetLimits(MapRunArn, Limits),
     /// Into this folder.
     Download(Object, PathBuf),
+    /// Looks for a text in an object.
+    Search(Box<Object>, String),
+    /// Makes a link by which anybody can read the object for a while.
+    Link(ObjectAddress),
+    /// Ends a deed that is under way.
+    Cancel(Deed),
     /// Writes a text into the deed's file.
     Export(Deed, String),
     /// Keeps an input as the deed's template: that of another template, with this over it.
@@ -387,13 +383,7 @@ impl Effect {
     pub fn is_change(&self) -> bool {
         matches!(
             self,
-            Self::Redrive(_)
-                | Self::RedriveAll(_)
-                | Self::Rerun(_)
-                | Self::Canary(..)
-                | Self::Start(_)
-                | Self::Stop(_)
-                | Self::SetLimits(..)
+            Self::Redrive(_) | Self::Start(_) | Self::Stop(_) | Self::SetLimits(..)
         )
     }
 }

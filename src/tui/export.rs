@@ -96,7 +96,7 @@ impl Sheet {
             Screen::Outputs(it) => Some(Self {
                 columns: vec!["kind", "address", "bytes", "written", "etag"],
                 rows: it
-                    .rows(app)
+                    .objects(app)
                     .into_iter()
                     .map(|output| {
                         vec![

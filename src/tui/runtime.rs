@@ -22,7 +22,6 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::client::{self, Client, ErrorKind};
 use crate::model::{Failure, MapRunArn, Timestamp};
 use crate::operations;
-use crate::operations::plan::Plan;
 use crate::tui::HostAction;
 use crate::tui::event::{Cause, Deed, Effect, Event, Health, Subject, Subscription, Trouble};
 use crate::tui::terminal::clipboard::Tool;
@@ -34,6 +33,8 @@ type Task = AbortOnDropHandle<()>;
 type Samples = Arc<tokio::sync::Mutex<HashMap<MapRunArn, Vec<Failure>>>>;
 
 /// How long a second key is waited for before a menu shows what it can be.
+/// How long a link to an object is valid.
+const LINK: Duration = Duration::from_hours(1);
 const MOMENT: Duration = Duration::from_millis(400);
 
 pub struct Runtime {
@@ -131,11 +132,11 @@ impl Runtime {
             Effect::Ask(ask) => {
                 let subject = ask.subject();
                 let samples = Arc::clone(&self.samples);
-                let records = self.ways.records();
+                let prices = self.ways.config.prices.clone();
                 put(
                     &mut self.asks,
                     subject,
-                    answers::answer(client, ask, samples, records, events),
+                    answers::answer(client, ask, samples, prices, events),
                 );
             }
             // Lines that are being followed are as new as they can be, and many to read again.
@@ -172,6 +173,21 @@ impl Runtime {
                     deeds::download(client, object, folder, events),
                 );
             }
+            Effect::Search(object, text) => {
+                let deed = Deed::Search(object.address.clone());
+                let task = deeds::search(client, *object, text, events);
+                put(&mut self.deeds, deed, task);
+            }
+            Effect::Cancel(deed) => drop(self.deeds.remove(&deed)),
+            Effect::Link(_) if self.locked => self.refuse(),
+            Effect::Link(address) => {
+                self.said = Some(spawn(async move {
+                    let until = Timestamp::now().checked_add(LINK).unwrap_or(Timestamp::MAX);
+                    let url = client.link(&address, LINK).await;
+                    let linked = url.map(|url| (url, until)).map_err(of_client);
+                    tell(&events, Event::Linked(address, linked)).await;
+                }));
+            }
             Effect::Export(deed, text) => {
                 put(
                     &mut self.deeds,
@@ -186,28 +202,14 @@ impl Runtime {
                     deeds::save_template(deed, base, given, events),
                 );
             }
-            change if self.locked && change.is_change() => self.refuse(),
+            Effect::Redrive(_) | Effect::Start(_) | Effect::Stop(_) | Effect::SetLimits(..)
+                if self.locked =>
+            {
+                self.refuse();
+            }
             Effect::Redrive(plan) => {
                 let deed = Deed::Redrive(plan.execution.clone());
-                self.operate(deed, vec![Plan::Redrive(plan)]);
-            }
-            Effect::RedriveAll(plans) => {
-                let plans = plans.into_iter().map(|plan| Plan::Redrive(Box::new(plan)));
-                self.operate(Deed::RedriveAll, plans.collect());
-            }
-            Effect::Rerun(plan) => {
-                let deed = Deed::Rerun(plan.execution.clone());
-                self.operate(deed, vec![Plan::Rerun(plan)]);
-            }
-            Effect::Canary(arn, wish) => {
-                let deed = Deed::Rerun(arn.clone());
-                let records = self.ways.records();
-                let canary = deeds::canary(client, records, arn, *wish, events);
-                put(&mut self.deeds, deed, canary);
-            }
-            Effect::SavePlan(path, plan) => {
-                let deed = Deed::Export(path.clone());
-                put(&mut self.deeds, deed, deeds::save_plan(path, *plan, events));
+                put(&mut self.deeds, deed, deeds::redrive(client, *plan, events));
             }
             Effect::Start(plan) => {
                 let deed = Deed::Start(plan.name.clone());
@@ -265,14 +267,6 @@ impl Runtime {
             };
             tell(&events, event).await;
         }));
-    }
-
-    /// Carries plans out as one journalled operation.
-    fn operate(&mut self, deed: Deed, plans: Vec<Plan>) {
-        let (client, events) = (self.client.clone(), self.events.clone());
-        let records = self.ways.records();
-        let operation = deeds::operate(client, records, deed.clone(), plans, events);
-        put(&mut self.deeds, deed, operation);
     }
 
     fn refuse(&mut self) {

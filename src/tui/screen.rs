@@ -164,7 +164,7 @@ impl Screen {
                 it.filter = filter;
             }
             Self::Outputs(it) => {
-                it.cursor.at = 0;
+                it.home();
                 it.filter = filter;
             }
             Self::Logs(it) => it.set_filter(filter),

@@ -10,7 +10,6 @@ mod machines;
 mod plant;
 mod pty;
 mod repair;
-mod rerun;
 mod reruns;
 mod run_logs;
 mod switches;

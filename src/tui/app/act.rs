@@ -6,13 +6,14 @@ use crate::tui::app::{App, Overlay};
 use crate::tui::data::FailureSet;
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::limits::Limits;
-use crate::tui::dialog::redrive::{Marked, Redrive};
+use crate::tui::dialog::redrive::Redrive;
 use crate::tui::dialog::stop::Stop;
 use crate::tui::event::{Ask, Effect, Subject};
 use crate::tui::keys::{self, Action};
 use crate::tui::marks::Marking;
 use crate::tui::pace::Tone;
 use crate::tui::palette::Scope;
+use crate::tui::screen::outputs::Pane as OutputsPane;
 use crate::tui::screen::{Machine, Machines, Pane, Screen, Tab, chosen_machine, payload_path};
 use crate::tui::widget::input::Field;
 use crate::tui::widget::list::Move;
@@ -88,6 +89,7 @@ impl App {
                 return address.map(Effect::Browse).into_iter().collect();
             }
             Action::Filter if matches!(self.screen(), Screen::Logs(_)) => self.open_search(),
+            Action::Filter if self.is_reading() => self.open_object_search(),
             Action::Filter => self.open_filter(),
             Action::Command => self.open_palette(Scope::All),
             Action::Help => self.open_palette(Scope::Keys),
@@ -104,10 +106,11 @@ impl App {
             Action::Stop => self.open_stop(),
             Action::Limits => self.open_limits(),
             Action::Download => return self.download(),
+            Action::Link => return self.link(),
+            Action::Rounds => self.merge_rounds(),
             Action::Copy => return self.copy(Self::subject),
             Action::CopyArn => return self.copy(Self::subject_in_full),
             Action::Mouse => return self.switch_mouse(),
-            Action::Trail => return self.open_trail(),
             Action::Refresh => return self.refresh(),
             Action::Redraw => return vec![Effect::Redraw],
             Action::Suspend => return vec![Effect::Suspend],
@@ -116,6 +119,9 @@ impl App {
     }
 
     pub(super) fn move_cursor(&mut self, to: Move) {
+        if self.is_reading() {
+            return self.scroll_preview(to);
+        }
         let len = self.screen().rows(self);
         self.screen_mut().go(to, len);
         if let Screen::Runs(runs) = self.screen() {
@@ -129,7 +135,7 @@ impl App {
     fn scroll(&mut self, to: Move) {
         match self.screen_mut() {
             Screen::Failures(it) => it.scroll.go(to),
-            Screen::Outputs(it) => it.scroll.go(to),
+            Screen::Outputs(_) => self.scroll_preview(to),
             Screen::Execution(it) => it.scroll(to),
             Screen::Machine(it) => it.scroll(to),
             Screen::Runs(_) | Screen::Live(_) | Screen::Logs(_) | Screen::Machines(_) => {}
@@ -145,6 +151,12 @@ impl App {
                 };
             }
             Screen::Execution(it) => it.switch_pane(),
+            Screen::Outputs(it) => {
+                it.pane = match it.pane {
+                    OutputsPane::Files => OutputsPane::Preview,
+                    OutputsPane::Preview => OutputsPane::Files,
+                };
+            }
             _ => {}
         }
     }
@@ -201,6 +213,7 @@ impl App {
             Screen::Execution(it) => it.sideways(by),
             Screen::Machine(it) => it.sideways(by),
             Screen::Logs(it) => it.sideways(by > 0),
+            Screen::Outputs(_) => self.sideways_in_outputs(by),
             _ => {}
         }
     }
@@ -244,7 +257,7 @@ impl App {
                 }
             }
             Screen::Machine(_) => self.in_tree(Tree::toggle),
-            Screen::Outputs(_) => {}
+            Screen::Outputs(_) => self.open_output(),
         }
     }
 
@@ -256,6 +269,9 @@ impl App {
         }
         if self.frozen.take().is_some() {
             return Vec::new();
+        }
+        if let Some(effects) = self.leave_preview() {
+            return effects;
         }
         if self.screen().filter().is_some_and(|it| !it.is_empty()) {
             self.screen_mut()
@@ -385,6 +401,9 @@ impl App {
     }
 
     fn search_on(&mut self, forwards: bool) {
+        if matches!(self.screen(), Screen::Outputs(_)) {
+            return self.hop(forwards);
+        }
         if let Screen::Logs(it) = self.screen_mut() {
             if !it.find(forwards, false) {
                 self.count_matches();
@@ -422,14 +441,9 @@ impl App {
         let Some(run) = self.shown_run().cloned() else {
             return Vec::new();
         };
-        let (dialog, asks) = Redrive::open(run, Marked::default(), self.is_prod());
+        let (dialog, ask) = Redrive::open(run, self.is_prod());
         self.dialog = Some(Dialog::Redrive(Box::new(dialog)));
-        asks
-    }
-
-    fn open_trail(&mut self) -> Vec<Effect> {
-        self.dialog = Some(Dialog::Trail(Box::default()));
-        vec![Effect::Ask(Ask::Trail)]
+        vec![ask]
     }
 
     fn open_stop(&mut self) {

@@ -29,16 +29,13 @@ impl App {
             return Ok(());
         }
         match self.shown_state().ok_or("no run is chosen")? {
-            // What AWS cannot redrive can still be run again: the dialog says so.
-            RunState::Failed
-            | RunState::TimedOut
-            | RunState::Stopped
-            | RunState::Part
-            | RunState::Expired => Ok(()),
+            RunState::Failed | RunState::TimedOut | RunState::Stopped => Ok(()),
             RunState::Running | RunState::Queued | RunState::Redrive => {
                 Err("the run is still going")
             }
             RunState::Succeeded => Err("nothing failed"),
+            RunState::Part => Err("AWS cannot redrive a run that succeeded within its tolerance"),
+            RunState::Expired => Err("14 days have passed since it ended"),
             RunState::Unknown => Err("the run's state is not known"),
         }
     }
@@ -76,7 +73,7 @@ impl App {
                 Pane::Groups => self.has_failures(),
                 Pane::Members => known(self.shown_child(), "no item is chosen"),
             },
-            Screen::Outputs(_) => Err("the preview is shown already"),
+            Screen::Outputs(it) => self.can_open_output(it),
             Screen::Logs(it) => match it.chosen() {
                 Some(entry) if entry.is_json => Ok(()),
                 _ => Err("only lines with JSON unfold"),
@@ -113,7 +110,7 @@ impl App {
 
     pub fn has_panes(&self) -> Availability {
         match self.screen() {
-            Screen::Failures(_) => Ok(()),
+            Screen::Failures(_) | Screen::Outputs(_) => Ok(()),
             Screen::Execution(it) if it.tab == Tab::Events => Ok(()),
             _ => Err("there is one pane here"),
         }
@@ -149,7 +146,7 @@ impl App {
         match self.screen() {
             Screen::Execution(it) if it.tab == Tab::Graph => Ok(()),
             Screen::Machine(it) if it.tab == MachineTab::Graph => Ok(()),
-            Screen::Logs(_) => Ok(()),
+            Screen::Logs(_) | Screen::Outputs(_) => Ok(()),
             _ => self.has_tree().map_err(|_| "there is nothing to the side"),
         }
     }
@@ -183,6 +180,7 @@ impl App {
     pub fn has_search(&self) -> Availability {
         match self.screen() {
             Screen::Logs(it) if !it.search.is_empty() => Ok(()),
+            Screen::Outputs(it) => self.has_hits(it),
             Screen::Execution(it) if it.tab == Tab::Graph || it.tree().is_some() => {
                 self.has_filter()
             }

@@ -88,9 +88,6 @@ impl App {
         for effect in &effects {
             let text = match effect {
                 Effect::Redrive(plan) => format!("redriving {}…", plan.execution.name()),
-                Effect::RedriveAll(plans) => format!("redriving {} runs…", plans.len()),
-                Effect::Rerun(plan) => format!("starting {}…", plan.name),
-                Effect::Canary(arn, _) => format!("starting a canary of {}…", arn.name()),
                 Effect::Start(plan) => format!("starting {}…", plan.name),
                 Effect::Stop(arn) => format!("stopping {}…", arn.name()),
                 Effect::SetLimits(..) => "changing the limits…".to_owned(),
@@ -122,7 +119,9 @@ impl App {
             Some(Overlay::Search(field)) => {
                 field.paste(pasted);
                 let text = field.value().to_owned();
-                self.search_for(text);
+                if !self.is_reading() {
+                    self.search_for(text);
+                }
             }
             None => return self.open_pasted(pasted.trim()),
         }

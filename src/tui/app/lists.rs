@@ -15,6 +15,7 @@ use crate::tui::filter::Filter;
 use crate::tui::keys::Availability;
 use crate::tui::marks::Marking;
 use crate::tui::pace::Tone;
+use crate::tui::screen::outputs::Row;
 use crate::tui::screen::{Pane, Screen, Tab};
 use crate::tui::widget::figures;
 use crate::tui::widget::input::Field;
@@ -168,7 +169,7 @@ impl App {
         self.screen_mut().set_order(order);
         match self.screen_mut() {
             Screen::Failures(it) => it.members.at = 0,
-            Screen::Outputs(it) => it.cursor.at = 0,
+            Screen::Outputs(it) => it.home(),
             _ => {}
         }
     }
@@ -217,10 +218,29 @@ impl App {
             Screen::Outputs(it) => {
                 let rows = it.rows(self);
                 let at = it.cursor.row(rows.len());
-                let keys: Vec<ObjectAddress> =
-                    rows.iter().map(|it| it.object.address.clone()).collect();
+                let address = |row: &Row<'_>| match row {
+                    Row::Object { output, .. } => Some(output.object.address.clone()),
+                    Row::Folder(_) => None,
+                };
+                let folder = match rows.get(at) {
+                    Some(Row::Folder(folder)) => Some(it.inside(self, folder)),
+                    _ => None,
+                };
+                let before = rows.iter().take(at).filter_map(address).count();
+                let keys: Vec<ObjectAddress> = match marking {
+                    // What is folded is shown by its folder.
+                    Marking::All => {
+                        let objects = it.objects(self).into_iter();
+                        objects.map(|it| it.object.address.clone()).collect()
+                    }
+                    _ => rows.iter().filter_map(address).collect(),
+                };
                 if let Screen::Outputs(it) = self.screen_mut() {
-                    it.marks.apply(marking, &keys, at);
+                    match (folder, marking) {
+                        // A folder is what is in it.
+                        (Some(inside), Marking::Toggle) => it.marks.toggle_all(&inside),
+                        _ => it.marks.apply(marking, &keys, before),
+                    }
                 }
             }
             _ => return,
@@ -282,7 +302,7 @@ impl App {
         if it.marks.is_empty() {
             return false;
         }
-        let shown = it.rows(self);
+        let shown = it.objects(self);
         let all = self.data().outputs.get(&it.run).and_then(Remote::get);
         let marked = all.into_iter().flatten().filter(|output| {
             let address = &output.object.address;

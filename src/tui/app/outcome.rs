@@ -62,6 +62,9 @@ impl App {
 
     pub(super) fn done(&mut self, deed: &Deed, reply: Reply<String>) -> Vec<Effect> {
         self.transfers.remove(deed);
+        if let Deed::Search(address) = deed {
+            self.search_ended(address, &reply);
+        }
         match &reply {
             Ok(text) => self.say(Tone::Good, format!("✓ {text}")),
             Err(trouble) => self.say_trouble(trouble),
@@ -72,17 +75,13 @@ impl App {
             Deed::Limits(map_run) => self.owner(map_run),
             Deed::Template(_) if reply.is_ok() => return vec![Effect::Ask(Ask::Templates)],
             Deed::Start(_)
-            | Deed::Rerun(_)
-            | Deed::RedriveAll
             | Deed::Download(_)
             | Deed::Export(_)
+            | Deed::Search(_)
             | Deed::Template(_) => None,
         };
         match (reply, again) {
             (Ok(_), Some(arn)) => vec![Effect::Refresh, Effect::Ask(Ask::Describe(arn))],
-            (Ok(_), None) if matches!(deed, Deed::Rerun(_) | Deed::RedriveAll) => {
-                vec![Effect::Refresh]
-            }
             _ => Vec::new(),
         }
     }

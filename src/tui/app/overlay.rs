@@ -18,9 +18,25 @@ impl App {
     pub(super) fn overlay_key(&mut self, overlay: Overlay, key: KeyEvent) -> Vec<Effect> {
         match overlay {
             Overlay::Filter(line) => self.filter_key(line, key),
+            Overlay::Search(field) if self.is_reading() => {
+                return self.object_search_key(field, key);
+            }
             Overlay::Search(field) => self.search_key(field, key),
             Overlay::Palette(palette) => return self.palette_key(palette, key),
         }
+        Vec::new()
+    }
+
+    /// Reading an object costs: the search begins with enter.
+    fn object_search_key(&mut self, mut field: Field, key: KeyEvent) -> Vec<Effect> {
+        match key.code {
+            KeyCode::Enter => return self.search_object(field.value()),
+            KeyCode::Esc => return Vec::new(),
+            _ => {
+                field.key(key);
+            }
+        }
+        self.overlay = Some(Overlay::Search(field));
         Vec::new()
     }
 

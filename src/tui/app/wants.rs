@@ -94,12 +94,7 @@ impl App {
             Screen::Outputs(it) => {
                 asks.extend(self.description(&it.run));
                 asks.extend(self.outputs(&it.run));
-                let chosen = it.chosen(self).map(|it| &it.object.address);
-                let unread = chosen.filter(|address| {
-                    let preview = self.live.previews.get(address);
-                    self.is_due(preview.unwrap_or(&Remote::Waiting), |_, _| false)
-                });
-                asks.extend(unread.cloned().map(Ask::Preview));
+                asks.extend(self.wanted_of_object(it));
             }
         }
         asks
@@ -148,7 +143,7 @@ impl App {
     }
 
     /// Whether something is to be asked for: unknown, failed a while ago, or out of date.
-    fn is_due<T>(&self, remote: &Remote<T>, is_old: impl Fn(&T, i64) -> bool) -> bool {
+    pub(super) fn is_due<T>(&self, remote: &Remote<T>, is_old: impl Fn(&T, i64) -> bool) -> bool {
         let age = |at: &Timestamp| figures::seconds_between(*at, self.now);
         match remote {
             Remote::Waiting => true,

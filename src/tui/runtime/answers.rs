@@ -8,14 +8,12 @@ use tokio::sync::mpsc;
 
 use crate::client::{self, Client};
 use crate::config;
-use crate::model::{ExecutionArn, Failure, HistoryEvent, MapRun, ObjectAddress, Page, Timestamp};
+use crate::model::{ExecutionArn, Failure, HistoryEvent, MapRun, Page, Prices, Timestamp};
 use crate::operations::failures::Group;
-use crate::operations::trail::Trail;
-use crate::operations::{self, failures, machines, outputs, redrive, rerun, runs, start};
+use crate::operations::{self, failures, machines, outputs, redrive, runs, start};
 use crate::tui::data::{Definition, FailureSet, MachineView, Stamp};
 use crate::tui::event::{Ask, Cause, Event, Reply, StartForm, Trouble};
 use crate::tui::history::Part;
-use crate::tui::runtime::connect::Records;
 use crate::tui::runtime::{Samples, of_client, of_operation, tell};
 
 /// Map Runs whose failures are kept between two readings.
@@ -24,8 +22,6 @@ const SAMPLES: usize = 4;
 const READ: (usize, usize) = (1_000, 10_000);
 /// Events of the page that is asked for again and again.
 const PEEKED: u8 = 20;
-/// Changes that the trail shows.
-const TRAIL: usize = 1_000;
 /// Paths of a folder that are offered.
 const PATHS: usize = 5_000;
 
@@ -33,7 +29,7 @@ pub async fn answer(
     client: Client,
     ask: Ask,
     samples: Samples,
-    records: Records,
+    prices: Prices,
     events: mpsc::Sender<Event>,
 ) {
     let event = match ask {
@@ -54,9 +50,13 @@ pub async fn answer(
             let arn = run.detail.execution.arn;
             Event::Outputs(arn, outputs.map_err(of_operation))
         }
-        Ask::Preview(address) => {
-            let text = preview(&client, &address).await;
-            Event::Preview(address, text.map_err(of_operation))
+        Ask::Versions(address) => {
+            let versions = client.polling().object_versions(&address).await;
+            Event::Versions(address, versions.map_err(of_client))
+        }
+        Ask::Preview(object, at) => {
+            let page = outputs::page(&client, &object, at).await;
+            Event::Preview(object, page.map_err(of_operation))
         }
         Ask::History(arn, part) => {
             let page = events_of(&client.polling(), &arn, &part).await;
@@ -82,28 +82,8 @@ pub async fn answer(
             Event::Found(name, arn.map_err(of_operation))
         }
         Ask::PlanRedrive(arn) => {
-            let planned = redrive::plan(&client, &arn, Timestamp::now(), &records.prices).await;
-            let recalled = |mut plan: redrive::Plan| {
-                if let Some(state) = &records.state {
-                    plan.recall(&client, state);
-                }
-                plan
-            };
-            let plan = planned.map(recalled);
+            let plan = redrive::plan(&client, &arn, Timestamp::now(), &prices).await;
             Event::RedrivePlan(arn, plan.map(Box::new).map_err(of_operation))
-        }
-        Ask::PlanRerun(arn, wish) => {
-            let asked = wish.clone();
-            let plan = rerun::plan(&client, &arn, *wish, Timestamp::now(), &records.prices).await;
-            let plan = plan.map(|(plan, _)| Box::new(plan));
-            Event::RerunPlan(arn, asked, plan.map_err(of_operation))
-        }
-        Ask::Trail => {
-            let entries = match &records.state {
-                Some(state) => Trail::new(state).newest(TRAIL).map(|found| found.rows),
-                None => Ok(Vec::new()),
-            };
-            Event::Trail(entries.map_err(of_operation))
         }
         Ask::PlanStart(form) => {
             let plan = plan_start(&client, &form).await;
@@ -125,14 +105,6 @@ pub async fn answer(
         Ask::Profiles => Event::Profiles(client::profiles().await),
     };
     tell(&events, event).await;
-}
-
-async fn preview(client: &Client, address: &ObjectAddress) -> Result<String, operations::Error> {
-    let Some((object, _)) = client.head(address).await? else {
-        return Err(operations::Error::Refused(format!("{address} is gone")));
-    };
-    let page = outputs::page(client, &object, 0).await?;
-    Ok(String::from_utf8_lossy(&page.bytes).into_owned())
 }
 
 /// Makes something of what was read, on a thread of its own: drawing must not wait for it.

@@ -9,13 +9,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
 use crate::client::Client;
-use crate::model::{ExecutionArn, Object, Timestamp};
-use crate::operations::journal::{Operation, Stage};
-use crate::operations::plan::{Plan, Saved};
-use crate::operations::rerun::{self, Wish};
-use crate::operations::{self, Progress, outputs, start};
+use crate::model::Object;
+use crate::operations::{self, Progress, outputs, redrive, start};
 use crate::tui::event::{Cause, Deed, Event, Trouble};
-use crate::tui::runtime::connect::Records;
 use crate::tui::runtime::{answers, of_operation, tell};
 use crate::tui::session::{self, Session};
 use crate::tui::widget::figures;
@@ -23,112 +19,16 @@ use crate::tui::widget::figures;
 /// Between two reports of a transfer.
 const REPORT: Duration = Duration::from_millis(100);
 
-/// Carries plans out as one operation, told item by item.
-pub async fn operate(
-    client: Client,
-    records: Records,
-    deed: Deed,
-    plans: Vec<Plan>,
-    events: mpsc::Sender<Event>,
-) {
-    let done = operation(&client, &records, &deed, plans, &events).await;
-    tell(&events, Event::Done(deed, done.map_err(of_operation))).await;
-}
-
-async fn operation(
-    client: &Client,
-    records: &Records,
-    deed: &Deed,
-    plans: Vec<Plan>,
-    events: &mpsc::Sender<Event>,
-) -> Result<String, operations::Error> {
-    let state = records.state.as_deref();
-    let mut operation = Operation::begin(state, client, plans, Timestamp::now())?;
-    let report = reporter(deed.clone(), events.clone());
-    let carried = operation
-        .carry_out(client, state, &records.prices, report, |_| Ok(()))
-        .await;
-    if let (Err(error), Some(_)) = (&carried, state) {
-        let name = &operation.name;
-        return Err(operations::Error::Refused(format!(
-            "{error}; go on with `fanout resume {name}`"
-        )));
-    }
-    carried?;
-    let refused: Vec<&str> = operation
-        .items
-        .iter()
-        .filter_map(|item| match &item.stage {
-            Stage::Refused(problem) => Some(problem.as_str()),
-            _ => None,
-        })
-        .collect();
-    match (refused.as_slice(), operation.items.as_slice()) {
-        ([], [item]) => Ok(words(&item.plan)),
-        ([], items) => {
-            let all: u64 = items.iter().map(|item| item.plan.will_run()).sum();
-            let (runs, all) = (items.len(), figures::count(all));
-            Ok(format!("redriving {runs} runs, {all} items"))
-        }
-        (problems, items) => {
-            let (some, all) = (problems.len(), items.len());
-            let first = problems[0];
-            Err(operations::Error::Refused(match all {
-                1 => first.to_owned(),
-                _ => format!("{some} of {all} were refused, the first because {first}"),
-            }))
-        }
-    }
-}
-
-fn words(plan: &Plan) -> String {
+pub async fn redrive(client: Client, plan: redrive::Plan, events: mpsc::Sender<Event>) {
+    let done = redrive::run(&client, &plan, &redrive::token()).await;
     let items = figures::count(plan.will_run());
-    match plan {
-        Plan::Redrive(plan) => format!("redriving {items} items of {}", plan.execution.name()),
-        Plan::Rerun(plan) => {
-            let run = plan.execution.name();
-            format!("started {} with {items} items of {run}", plan.name)
-        }
-    }
-}
-
-/// Runs a few of what is wished first.
-pub async fn canary(
-    client: Client,
-    records: Records,
-    arn: ExecutionArn,
-    wish: Wish,
-    events: mpsc::Sender<Event>,
-) {
-    let deed = Deed::Rerun(arn.clone());
-    let planned = rerun::plan(&client, &arn, wish, Timestamp::now(), &records.prices).await;
-    let done = match planned {
-        Ok((plan, _)) => {
-            let plans = vec![Plan::Rerun(Box::new(plan))];
-            operation(&client, &records, &deed, plans, &events).await
-        }
-        Err(error) => Err(error),
-    };
-    let said = done.map(|text| format!("canary: {text}; see how it ends, then press r again"));
-    tell(&events, Event::Done(deed, said.map_err(of_operation))).await;
-}
-
-/// Writes a plan into a new file.
-pub async fn save_plan(path: PathBuf, plan: Plan, events: mpsc::Sender<Event>) {
-    let deed = Deed::Export(path.clone());
-    let shown = path.display().to_string();
-    let saved = Saved::new(plan, Timestamp::now());
-    let written = tokio::task::spawn_blocking(move || saved.write(&path)).await;
-    let said = match written {
-        Ok(Ok(())) => Ok(format!(
-            "wrote {shown}, nothing was run: fanout apply {shown}"
-        )),
-        Ok(Err(error)) => Err(of_operation(error)),
-        Err(_) => Err(of_operation(operations::Error::Refused(
-            "writing the plan failed inside".to_owned(),
-        ))),
-    };
-    tell(&events, Event::Done(deed, said)).await;
+    let text = format!("redriving {items} items of {}", plan.execution.name());
+    let deed = Deed::Redrive(plan.execution);
+    tell(
+        &events,
+        Event::Done(deed, done.map(|_| text).map_err(of_operation)),
+    )
+    .await;
 }
 
 pub async fn start(client: Client, plan: start::Plan, events: mpsc::Sender<Event>) {
@@ -214,6 +114,64 @@ pub async fn download(
     };
     let text = done.map(|got| format!("downloaded to {}, {}", got.path.display(), got.words()));
     tell(&events, Event::Done(deed, text.map_err(of_operation))).await;
+}
+
+/// Between two reports of matches.
+const FOUND: Duration = Duration::from_millis(200);
+/// Matches told of a search; the others are only counted.
+const HITS: usize = 1_000;
+
+/// Looks for a text in an object. Matches are told together, some times a second.
+pub async fn search(client: Client, object: Object, text: String, events: mpsc::Sender<Event>) {
+    let address = object.address.clone();
+    let deed = Deed::Search(address.clone());
+    let found = Mutex::new((Vec::new(), 0_u64, Instant::now()));
+    let report = reporter(deed.clone(), events.clone());
+    let flush = |is_due: fn(Duration) -> bool| {
+        let mut found = found.lock().ok()?;
+        let is_due = is_due(found.2.elapsed()) && !found.0.is_empty();
+        is_due.then(|| {
+            found.2 = Instant::now();
+            Event::Hits(address.clone(), std::mem::take(&mut found.0), found.1)
+        })
+    };
+    let progress = |progress| {
+        report(progress);
+        // What does not fit into the channel is told with the next ones.
+        let Ok(permit) = events.try_reserve() else {
+            return;
+        };
+        if let Some(event) = flush(|since| FOUND <= since) {
+            permit.send(event);
+        }
+    };
+    let mut told = 0;
+    let done = outputs::search(&client, &object, &text, progress, |hit| {
+        if let Ok(mut found) = found.lock() {
+            found.1 += 1;
+            if told < HITS {
+                told += 1;
+                found.0.push(hit);
+            }
+        }
+        true
+    });
+    let done = done.await;
+    let count = found.lock().map_or(0, |found| found.1);
+    let rest = found.lock().map(|mut found| std::mem::take(&mut found.0));
+    let rest = rest.unwrap_or_default();
+    tell(&events, Event::Hits(address.clone(), rest, count)).await;
+    let name = address.file_name();
+    let said = match count {
+        0 => format!("{text:?} is not in {name}"),
+        1 => format!("1 match in {name}"),
+        many => format!("{} matches in {name}", figures::count(many)),
+    };
+    tell(
+        &events,
+        Event::Done(deed, done.map(|()| said).map_err(of_operation)),
+    )
+    .await;
 }
 
 /// Passes on progress, seldom enough not to fill the channel. What does not fit is left out: the

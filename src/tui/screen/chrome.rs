@@ -294,9 +294,8 @@ fn message(app: &App, cells: usize) -> Line<'static> {
         let what = match deed {
             Deed::Start(name) => format!("↑ {}", text::middle(name, 24)),
             Deed::Download(address) => format!("↓ {}", text::middle(address.file_name(), 24)),
-            Deed::Rerun(arn) => format!("↑ {}", text::middle(arn.name(), 24)),
+            Deed::Search(address) => format!("/ {}", text::middle(address.file_name(), 24)),
             Deed::Redrive(_)
-            | Deed::RedriveAll
             | Deed::Stop(_)
             | Deed::Limits(_)
             | Deed::Export(_)
@@ -371,10 +370,14 @@ pub fn actions(app: &App) -> &'static [Action] {
             ],
         },
         Screen::Outputs(_) => &[
-            Action::Download,
+            Action::Open,
             Action::ScrollDown,
             Action::Filter,
+            Action::SearchNext,
+            Action::Download,
+            Action::Link,
             Action::Choose,
+            Action::Rounds,
             Action::Copy,
             Action::Export,
             Action::Browse,
@@ -497,6 +500,7 @@ fn key_hints(app: &App, cells: usize) -> Line<'static> {
             let key = app.keymap.key_of(binding.action);
             let hint = match (binding.action, app.screen()) {
                 (Action::Filter, Screen::Logs(_)) => "search",
+                (Action::Filter, _) if app.is_reading() => "search",
                 _ => binding.hint,
             };
             (key.to_owned(), hint.to_owned())

@@ -1,23 +1,25 @@
-//! Objects of a run by kind, with a preview of the one under the cursor.
+//! Objects of a run as a tree, the versions and rounds of the one under the cursor, and its text,
+//! read page by page.
 
+mod draw;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::cell::Cell;
 use std::cmp::Reverse;
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::style::Style;
-use ratatui::text::Line;
-
 use crate::model::{ExecutionArn, ObjectAddress};
-use crate::operations::outputs::{Kind, Output};
+use crate::operations::outputs::{Hit, Kind, Output};
 use crate::tui::app::App;
-use crate::tui::data::Remote;
+use crate::tui::data::{Remote, Search};
 use crate::tui::filter::{AGE, Filter};
-use crate::tui::keys::Action;
 use crate::tui::marks::Marks;
-use crate::tui::screen::absence;
-use crate::tui::widget::list::{Cursor, Order, Scroll, Sort};
-use crate::tui::widget::table::{self, Align, Column};
-use crate::tui::widget::{figures, json, pane, text};
+use crate::tui::preview::Preview;
+use crate::tui::widget::figures;
+use crate::tui::widget::list::{Cursor, Move, Order, Sort};
+
+pub use tree::{Folder, Row, Shape};
 
 #[derive(Debug, Clone)]
 pub struct Outputs {
@@ -26,8 +28,22 @@ pub struct Outputs {
     pub filter: Filter,
     pub order: Order,
     pub marks: Marks<ObjectAddress>,
-    /// Of the preview.
-    pub scroll: Scroll,
+    pub shape: Shape,
+    pub pane: Pane,
+    /// Place in the object of the first row of the preview.
+    pub at: u64,
+    /// Cells by which the preview is moved to the side.
+    pub shift: usize,
+    /// Rows of the preview; drawing sets it.
+    pub height: Cell<usize>,
+}
+
+/// What the keys move in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pane {
+    #[default]
+    Files,
+    Preview,
 }
 
 pub const SORTS: &[Sort] = &[
@@ -39,6 +55,8 @@ pub const SORTS: &[Sort] = &[
 
 /// What a filter can ask for by name.
 pub const COLUMNS: &[&str] = &["kind", "key", "bucket", "size", AGE];
+/// Cells that the preview moves to the side at once.
+const SIDEWAYS: usize = 20;
 
 pub fn word(kind: Kind) -> &'static str {
     match kind {
@@ -53,20 +71,35 @@ impl Outputs {
     pub fn new(run: ExecutionArn) -> Self {
         Self {
             run,
-            cursor: Cursor::default(),
+            // On the first object, below its folder.
+            cursor: Cursor::on(1),
             filter: Filter::default(),
             order: Order::default(),
             marks: Marks::default(),
-            scroll: Scroll::default(),
+            shape: Shape::default(),
+            pane: Pane::default(),
+            at: 0,
+            shift: 0,
+            height: Cell::new(0),
         }
     }
 
-    pub fn go(&mut self, to: crate::tui::widget::list::Move, rows: usize) {
+    pub fn go(&mut self, to: Move, rows: usize) {
+        let before = self.cursor.row(rows);
         self.cursor.go(to, rows);
-        self.scroll = Scroll::default();
+        if self.cursor.row(rows) != before {
+            (self.at, self.shift) = (0, 0);
+        }
     }
 
-    pub fn rows<'a>(&self, app: &'a App) -> Vec<&'a Output> {
+    /// Puts the cursor on the first object.
+    pub fn home(&mut self) {
+        self.cursor.at = usize::from(self.order == Order::default());
+        (self.at, self.shift) = (0, 0);
+    }
+
+    /// Objects that fit the filter, in the order chosen.
+    pub fn objects<'a>(&self, app: &'a App) -> Vec<&'a Output> {
         let outputs = app.data().outputs.get(&self.run).and_then(Remote::get);
         let fits = |output: &&Output| {
             let object = &output.object;
@@ -94,201 +127,106 @@ impl Outputs {
         rows
     }
 
+    /// The objects as they are shown: by kind as a tree, in any other order as a list.
+    pub fn rows<'a>(&self, app: &'a App) -> Vec<Row<'a>> {
+        let objects = self.objects(app);
+        if self.order == Order::default() {
+            return tree::rows(&objects, &self.shape);
+        }
+        let whole = |output| Row::Object {
+            output,
+            depth: 0,
+            note: String::new(),
+        };
+        objects.into_iter().map(whole).collect()
+    }
+
     pub fn chosen<'a>(&self, app: &'a App) -> Option<&'a Output> {
-        let rows = self.rows(app);
-        rows.get(self.cursor.row(rows.len())).copied()
-    }
-
-    pub fn draw(&self, app: &App, buffer: &mut Buffer, area: Rect) {
-        let rows = self.rows(app);
-        let inside = pane::boxed(buffer, area, &self.title(app, &rows), Style::new());
-        if rows.is_empty() {
-            return self.draw_nothing(app, buffer, inside);
-        }
-        if area.width < 100 {
-            let height = (inside.height / 2).max(3);
-            let list = Rect { height, ..inside };
-            self.draw_list(app, &rows, buffer, list);
-            pane::divide(
-                buffer,
-                area,
-                list.bottom(),
-                &self.preview_title(app),
-                Style::new(),
-            );
-            let below = Rect {
-                y: list.bottom() + 1,
-                height: inside.height - height - 1,
-                ..inside
-            };
-            self.draw_preview(app, buffer, below);
-        } else {
-            let width = (inside.width / 2).min(80);
-            let list = Rect { width, ..inside };
-            self.draw_list(app, &rows, buffer, list);
-            let x = list.right();
-            pane::split(
-                buffer,
-                x,
-                area.y,
-                area.bottom() - 1,
-                &self.preview_title(app),
-                Style::new(),
-            );
-            let beside = Rect {
-                x: x + 1,
-                width: inside.right() - x - 1,
-                ..inside
-            };
-            self.draw_preview(app, buffer, beside);
+        match self.chosen_row(app)? {
+            Row::Object { output, .. } => Some(output),
+            Row::Folder(_) => None,
         }
     }
 
-    fn title(&self, app: &App, rows: &[&Output]) -> String {
-        let outputs = app.data().outputs.get(&self.run);
-        let sizes = outputs.and_then(Remote::get).map(|_| {
-            let size = rows.iter().map(|it| it.object.size).sum();
-            format!("{} objects, {}", rows.len(), figures::bytes(size))
+    pub fn chosen_row<'a>(&self, app: &'a App) -> Option<Row<'a>> {
+        let mut rows = self.rows(app);
+        let at = self.cursor.row(rows.len());
+        (at < rows.len()).then(|| rows.swap_remove(at))
+    }
+
+    /// Objects in a folder.
+    pub fn inside(&self, app: &App, folder: &Folder) -> Vec<ObjectAddress> {
+        // As if nothing were folded: what is folded is in it all the same.
+        let shape = Shape {
+            merged: self.shape.merged,
+            ..Shape::default()
+        };
+        let objects = self.objects(app);
+        let rows = tree::rows(&objects, &shape);
+        let from = rows
+            .iter()
+            .position(|row| matches!(row, Row::Folder(it) if it.path == folder.path));
+        let behind = rows.into_iter().skip(from.map_or(usize::MAX, |at| at + 1));
+        let within = behind.take_while(|row| match row {
+            Row::Folder(it) => folder.depth < it.depth,
+            Row::Object { depth, .. } => folder.depth < *depth,
         });
-        let filter = (!self.filter.is_empty()).then(|| format!("/{}", self.filter.text()));
-        let marked = self.marks.words(rows.iter().map(|it| &it.object.address));
-        let order = (self.order != Order::default()).then(|| self.order.words(SORTS));
-        let parts: Vec<String> = [Some("Outputs".to_owned()), sizes, marked, filter, order]
-            .into_iter()
-            .flatten()
-            .collect();
-        parts.join("  ")
+        let objects = within.filter_map(|row| match row {
+            Row::Object { output, .. } => Some(output.object.address.clone()),
+            Row::Folder(_) => None,
+        });
+        objects.collect()
     }
 
-    fn draw_nothing(&self, app: &App, buffer: &mut Buffer, inside: Rect) {
-        let area = Rect::new(
-            inside.x + 2,
-            inside.y + 1,
-            inside.width.saturating_sub(4),
-            inside.height.saturating_sub(1),
-        );
-        let outputs = app.data().outputs.get(&self.run);
-        let run = app.data().runs.get(&self.run);
-        let trouble = outputs
-            .and_then(Remote::trouble)
-            .or(run.and_then(Remote::trouble));
-        let waiting = match outputs.and_then(Remote::get) {
-            None => "listing the objects…",
-            Some(_) if self.filter.is_empty() => "the run has no objects yet",
-            Some(_) => "no object fits the filter, esc clears it",
+    /// Folds the folder under the cursor, or unfolds it.
+    pub fn fold(&mut self, path: String, is_folded: bool) {
+        match is_folded {
+            true => self.shape.folded.insert(path),
+            false => self.shape.folded.remove(&path),
         };
-        absence(buffer, area, trouble, waiting, app.theme());
     }
 
-    fn draw_list(&self, app: &App, rows: &[&Output], buffer: &mut Buffer, area: Rect) {
-        let theme = app.theme();
-        let name = (area.width as usize).saturating_sub(2 + 10 + 10 + 9 + 1);
-        let columns = [
-            Column::new("KIND", 9, Align::Left),
-            Column::new("OBJECT", name, Align::Name),
-            Column::new("SIZE", 9, Align::Right),
-            Column::new("WRITTEN", 8, Align::Left),
-        ];
-        pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
-        let height = area.height.saturating_sub(1) as usize;
-        let chosen = self.cursor.row(rows.len());
-        let shown = self.cursor.window(rows.len(), height);
-        app.places
-            .note_list(area, shown.clone(), chosen, rows.len());
-        for (line, index) in (1..).zip(shown) {
-            let Output { kind, object } = rows[index];
-            let cells = [
-                word(*kind).to_owned(),
-                object.address.key.clone(),
-                figures::bytes(object.size),
-                figures::moment(object.modified, app.now),
-            ];
-            // The bucket is not written in every row.
-            let address = object.address.to_string();
-            let cell = Rect::new(area.x + 2 + 10, area.y + line, name as u16, 1);
-            app.places.note_name(cell, address);
-            let mark = (index == chosen).then(|| theme.chosen());
-            let cells = cells.map(|cell| (cell, Style::new()));
-            let marked = self.marks.has(&object.address);
-            pane::line(
-                buffer,
-                area,
-                line,
-                table::markable(&columns, cells, mark, marked),
-            );
-            if index == chosen {
-                buffer.set_style(
-                    Rect::new(area.x, area.y + line, area.width, 1),
-                    theme.chosen(),
-                );
+    pub fn preview<'a>(&self, app: &'a App) -> Option<&'a Preview> {
+        let address = &self.chosen(app)?.object.address;
+        app.data().previews.get(address).and_then(Remote::get)
+    }
+
+    pub fn search<'a>(&self, app: &'a App) -> Option<&'a Search> {
+        let address = &self.chosen(app)?.object.address;
+        app.data().searches.get(address)
+    }
+
+    /// The place of the first row, with as many rows below it as there is room for.
+    pub fn top(&self, preview: &Preview) -> u64 {
+        self.at.min(preview.last(self.height.get().max(1)))
+    }
+
+    pub fn scroll(&mut self, preview: &Preview, to: Move) {
+        let height = self.height.get().max(1);
+        let by = |rows: isize| preview.moved(self.top(preview), rows);
+        let at = match to {
+            Move::Lines(lines) => by(lines),
+            Move::Halves(halves) => by(halves * (height / 2).max(1) as isize),
+            Move::Pages(pages) => by(pages * height as isize),
+            Move::Top => 0,
+            Move::Bottom => preview.last(height),
+        };
+        self.at = at.min(preview.last(height));
+    }
+
+    pub fn sideways(&mut self, by: isize) {
+        self.shift = self.shift.saturating_add_signed(by * SIDEWAYS as isize);
+    }
+
+    /// The match after or before what is shown, and its number; round the end of the object.
+    pub fn hit<'a>(&self, hits: &'a [Hit], forwards: bool) -> Option<(usize, &'a Hit)> {
+        let index = match forwards {
+            true => hits.iter().position(|hit| self.at < hit.at).unwrap_or(0),
+            false => {
+                let before = hits.iter().rposition(|hit| hit.at < self.at);
+                before.unwrap_or(hits.len().saturating_sub(1))
             }
-        }
-    }
-
-    fn preview_title(&self, app: &App) -> String {
-        self.chosen(app).map_or_else(String::new, |output| {
-            let name = text::middle(output.object.address.file_name(), 40);
-            format!("{name}  {}", figures::bytes(output.object.size))
-        })
-    }
-
-    fn draw_preview(&self, app: &App, buffer: &mut Buffer, area: Rect) {
-        let area = Rect::new(
-            area.x + 1,
-            area.y,
-            area.width.saturating_sub(2),
-            area.height,
-        );
-        let theme = app.theme();
-        let Some(output) = self.chosen(app) else {
-            return;
         };
-        let preview = app.data().previews.get(&output.object.address);
-        let Some(shown) = preview.and_then(Remote::get) else {
-            let trouble = preview.and_then(Remote::trouble);
-            return absence(buffer, area, trouble, "reading the beginning…", theme);
-        };
-        if shown.is_empty() {
-            return pane::line(buffer, area, 0, Line::styled("empty", theme.dim()));
-        }
-        let is_cut = output.object.size > shown.len() as u64;
-        let lines: Vec<String> = if is_cut {
-            shown
-                .lines()
-                .map(|line| line.replace('\t', "    "))
-                .collect()
-        } else {
-            readable(output.object.address.file_name(), shown)
-        };
-        let note = u16::from(is_cut);
-        let height = area.height.saturating_sub(note);
-        let window = self.scroll.window(lines.len(), height as usize);
-        for (row, line) in (0..).zip(&lines[window]) {
-            pane::line(
-                buffer,
-                area,
-                row,
-                Line::raw(text::fit(line, area.width as usize)),
-            );
-        }
-        if is_cut {
-            let read = figures::bytes(shown.len() as u64);
-            let all = figures::bytes(output.object.size);
-            let key = app.keymap.key_of(Action::Download);
-            let note = format!("first {read} of {all}, {key} downloads it");
-            pane::line(buffer, area, height, Line::styled(note, theme.dim()));
-        }
+        hits.get(index).map(|hit| (index, hit))
     }
-}
-
-/// Whole JSON documents are indented; JSON Lines and everything else stay as they are.
-fn readable(name: &str, shown: &str) -> Vec<String> {
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
-    if extension.is_some_and(|it| it.eq_ignore_ascii_case("json")) {
-        return json::lines(shown);
-    }
-    shown
-        .lines()
-        .map(|line| line.replace('\t', "    "))
-        .collect()
 }

@@ -1,12 +1,11 @@
 //! What every screen and dialog looks like: empty, loading, stale, failed, huge; at four sizes.
 
 use crate::model::{Page, Status};
-use crate::operations::outputs::Kind;
-use crate::operations::{Check, Progress, Verdict, redrive};
-use crate::tui::event::{Deed, Event};
+use crate::operations::{Check, Verdict, redrive};
+use crate::tui::event::Event;
 use crate::tui::harness::{
     GOING, Harness, LOST, PART, ago, arn, counts, execution, failure_set, health, machine, now,
-    output, run, sample, settings, trouble,
+    run, sample, settings, trouble,
 };
 use crate::tui::theme::{Palette, Theme};
 
@@ -189,56 +188,6 @@ fn failures_with_hostile_text() {
     set.list = std::sync::Arc::new(list);
     harness.send(Event::Failures(map_run.arn, Ok(set)));
     harness.keys("j3<enter>").check("failures_hostile");
-}
-
-fn with_outputs() -> Harness {
-    let mut harness = Harness::sample().keys("jj4");
-    let name = PART;
-    let outputs = vec![
-        output(Kind::Final, "ledger/2026-11-22/output.csv", 398_200_000),
-        output(
-            Kind::Final,
-            "ledger/2026-11-22/output.csv.failed.jsonl",
-            21_200,
-        ),
-        output(
-            Kind::Result,
-            "results/6dbfe4c1-7a0e-4d5e-9b1e-1c7eddb0aaaa/manifest.json",
-            1_100,
-        ),
-        output(
-            Kind::Result,
-            "results/6dbfe4c1-7a0e-4d5e-9b1e-1c7eddb0aaaa/FAILED_0.json",
-            188_000,
-        ),
-        output(Kind::Source, "ledger/2026-11-22.txt", 81_000_000),
-    ];
-    let address = outputs[0].object.address.clone();
-    harness.send(Event::Outputs(arn(name), Ok(outputs)));
-    let lines: Vec<String> = (1..60)
-        .map(|n| format!("e-{n:06},4000-{},2026-11-22,41.50,EUR", n % 9))
-        .collect();
-    harness.send(Event::Preview(address, Ok(lines.join("\n"))));
-    harness
-}
-
-#[test]
-fn outputs_with_preview_and_a_download() {
-    let mut harness = with_outputs();
-    let address = output(Kind::Final, "ledger/2026-11-22/output.csv", 0)
-        .object
-        .address;
-    let progress = Progress {
-        done: 255_000_000,
-        total: 398_200_000,
-    };
-    harness.send(Event::Progress(Deed::Download(address), progress));
-    harness.check("outputs");
-}
-
-#[test]
-fn outputs_being_listed() {
-    Harness::sample().keys("4").check("outputs_loading");
 }
 
 fn redrive_plan(items: u64) -> redrive::Plan {

@@ -1,0 +1,290 @@
+//! What is done with the objects of a run: read, searched, linked to.
+
+use crate::model::ObjectAddress;
+use crate::operations::Progress;
+use crate::operations::outputs::Hit;
+use crate::tui::app::{App, Overlay};
+use crate::tui::data::{Remote, Search};
+use crate::tui::event::{Ask, Deed, Effect, Reply, Subject};
+use crate::tui::keys::Availability;
+use crate::tui::pace::Tone;
+use crate::tui::screen::Screen;
+use crate::tui::screen::outputs::{Outputs, Pane, Row};
+use crate::tui::widget::figures;
+use crate::tui::widget::input::Field;
+use crate::tui::widget::list::Move;
+
+/// Pages, and lists of versions, asked for at a time.
+const AT_ONCE: usize = 2;
+/// Matches kept of a search.
+const HITS: usize = 1_000;
+
+impl App {
+    /// What the text and the facts of the object under the cursor lack.
+    pub(super) fn wanted_of_object(&self, screen: &Outputs) -> Vec<Ask> {
+        let Some(output) = screen.chosen(self) else {
+            return Vec::new();
+        };
+        let object = &output.object;
+        let mut asks = Vec::new();
+        let is_page = |it: &&Subject| matches!(it, Subject::Preview(_));
+        let known = self.live.previews.get(&object.address);
+        let current = known
+            .and_then(Remote::get)
+            .filter(|preview| preview.object.etag == object.etag);
+        let page = match current {
+            None => Some(0),
+            Some(preview) => preview.wanted(screen.top(preview), screen.height.get()),
+        };
+        let may_ask = self.is_due(known.unwrap_or(&Remote::Waiting), |_, _| true);
+        if let (Some(page), true, 1..) = (page, may_ask, object.size) {
+            asks.push(Ask::Preview(Box::new(object.clone()), page));
+        }
+        let versions = self.live.versions.get(&object.address);
+        if self.is_due(versions.unwrap_or(&Remote::Waiting), |_, _| false) {
+            asks.push(Ask::Versions(object.address.clone()));
+        }
+        if self.out.iter().filter(is_page).count() >= AT_ONCE {
+            return Vec::new();
+        }
+        asks
+    }
+
+    /// Whether the keys move in the text of an object.
+    pub fn is_reading(&self) -> bool {
+        matches!(self.screen(), Screen::Outputs(it) if it.pane == Pane::Preview)
+    }
+
+    pub(super) fn scroll_preview(&mut self, to: Move) {
+        let data = self.frozen.as_ref().map_or(&self.live, |(data, _)| data);
+        let Screen::Outputs(it) = self.screen() else {
+            return;
+        };
+        let address = it.chosen(self).map(|it| it.object.address.clone());
+        let preview = address
+            .and_then(|address| data.previews.get(&address))
+            .and_then(Remote::get);
+        if let (Some(preview), Some(Screen::Outputs(it))) = (preview, self.stack.last_mut()) {
+            it.scroll(preview, to);
+        }
+    }
+
+    /// Folds a folder, or reads an object.
+    pub(super) fn open_output(&mut self) {
+        let Screen::Outputs(it) = self.screen() else {
+            return;
+        };
+        let row = it.chosen_row(self);
+        let fold = match row {
+            Some(Row::Folder(folder)) => Some((folder.path, !folder.is_folded)),
+            _ => None,
+        };
+        if let Screen::Outputs(it) = self.screen_mut() {
+            match fold {
+                Some((path, is_folded)) => it.fold(path, is_folded),
+                None => it.pane = Pane::Preview,
+            }
+        }
+    }
+
+    pub(super) fn sideways_in_outputs(&mut self, by: isize) {
+        let Screen::Outputs(it) = self.screen() else {
+            return;
+        };
+        let folder = match it.chosen_row(self) {
+            Some(Row::Folder(folder)) => Some(folder.path),
+            _ => None,
+        };
+        if let Screen::Outputs(it) = self.screen_mut() {
+            match (it.pane, folder) {
+                (Pane::Files, Some(path)) => it.fold(path, by < 0),
+                _ => it.sideways(by),
+            }
+        }
+    }
+
+    pub(super) fn merge_rounds(&mut self) {
+        if let Screen::Outputs(it) = self.screen_mut() {
+            it.shape.merged = !it.shape.merged;
+            it.home();
+        }
+    }
+
+    pub fn can_merge_rounds(&self) -> Availability {
+        match self.screen() {
+            Screen::Outputs(_) => Ok(()),
+            _ => Err("open the outputs first"),
+        }
+    }
+
+    pub fn can_open_output(&self, screen: &Outputs) -> Availability {
+        match (screen.chosen_row(self), screen.pane) {
+            (None, _) => Err("no object is chosen"),
+            (Some(Row::Object { .. }), Pane::Preview) => Err("it is open already"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Clears one thing of the text; `None` where there is nothing more to clear.
+    pub(super) fn leave_preview(&mut self) -> Option<Vec<Effect>> {
+        let Screen::Outputs(it) = self.screen() else {
+            return None;
+        };
+        if it.pane == Pane::Files {
+            return None;
+        }
+        let address = it.chosen(self).map(|it| it.object.address.clone());
+        if let Some(address) = address.filter(|it| self.live.searches.contains_key(it)) {
+            let is_over = self.live.searches.get(&address);
+            let is_over = is_over.is_none_or(|search| search.progress.is_none());
+            if is_over {
+                self.live.searches.remove(&address);
+                return Some(Vec::new());
+            }
+            return Some(self.stop_search(&address));
+        }
+        if let Screen::Outputs(it) = self.screen_mut() {
+            it.pane = Pane::Files;
+        }
+        Some(Vec::new())
+    }
+
+    fn stop_search(&mut self, address: &ObjectAddress) -> Vec<Effect> {
+        if let Some(search) = self.live.searches.get_mut(address) {
+            search.progress = None;
+            search.trouble = Some(format!("stopped at {} matches", search.count));
+        }
+        let deed = Deed::Search(address.clone());
+        self.transfers.remove(&deed);
+        vec![Effect::Cancel(deed)]
+    }
+
+    pub(super) fn open_object_search(&mut self) {
+        if let Screen::Outputs(it) = self.screen() {
+            let text = it.search(self).map(|it| it.text.clone());
+            self.overlay = Some(Overlay::Search(Field::new(text.unwrap_or_default())));
+        }
+    }
+
+    /// Begins to look for a text in the object that is read.
+    pub(super) fn search_object(&mut self, text: &str) -> Vec<Effect> {
+        let Screen::Outputs(it) = self.screen() else {
+            return Vec::new();
+        };
+        let Some(object) = it.chosen(self).map(|it| it.object.clone()) else {
+            return Vec::new();
+        };
+        if text.is_empty() {
+            self.live.searches.remove(&object.address);
+            return vec![Effect::Cancel(Deed::Search(object.address))];
+        }
+        let search = Search {
+            text: text.to_owned(),
+            hits: Vec::new(),
+            count: 0,
+            progress: Some(Progress {
+                done: 0,
+                total: object.size,
+            }),
+            trouble: None,
+        };
+        self.live.searches.clear();
+        self.live.searches.insert(object.address.clone(), search);
+        vec![Effect::Search(Box::new(object), text.to_owned())]
+    }
+
+    /// Takes in matches; the first one is gone to.
+    pub(super) fn found_in_object(&mut self, address: &ObjectAddress, hits: Vec<Hit>, count: u64) {
+        let Some(search) = self.live.searches.get_mut(address) else {
+            return;
+        };
+        let is_first = search.hits.is_empty() && !hits.is_empty();
+        let room = HITS.saturating_sub(search.hits.len());
+        search.hits.extend(hits.into_iter().take(room));
+        search.count = count;
+        if is_first {
+            self.hop(true);
+        }
+    }
+
+    pub(super) fn search_progressed(&mut self, address: &ObjectAddress, progress: Progress) {
+        if let Some(search) = self.live.searches.get_mut(address) {
+            search.progress = Some(progress);
+        }
+    }
+
+    pub(super) fn search_ended(&mut self, address: &ObjectAddress, reply: &Reply<String>) {
+        if let Some(search) = self.live.searches.get_mut(address) {
+            search.progress = None;
+            search.trouble = reply.as_ref().err().map(|it| it.text.clone());
+        }
+    }
+
+    /// Goes to the next match, or to the one before.
+    pub(super) fn hop(&mut self, forwards: bool) {
+        let Screen::Outputs(it) = self.screen() else {
+            return;
+        };
+        let Some(search) = it.search(self) else {
+            return;
+        };
+        let Some((index, hit)) = it.hit(&search.hits, forwards) else {
+            return;
+        };
+        let (number, line, at) = (index + 1, hit.line, hit.at);
+        let of = match search.count as usize > search.hits.len() {
+            true => format!("the first {}", search.hits.len()),
+            false => search.hits.len().to_string(),
+        };
+        if let Screen::Outputs(it) = self.screen_mut() {
+            (it.at, it.shift) = (at, 0);
+        }
+        let line = figures::count(line);
+        self.say(Tone::Plain, format!("match {number} of {of}, line {line}"));
+    }
+
+    pub fn has_hits(&self, screen: &Outputs) -> Availability {
+        match screen.search(self) {
+            Some(search) if !search.hits.is_empty() => Ok(()),
+            Some(_) => Err("nothing is found"),
+            None => Err("nothing is searched for: open the object, / searches"),
+        }
+    }
+
+    pub fn can_link(&self) -> Availability {
+        if self.read_only() {
+            return Err("this session is read-only");
+        }
+        self.can_download()
+    }
+
+    pub(super) fn link(&mut self) -> Vec<Effect> {
+        let Screen::Outputs(it) = self.screen() else {
+            return Vec::new();
+        };
+        let address = it.chosen(self).map(|it| it.object.address.clone());
+        address.map(Effect::Link).into_iter().collect()
+    }
+
+    /// Copies a link: it is a secret, so it is shown nowhere.
+    pub(super) fn linked(
+        &mut self,
+        address: &ObjectAddress,
+        reply: Reply<(String, crate::model::Timestamp)>,
+    ) -> Vec<Effect> {
+        match reply {
+            Ok((url, until)) => {
+                let name = address.file_name();
+                let until = figures::full(until);
+                self.copying = Some(format!(
+                    "a link by which anybody can read {name} until {until},"
+                ));
+                vec![Effect::Copy(url)]
+            }
+            Err(trouble) => {
+                self.say_trouble(&trouble);
+                Vec::new()
+            }
+        }
+    }
+}
