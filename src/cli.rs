@@ -156,9 +156,14 @@ async fn ask(
         Verb::Runs { limit } => runs::list(session, limit, out).await,
         Verb::Watch { run } => runs::watch(session, &run, out).await,
         Verb::Wait { runs, limit } => runs::wait(session, &runs, limit, out).await,
-        Verb::Failures { run, group, limit } => {
-            failures::run(session, &run, group, limit, out).await
-        }
+        Verb::Failures {
+            run,
+            attempts: true,
+            ..
+        } => repair::attempts(session, &run, out).await,
+        Verb::Failures {
+            run, group, limit, ..
+        } => failures::run(session, &run, group, limit, out).await,
         Verb::Logs {
             run,
             follow,
@@ -177,6 +182,8 @@ async fn ask(
             logs::run(session, arguments, out).await
         }
         Verb::Redrive(arguments) => repair::redrive(session, &arguments, global, out).await,
+        Verb::Rerun(arguments) => repair::rerun(session, &arguments, global, out).await,
+        Verb::Resume(arguments) => repair::resume(session, &arguments, global, out).await,
         Verb::Apply(arguments) => repair::apply(session, &arguments, global, out).await,
         Verb::Stop { run, cause } => {
             change::stop(session, &run, cause.as_deref(), global, out).await

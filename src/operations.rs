@@ -3,6 +3,7 @@
 
 pub mod cost;
 pub mod failures;
+pub mod journal;
 pub mod ledger;
 pub mod logs;
 pub mod machines;
@@ -10,6 +11,7 @@ pub mod outputs;
 pub mod plan;
 pub mod records;
 pub mod redrive;
+pub mod rerun;
 mod results;
 pub mod runs;
 pub mod start;

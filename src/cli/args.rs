@@ -207,6 +207,11 @@ pub enum Verb {
         /// How many failures are read
         #[arg(long, default_value_t = 100_000, value_name = "N")]
         limit: usize,
+        /// What each attempt has left, as this machine's ledger knows it: did a redrive help?
+        ///
+        /// JSON: {version, run, attempts: [{attempt, at, counts, groups, exact, note}]}.
+        #[arg(long, conflicts_with_all = ["group", "limit"])]
+        attempts: bool,
     },
     /// Show what a run, or one child of it, wrote to CloudWatch Logs
     ///
@@ -243,6 +248,20 @@ pub enum Verb {
     /// --wait {version, runs: [run]}. Of several runs {version, plans: [..]} and {version,
     /// redriven: [..]}.
     Redrive(repair::Redrive),
+    /// Run chosen lines that did not succeed again, in a new execution
+    ///
+    /// For the shipped workflow the new lines are merged with what the run has written, in a new
+    /// output. For other state machines wherever their items can be made again exactly; where not,
+    /// the answer says what in the definition would make it possible.
+    ///
+    /// JSON: {version, plan, will_run} with --dry-run, else {version, plan, started}, or with
+    /// --wait {version, runs: [run]}.
+    Rerun(Box<repair::Rerun>),
+    /// List operations that were interrupted, or go on with one; nothing is done twice
+    ///
+    /// JSON: {version, operations: [{operation, at, what, target, items, left}]}, with an operation
+    /// {version, operation, accepted, refused}, or with --wait {version, runs: [run]}.
+    Resume(repair::Resume),
     /// Carry out a plan that --plan has written
     ///
     /// The plan is made anew first; when what matters has changed since, nothing is done and what

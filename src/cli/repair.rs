@@ -1,25 +1,51 @@
-//! `redrive` and `apply`: plans shown, written down, carried out.
+//! `redrive`, `rerun`, `apply` and `resume`: plans shown, written down, carried out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::cli::args::Global;
-use crate::cli::args::TimeLimit;
-use crate::cli::args::repair::{Apply, Redrive};
+use crate::cli::args::repair::{Apply, Redrive, Repeat};
+use crate::cli::args::{Global, TimeLimit};
 use crate::cli::exit::{Error, Exit};
-use crate::cli::output::{Format, Output, VERSION, confirm, note};
+use crate::cli::output::{Format, Meter, Output, VERSION, confirm, note};
 use crate::cli::runs;
 use crate::cli::session::Session;
 use crate::cli::start::say_checks;
 use crate::cli::views;
-use crate::model::{ExecutionArn, Timestamp};
+use crate::config;
+use crate::model::{ExecutionArn, RunState, Timestamp};
+use crate::operations::journal::{Item, Operation, Stage};
 use crate::operations::plan::{Plan, Saved};
 use crate::operations::redrive;
 
+mod attempts;
+mod rerun;
+mod resume;
 mod show;
 
+pub use attempts::attempts;
+pub use rerun::rerun;
+pub use resume::resume;
 use show::show;
+
+/// Waiting for the end, and going on when it is no good one.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    limit: TimeLimit,
+    repeats: u32,
+    pause: std::time::Duration,
+}
+
+impl Patience {
+    /// `None` waits for nothing.
+    fn of(wait: bool, limit: TimeLimit, repeat: Option<&Repeat>) -> Option<Self> {
+        wait.then(|| Self {
+            limit,
+            repeats: repeat.map_or(0, |repeat| repeat.repeat),
+            pause: repeat.map_or(std::time::Duration::ZERO, |repeat| repeat.pause),
+        })
+    }
+}
 
 pub async fn redrive(
     session: &Session,
@@ -31,7 +57,11 @@ pub async fn redrive(
     for run in &arguments.runs {
         let execution = session.find(run).await?;
         let prices = &session.config.prices;
-        let plan = redrive::plan(&session.client, &execution, Timestamp::now(), prices).await?;
+        let now = Timestamp::now();
+        let mut plan = redrive::plan(&session.client, &execution, now, prices).await?;
+        if let Some(state) = state() {
+            plan.recall(&session.client, &state);
+        }
         plans.push(Plan::Redrive(Box::new(redrive::Plan {
             limits: arguments.again.limits(),
             note: arguments.again.note.clone(),
@@ -44,8 +74,8 @@ pub async fn redrive(
     if let Some(path) = &arguments.plan {
         return write(plans, path, out);
     }
-    let wait = arguments.wait.then_some(arguments.limit);
-    carry_out(session, &plans, wait, global, out).await
+    let patience = Patience::of(arguments.wait, arguments.limit, Some(&arguments.repeat));
+    carry_out(session, plans, patience, global, out).await
 }
 
 pub async fn apply(
@@ -56,14 +86,12 @@ pub async fn apply(
 ) -> Result<Exit, Error> {
     let saved = Saved::read(&arguments.file)?;
     let prices = &session.config.prices;
-    let (plan, moved) = saved
-        .plan
-        .again(&session.client, Timestamp::now(), prices)
-        .await?;
+    let again = saved.plan.again(&session.client, Timestamp::now(), prices);
+    let (plan, moved) = again.await?;
     for change in &moved {
         note(format!("! since the plan was made: {change}"));
     }
-    let plans = [plan];
+    let plans = vec![plan];
     if arguments.dry_run {
         let exit = dry_run(&plans, out)?;
         return Ok(exit.max(match moved.is_empty() {
@@ -72,14 +100,17 @@ pub async fn apply(
         }));
     }
     if !moved.is_empty() {
-        let file = arguments.file.display();
-        return Err(
-            Error::refused(format!("{file} no longer fits: {}", moved.join("; ")))
-                .hint("look at it with --dry-run and make a new plan"),
-        );
+        let (file, moved) = (arguments.file.display(), moved.join("; "));
+        return Err(Error::refused(format!("{file} no longer fits: {moved}"))
+            .hint("look at it with --dry-run and make a new plan"));
     }
-    let wait = arguments.wait.then_some(arguments.limit);
-    carry_out(session, &plans, wait, global, out).await
+    let patience = Patience::of(arguments.wait, arguments.limit, None);
+    carry_out(session, plans, patience, global, out).await
+}
+
+/// The folder of journals and ledger. Without a home there is none.
+fn state() -> Option<PathBuf> {
+    config::state_dir().ok()
 }
 
 fn dry_run(plans: &[Plan], out: &mut Output) -> Result<Exit, Error> {
@@ -89,7 +120,11 @@ fn dry_run(plans: &[Plan], out: &mut Output) -> Result<Exit, Error> {
                 show(plan, out)?;
             }
         }
-        (_, [plan]) => out.document(&planned(plan))?,
+        (_, [plan]) => {
+            let mut planned = planned(plan);
+            planned["version"] = json!(VERSION);
+            out.document(&planned)?;
+        }
         (_, plans) => {
             let plans: Vec<Value> = plans.iter().map(planned).collect();
             out.document(&json!({"version": VERSION, "plans": plans}))?;
@@ -102,15 +137,15 @@ fn dry_run(plans: &[Plan], out: &mut Output) -> Result<Exit, Error> {
     })
 }
 
-/// The same document as a file of `--plan`, with the sum.
 fn planned(plan: &Plan) -> Value {
-    json!({"version": VERSION, "plan": inner(plan), "will_run": plan.will_run()})
+    json!({"plan": inner(plan), "will_run": plan.will_run()})
 }
 
 /// The plan without the word of what kind it is, which the verb has said.
 fn inner(plan: &Plan) -> Value {
     match plan {
         Plan::Redrive(plan) => json!(plan),
+        Plan::Rerun(plan) => json!(plan),
     }
 }
 
@@ -130,44 +165,138 @@ fn write(plans: Vec<Plan>, path: &Path, out: &mut Output) -> Result<Exit, Error>
     Ok(Exit::Done)
 }
 
-/// Asks, does, and waits where that is wanted.
+/// Asks, writes down, does, and waits where that is wanted.
 async fn carry_out(
     session: &Session,
-    plans: &[Plan],
-    wait: Option<TimeLimit>,
+    plans: Vec<Plan>,
+    patience: Option<Patience>,
     global: &Global,
     out: &mut Output,
 ) -> Result<Exit, Error> {
-    for plan in plans {
-        if let Err(reason) = plan.allowed() {
-            return Err(Error::refused(reason));
-        }
+    for plan in &plans {
+        plan.allowed().map_err(Error::refused)?;
         say_checks(plan.checks(), false);
     }
-    confirm(global, &question(plans))?;
-    let mut done: Vec<(ExecutionArn, Timestamp)> = Vec::new();
-    for plan in plans {
-        let at = match plan {
-            Plan::Redrive(plan) => redrive::run(&session.client, plan, &redrive::token()).await?,
+    confirm(global, &question(&plans))?;
+    let (client, state) = (&session.client, state());
+    let mut operation = Operation::begin(state.as_deref(), client, plans, Timestamp::now())?;
+    perform(session, &mut operation, patience.is_some(), global, out).await?;
+    let Some(patience) = patience else {
+        return finish(session, &operation, out);
+    };
+    let mut ended = runs::until_closed(session, &operation.executions(), patience.limit).await?;
+    for time in 1..=patience.repeats {
+        let next = repetition(session, &operation).await?;
+        if next.is_empty() || runs::exit_of(&ended) == Exit::Done {
+            break;
+        }
+        note(format!(
+            "repetition {time} of {} in {}: ends with this command",
+            patience.repeats,
+            jiff::SignedDuration::try_from(patience.pause)
+                .map_or_else(|_| "a while".to_owned(), |it| format!("{it:#}"))
+        ));
+        tokio::time::sleep(patience.pause).await;
+        operation = Operation::begin(state.as_deref(), client, next, Timestamp::now())?;
+        perform(session, &mut operation, true, global, out).await?;
+        ended = runs::until_closed(session, &operation.executions(), patience.limit).await?;
+    }
+    runs::print(&ended, out)?;
+    Ok(runs::exit_of(&ended))
+}
+
+/// Does what is left of an operation, and says what becomes of each item.
+async fn perform(
+    session: &Session,
+    operation: &mut Operation,
+    waits: bool,
+    global: &Global,
+    out: &mut Output,
+) -> Result<(), Error> {
+    let meter = Meter::new(global, "upload");
+    let prices = &session.config.prices;
+    let name = operation.name.clone();
+    let mut refused = None;
+    let state = state();
+    let done = operation
+        .carry_out(
+            &session.client,
+            state.as_deref(),
+            prices,
+            |progress| meter.show(progress),
+            |item| {
+                if let Stage::Refused(problem) = &item.stage {
+                    refused.get_or_insert_with(|| problem.clone());
+                }
+                // An answer that cannot be written is no reason to leave the rest undone.
+                let _ = say_done(item, waits, out);
+                Ok(())
+            },
+        )
+        .await;
+    if let Err(error) = done {
+        let error = Error::from(error);
+        let left = operation.left();
+        return Err(error.hint(format!("{left} left: go on with `fanout resume {name}`")));
+    }
+    match (refused, operation.items.as_slice()) {
+        (Some(problem), [_]) => Err(Error::refused(problem)),
+        (Some(_), _) => {
+            let refused = |item: &&Item| matches!(item.stage, Stage::Refused(_));
+            let count = operation.items.iter().filter(refused).count();
+            let all = operation.items.len();
+            Err(Error::refused(format!(
+                "{count} of {all} were refused, see above"
+            )))
+        }
+        (None, _) => Ok(()),
+    }
+}
+
+/// The same once more, for those that have failed again.
+async fn repetition(session: &Session, operation: &Operation) -> Result<Vec<Plan>, Error> {
+    let mut plans = Vec::new();
+    let now = Timestamp::now();
+    for item in &operation.items {
+        let Stage::Accepted { execution, .. } = &item.stage else {
+            continue;
         };
-        done.push((plan.execution().clone(), at));
-        say_done(plan, wait.is_some(), out)?;
+        let prices = &session.config.prices;
+        let plan = match &item.plan {
+            Plan::Redrive(before) => {
+                let fresh = redrive::plan(&session.client, execution, now, prices).await?;
+                Plan::Redrive(Box::new(redrive::Plan {
+                    limits: before.limits,
+                    note: before.note.clone(),
+                    ..fresh
+                }))
+            }
+            Plan::Rerun(before) => {
+                let plan = rerun::next(session, execution, before, now).await?;
+                Plan::Rerun(Box::new(plan))
+            }
+        };
+        if plan.allowed().is_ok() {
+            plans.push(plan);
+        }
     }
-    if let Some(limit) = wait {
-        let executions: Vec<ExecutionArn> = done.into_iter().map(|(arn, _)| arn).collect();
-        let ended = runs::until_closed(session, &executions, limit).await?;
-        runs::print(&ended, out)?;
-        return Ok(runs::exit_of(&ended));
-    }
+    Ok(plans)
+}
+
+fn finish(session: &Session, operation: &Operation, out: &mut Output) -> Result<Exit, Error> {
     if out.format != Format::Text {
-        let entry = |(plan, (_, at)): (&Plan, &(ExecutionArn, Timestamp))| json!({"plan": inner(plan), "redriven": at});
-        let mut entries: Vec<Value> = plans.iter().zip(&done).map(entry).collect();
+        let mut entries: Vec<Value> = operation.items.iter().map(entry).collect();
         match entries.as_mut_slice() {
             [only] => {
                 only["version"] = json!(VERSION);
+                only["operation"] = json!(operation.name);
                 out.document(only)?;
             }
-            _ => out.document(&json!({"version": VERSION, "redriven": entries}))?,
+            _ => out.document(&json!({
+                "version": VERSION,
+                "operation": operation.name,
+                "redriven": entries,
+            }))?,
         }
     }
     if session.owns_engine() {
@@ -176,24 +305,61 @@ async fn carry_out(
     Ok(Exit::Done)
 }
 
+fn entry(item: &Item) -> Value {
+    match (&item.plan, &item.stage) {
+        (Plan::Redrive(plan), Stage::Accepted { at, .. }) => json!({"plan": plan, "redriven": at}),
+        (Plan::Rerun(plan), Stage::Accepted { execution, .. }) => {
+            json!({"plan": plan, "started": execution})
+        }
+        (plan, stage) => json!({"plan": inner(plan), "stage": stage}),
+    }
+}
+
 fn question(plans: &[Plan]) -> String {
     let items = views::grouped(plans.iter().map(Plan::will_run).sum());
     match plans {
-        [plan] => format!(
-            "redrive {}: {items} items run again?",
-            plan.execution().name()
-        ),
+        [Plan::Redrive(plan)] => {
+            format!(
+                "redrive {}: {items} items run again?",
+                plan.execution.name()
+            )
+        }
+        [Plan::Rerun(plan)] => format!("start {} with {items} chosen items?", plan.name),
         plans => format!("redrive {} runs: {items} items run again?", plans.len()),
     }
 }
 
-fn say_done(plan: &Plan, waits: bool, out: &mut Output) -> Result<(), Error> {
-    let items = views::grouped(plan.will_run());
-    let name = plan.execution().name();
+fn say_done(item: &Item, waits: bool, out: &mut Output) -> Result<(), Error> {
+    let items = views::grouped(item.plan.will_run());
+    let name = item.plan.execution().name();
+    let text = match (&item.plan, &item.stage) {
+        (_, Stage::Refused(problem)) => {
+            note(format!("{name}: {problem}"));
+            return Ok(());
+        }
+        (Plan::Redrive(_), _) => format!("redriven {name}: {items} items run again"),
+        (Plan::Rerun(plan), _) => format!("started {}: {items} items of {name}", plan.name),
+    };
     match (waits, out.format) {
-        (true, _) => note(format!("redriven {name}: {items} items")),
-        (false, Format::Text) => out.line(format!("redriven {name}: {items} items run again"))?,
+        (true, _) => note(text),
+        (false, Format::Text) => out.line(text)?,
         _ => {}
     }
     Ok(())
+}
+
+/// Whether something of a run is still open.
+fn is_open(state: RunState) -> bool {
+    state != RunState::Succeeded
+}
+
+/// The execution's ended state, for a canary's verdict.
+async fn state_of(
+    session: &Session,
+    execution: &ExecutionArn,
+) -> Result<(RunState, u64, u64), Error> {
+    let run = crate::operations::runs::describe(&session.client, execution).await?;
+    let counts = run.map_run().map(|it| it.items).unwrap_or_default();
+    let failed = counts.failures() + counts.aborted + counts.pending;
+    Ok((run.state(Timestamp::now()), counts.succeeded, failed))
 }

@@ -9,10 +9,14 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::model::{ExecutionArn, Prices, Timestamp};
-use crate::operations::{Check, Error, Verdict, redrive};
+use crate::operations::ledger::{self, Attempt, GroupCount, Ledger};
+use crate::operations::runs;
+use crate::operations::{Check, Error, Verdict, redrive, rerun};
 
 /// Version of the files. Members may be added under the same one.
 const VERSION: u32 = 1;
+/// Groups that the ledger keeps of an attempt.
+const GROUPS: usize = 50;
 /// Bytes of a file; edited lines are the only large thing in a plan.
 const LIMIT: u64 = 64 << 20;
 
@@ -29,6 +33,7 @@ pub struct Saved {
 #[serde(rename_all = "lowercase")]
 pub enum Plan {
     Redrive(Box<redrive::Plan>),
+    Rerun(Box<rerun::Plan>),
 }
 
 impl Plan {
@@ -36,6 +41,7 @@ impl Plan {
     pub fn execution(&self) -> &ExecutionArn {
         match self {
             Self::Redrive(plan) => &plan.execution,
+            Self::Rerun(plan) => &plan.execution,
         }
     }
 
@@ -43,6 +49,7 @@ impl Plan {
     pub fn will_run(&self) -> u64 {
         match self {
             Self::Redrive(plan) => plan.will_run(),
+            Self::Rerun(plan) => plan.items,
         }
     }
 
@@ -50,6 +57,7 @@ impl Plan {
     pub fn allowed(&self) -> Result<(), String> {
         let allowed = match self {
             Self::Redrive(plan) => &plan.allowed,
+            Self::Rerun(plan) => &plan.allowed,
         };
         allowed.clone()?;
         let bad = self.checks().iter().find(|it| it.verdict == Verdict::Bad);
@@ -59,6 +67,7 @@ impl Plan {
     pub fn checks(&self) -> &[Check] {
         match self {
             Self::Redrive(plan) => &plan.checks,
+            Self::Rerun(plan) => &plan.checks,
         }
     }
 
@@ -66,7 +75,42 @@ impl Plan {
     pub fn command(&self) -> String {
         match self {
             Self::Redrive(plan) => plan.command(),
+            Self::Rerun(plan) => plan.command(),
         }
+    }
+
+    fn note(&self) -> Option<&String> {
+        match self {
+            Self::Redrive(plan) => plan.note.as_ref(),
+            Self::Rerun(plan) => plan.wish.note.as_ref(),
+        }
+    }
+
+    /// Writes into the ledger what the run looks like before this is carried out: whether it helped
+    /// can be told afterwards only.
+    pub async fn remember(
+        &self,
+        client: &Client,
+        state: &Path,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let run = runs::describe(client, self.execution()).await?;
+        let Some(map_run) = run.map_run() else {
+            return Ok(());
+        };
+        let groups = rerun::groups(client, map_run).await?;
+        let mut attempt = Attempt::of(ledger::target(client), map_run, &[], true, at);
+        attempt.groups = groups
+            .into_iter()
+            .take(GROUPS)
+            .map(|(key, count)| GroupCount {
+                error: key.error,
+                message: key.message,
+                count,
+            })
+            .collect();
+        attempt.note = self.note().cloned();
+        Ledger::in_folder(state).record(&attempt)
     }
 
     /// The plan as it would be made now, with what of it has changed in a way that matters.
@@ -86,6 +130,12 @@ impl Plan {
                     ..fresh
                 };
                 Ok((Self::Redrive(Box::new(fresh)), moved))
+            }
+            Self::Rerun(planned) => {
+                let (execution, wish) = (&planned.execution, planned.wish.clone());
+                let (fresh, _) = rerun::plan(client, execution, wish, now, prices).await?;
+                let moved = fresh.moved_since(planned);
+                Ok((Self::Rerun(Box::new(fresh)), moved))
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Redrive an execution in place, with the truth told first.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
@@ -7,6 +9,7 @@ use crate::model::{
     ExecutionArn, Limits, MapRun, Prices, REDRIVE_PERIOD, RedriveStatus, RunState, Status,
     Timestamp,
 };
+use crate::operations::ledger::{self, Ledger};
 use crate::operations::runs::{self, Run};
 use crate::operations::{Check, Error, refuse_bad, shell_word};
 
@@ -16,6 +19,7 @@ mod settle;
 mod tests;
 
 pub use facts::{Definition, Facts, Role};
+pub use settle::limit;
 
 /// Redrives of one Map Run that the service allows.
 const MOST_REDRIVES: u32 = 1_000;
@@ -128,6 +132,16 @@ pub async fn plan(
     Ok(plan)
 }
 
+impl Plan {
+    /// Adds what the ledger in this folder knows of earlier attempts; one that cannot be read knows
+    /// nothing.
+    pub fn recall(&mut self, client: &Client, state: &Path) {
+        let ledger = Ledger::in_folder(state);
+        let known = ledger.attempts_of(&ledger::target(client), &self.execution);
+        self.facts.attempts = known.unwrap_or_default();
+    }
+}
+
 /// Redrives; returns when.
 ///
 /// `token` is the deed's own: the service takes a second redrive with the same token for the first
@@ -142,7 +156,7 @@ pub async fn run(client: &Client, plan: &Plan, token: &str) -> Result<Timestamp,
     }
     refuse_bad(&plan.checks)?;
     let at = client.redrive_execution(&plan.execution, token).await?;
-    settle::limits(client, plan).await?;
+    limit(client, &plan.execution, plan.limits).await?;
     Ok(at)
 }
 

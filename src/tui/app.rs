@@ -256,7 +256,7 @@ impl App {
     /// Notes that an ask goes out; `false` when one about the same is out already. Of forms and
     /// paths the newest replaces the one before.
     fn send(&mut self, ask: &Ask) -> bool {
-        let newest_wins = matches!(ask, Ask::PlanStart(_) | Ask::Paths(..));
+        let newest_wins = matches!(ask, Ask::PlanStart(_) | Ask::PlanRerun(..) | Ask::Paths(..));
         self.out.insert(ask.subject()) || newest_wins
     }
 
@@ -369,11 +369,23 @@ impl App {
             Event::Found(name, reply) => self.found(&name, reply),
             Event::RedrivePlan(arn, reply) => match &mut self.dialog {
                 Some(Dialog::Redrive(dialog)) if dialog.execution == arn => {
-                    dialog.put(reply, now);
+                    return dialog.put(reply, now);
                 }
                 Some(Dialog::Several(dialog)) => dialog.put(&arn, reply, now),
                 _ => {}
             },
+            Event::RerunPlan(arn, wish, reply) => {
+                if let Some(Dialog::Redrive(dialog)) = &mut self.dialog
+                    && dialog.execution == arn
+                {
+                    dialog.put_rerun(&wish, reply, now);
+                }
+            }
+            Event::Trail(reply) => {
+                if let Some(Dialog::Trail(dialog)) = &mut self.dialog {
+                    dialog.put(reply, now);
+                }
+            }
             Event::StartPlan(form, reply) => {
                 if let Some(Dialog::Start(dialog)) = &mut self.dialog {
                     dialog.put(&form, reply, now);

@@ -7,6 +7,7 @@ pub mod several;
 pub mod sign_in;
 pub mod start;
 pub mod stop;
+pub mod trail;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -26,6 +27,7 @@ pub enum Dialog {
     Start(Box<start::Start>),
     Stop(Box<stop::Stop>),
     Limits(Box<limits::Limits>),
+    Trail(Box<trail::Trail>),
 }
 
 /// What became of a key.
@@ -138,15 +140,17 @@ impl Dialog {
             Self::Start(it) => it.key(key),
             Self::Stop(it) => it.key(key),
             Self::Limits(it) => it.key(key),
+            Self::Trail(it) => it.key(key),
         }
     }
 
     pub fn paste(&mut self, pasted: &str) -> Vec<Effect> {
         match self {
-            Self::Redrive(it) => it.typed.paste(pasted),
+            Self::Redrive(it) => it.paste(pasted),
             Self::Several(it) => it.typed.paste(pasted),
             Self::Stop(it) => it.typed.paste(pasted),
             Self::Limits(it) => it.paste(pasted),
+            Self::Trail(_) => {}
             Self::Start(it) => it.paste(pasted),
         }
         Vec::new()
@@ -159,6 +163,7 @@ impl Dialog {
             Self::Start(it) => &it.scroll,
             Self::Stop(it) => &it.scroll,
             Self::Limits(it) => &it.scroll,
+            Self::Trail(it) => &it.scroll,
         }
     }
 
@@ -170,6 +175,7 @@ impl Dialog {
             Self::Start(it) => it.view(cells, theme),
             Self::Stop(it) => it.view(app, cells, theme),
             Self::Limits(it) => it.view(app, cells, theme),
+            Self::Trail(it) => it.view(cells, theme),
         }
     }
 }

@@ -16,9 +16,10 @@ use crate::model::{
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
 use crate::operations::outputs::{self, Hit, Output};
+use crate::operations::rerun::Wish;
 use crate::operations::runs::Run;
 use crate::operations::start::Source;
-use crate::operations::{Progress, redrive, start};
+use crate::operations::{Progress, plan, redrive, rerun, start, trail};
 use crate::tui::data::{Definition, FailureSet, MachineView, News};
 use crate::tui::history::Part;
 use crate::tui::selection::Selection;
@@ -145,6 +146,9 @@ pub enum Event {
     /// The execution that a name stands for.
     Found(String, Reply<ExecutionArn>),
     RedrivePlan(ExecutionArn, Reply<Box<redrive::Plan>>),
+    RerunPlan(ExecutionArn, Box<Wish>, Reply<Box<rerun::Plan>>),
+    /// The newest changes made from this machine, oldest of them first.
+    Trail(Reply<Vec<trail::Entry>>),
     StartPlan(Box<StartForm>, Reply<Box<start::Plan>>),
     /// Paths that begin with the text, and the page's token: `None` for the first.
     Paths(String, Option<String>, Reply<Page<String>>),
@@ -179,6 +183,10 @@ pub enum Event {
 pub enum Deed {
     Start(String),
     Redrive(ExecutionArn),
+    /// Several at once.
+    RedriveAll,
+    /// A new execution for items of this one.
+    Rerun(ExecutionArn),
     Stop(ExecutionArn),
     Limits(MapRunArn),
     Download(ObjectAddress),
@@ -219,6 +227,8 @@ pub enum Ask {
     MachineView(StateMachineArn),
     Find(StateMachineArn, String),
     PlanRedrive(ExecutionArn),
+    PlanRerun(ExecutionArn, Box<Wish>),
+    Trail,
     PlanStart(Box<StartForm>),
     /// Paths that begin with a text; of S3 a page by its token.
     Paths(String, Option<String>),
@@ -244,6 +254,9 @@ pub enum Subject {
     MachineView(StateMachineArn),
     Find(String),
     PlanRedrive(ExecutionArn),
+    /// The newest wish wins; that for everything stands apart.
+    PlanRerun(ExecutionArn, bool),
+    Trail,
     /// The newest form wins.
     PlanStart,
     Paths,
@@ -268,6 +281,8 @@ impl Ask {
             Self::MachineView(arn) => Subject::MachineView(arn.clone()),
             Self::Find(_, name) => Subject::Find(name.clone()),
             Self::PlanRedrive(arn) => Subject::PlanRedrive(arn.clone()),
+            Self::PlanRerun(arn, wish) => Subject::PlanRerun(arn.clone(), wish.everything),
+            Self::Trail => Subject::Trail,
             Self::PlanStart(_) => Subject::PlanStart,
             Self::Paths(..) => Subject::Paths,
             Self::Templates => Subject::Templates,
@@ -294,6 +309,8 @@ impl Event {
             Self::MachineView(arn, _) => Subject::MachineView(arn.clone()),
             Self::Found(name, _) => Subject::Find(name.clone()),
             Self::RedrivePlan(arn, _) => Subject::PlanRedrive(arn.clone()),
+            Self::RerunPlan(arn, wish, _) => Subject::PlanRerun(arn.clone(), wish.everything),
+            Self::Trail(_) => Subject::Trail,
             Self::StartPlan(..) => Subject::PlanStart,
             Self::Paths(..) => Subject::Paths,
             Self::Templates(_) => Subject::Templates,
@@ -322,6 +339,13 @@ impl Event {
 pub enum Effect {
     Ask(Ask),
     Redrive(Box<redrive::Plan>),
+    /// Several, journalled as one operation.
+    RedriveAll(Vec<redrive::Plan>),
+    Rerun(Box<rerun::Plan>),
+    /// A few of what is wished, as a run of its own.
+    Canary(ExecutionArn, Box<Wish>),
+    /// Into a new file; nothing is run.
+    SavePlan(PathBuf, Box<plan::Plan>),
     Start(Box<start::Plan>),
     Stop(ExecutionArn),
     SetLimits(MapRunArn, Limits),
@@ -383,7 +407,13 @@ impl Effect {
     pub fn is_change(&self) -> bool {
         matches!(
             self,
-            Self::Redrive(_) | Self::Start(_) | Self::Stop(_) | Self::SetLimits(..)
+            Self::Redrive(_)
+                | Self::RedriveAll(_)
+                | Self::Rerun(_)
+                | Self::Canary(..)
+                | Self::Start(_)
+                | Self::Stop(_)
+                | Self::SetLimits(..)
         )
     }
 }

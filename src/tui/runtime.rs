@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::client::{self, Client, ErrorKind};
 use crate::model::{Failure, MapRunArn, Timestamp};
 use crate::operations;
+use crate::operations::plan::Plan;
 use crate::tui::HostAction;
 use crate::tui::event::{Cause, Deed, Effect, Event, Health, Subject, Subscription, Trouble};
 use crate::tui::terminal::clipboard::Tool;
@@ -132,11 +133,11 @@ impl Runtime {
             Effect::Ask(ask) => {
                 let subject = ask.subject();
                 let samples = Arc::clone(&self.samples);
-                let prices = self.ways.config.prices.clone();
+                let records = self.ways.records();
                 put(
                     &mut self.asks,
                     subject,
-                    answers::answer(client, ask, samples, prices, events),
+                    answers::answer(client, ask, samples, records, events),
                 );
             }
             // Lines that are being followed are as new as they can be, and many to read again.
@@ -202,14 +203,28 @@ impl Runtime {
                     deeds::save_template(deed, base, given, events),
                 );
             }
-            Effect::Redrive(_) | Effect::Start(_) | Effect::Stop(_) | Effect::SetLimits(..)
-                if self.locked =>
-            {
-                self.refuse();
-            }
+            change if self.locked && change.is_change() => self.refuse(),
             Effect::Redrive(plan) => {
                 let deed = Deed::Redrive(plan.execution.clone());
-                put(&mut self.deeds, deed, deeds::redrive(client, *plan, events));
+                self.operate(deed, vec![Plan::Redrive(plan)]);
+            }
+            Effect::RedriveAll(plans) => {
+                let plans = plans.into_iter().map(|plan| Plan::Redrive(Box::new(plan)));
+                self.operate(Deed::RedriveAll, plans.collect());
+            }
+            Effect::Rerun(plan) => {
+                let deed = Deed::Rerun(plan.execution.clone());
+                self.operate(deed, vec![Plan::Rerun(plan)]);
+            }
+            Effect::Canary(arn, wish) => {
+                let deed = Deed::Rerun(arn.clone());
+                let records = self.ways.records();
+                let canary = deeds::canary(client, records, arn, *wish, events);
+                put(&mut self.deeds, deed, canary);
+            }
+            Effect::SavePlan(path, plan) => {
+                let deed = Deed::Export(path.clone());
+                put(&mut self.deeds, deed, deeds::save_plan(path, *plan, events));
             }
             Effect::Start(plan) => {
                 let deed = Deed::Start(plan.name.clone());
@@ -267,6 +282,14 @@ impl Runtime {
             };
             tell(&events, event).await;
         }));
+    }
+
+    /// Carries plans out as one journalled operation.
+    fn operate(&mut self, deed: Deed, plans: Vec<Plan>) {
+        let (client, events) = (self.client.clone(), self.events.clone());
+        let records = self.ways.records();
+        let operation = deeds::operate(client, records, deed.clone(), plans, events);
+        put(&mut self.deeds, deed, operation);
     }
 
     fn refuse(&mut self) {

@@ -10,6 +10,7 @@ mod machines;
 mod plant;
 mod pty;
 mod repair;
+mod rerun;
 mod reruns;
 mod run_logs;
 mod switches;

@@ -6,11 +6,12 @@ use crate::cli::start::mark;
 use crate::cli::views;
 use crate::operations::cost::{Cost, Time};
 use crate::operations::plan::Plan;
-use crate::operations::redrive;
+use crate::operations::{redrive, rerun};
 
 pub fn show(plan: &Plan, out: &mut Output) -> Result<(), Error> {
     match plan {
         Plan::Redrive(plan) => show_redrive(plan, out)?,
+        Plan::Rerun(plan) => show_rerun(plan, out)?,
     }
     if plan.allowed().is_err() {
         return Ok(());
@@ -41,10 +42,39 @@ fn show_redrive(plan: &redrive::Plan, out: &mut Output) -> Result<(), Error> {
     ] {
         figure(what, &views::grouped(count), out)?;
     }
+    for attempt in &plan.facts.attempts {
+        let lost = attempt.counts.failures() + attempt.counts.aborted;
+        let largest = attempt.groups.first();
+        let largest =
+            largest.map_or_else(String::new, |it| format!(", {} × {}", it.count, it.error));
+        let (number, lost) = (attempt.attempt + 1, views::grouped(lost));
+        out.line(format!("  attempt {number} left {lost} failed{largest}"))?;
+    }
     for reason in &plan.facts.stays {
         out.line(format!("  not redrivable: {reason}"))?;
     }
     estimates(plan.facts.cost.as_ref(), plan.facts.time.as_ref(), out)
+}
+
+fn show_rerun(plan: &rerun::Plan, out: &mut Output) -> Result<(), Error> {
+    let run = plan.execution.name();
+    out.line(format!("re-run {run} {}", plan.state.word()))?;
+    if let Err(reason) = &plan.allowed {
+        return out.line(format!("  ✗ {reason}"));
+    }
+    out.line(format!("  as {}", plan.name))?;
+    figure("will run", &views::grouped(plan.items), out)?;
+    for group in &plan.groups {
+        let count = views::grouped(group.count);
+        out.line(format!("    {count} {}: {}", group.error, group.message))?;
+    }
+    let (edited, left_out) = (plan.wish.edits.len(), plan.wish.left_out.len());
+    if 0 < edited + left_out {
+        out.line(format!("  {edited} edited, {left_out} taken out"))?;
+    }
+    out.line(format!("  read from {}", plan.source))?;
+    out.line(format!("  into {}, {} bytes", plan.subset, plan.bytes))?;
+    estimates(plan.cost.as_ref(), plan.time.as_ref(), out)
 }
 
 fn figure(what: &str, figure: &str, out: &mut Output) -> Result<(), Error> {

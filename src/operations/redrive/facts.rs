@@ -8,6 +8,7 @@ use super::{MOST_EVENTS, Plan, newest_of_each_label};
 use crate::client::Client;
 use crate::model::{MapRun, Prices, REDRIVE_PERIOD, Status, Timestamp};
 use crate::operations::cost::{self, Cost, Time};
+use crate::operations::ledger::Attempt;
 use crate::operations::runs::Run;
 use crate::operations::{Check, Error, failures, results};
 
@@ -36,6 +37,8 @@ pub struct Facts {
     pub role: Option<Role>,
     pub cost: Option<Cost>,
     pub time: Option<Time>,
+    /// What earlier attempts left, as this machine's ledger has it.
+    pub attempts: Vec<Attempt>,
 }
 
 /// The definition in use and the one deployed.

@@ -6,7 +6,7 @@ use crate::tui::app::{App, Overlay};
 use crate::tui::data::FailureSet;
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::limits::Limits;
-use crate::tui::dialog::redrive::Redrive;
+use crate::tui::dialog::redrive::{Marked, Redrive};
 use crate::tui::dialog::stop::Stop;
 use crate::tui::event::{Ask, Effect, Subject};
 use crate::tui::keys::{self, Action};
@@ -111,6 +111,7 @@ impl App {
             Action::Copy => return self.copy(Self::subject),
             Action::CopyArn => return self.copy(Self::subject_in_full),
             Action::Mouse => return self.switch_mouse(),
+            Action::Trail => return self.open_trail(),
             Action::Refresh => return self.refresh(),
             Action::Redraw => return vec![Effect::Redraw],
             Action::Suspend => return vec![Effect::Suspend],
@@ -441,9 +442,14 @@ impl App {
         let Some(run) = self.shown_run().cloned() else {
             return Vec::new();
         };
-        let (dialog, ask) = Redrive::open(run, self.is_prod());
+        let (dialog, asks) = Redrive::open(run, Marked::default(), self.is_prod());
         self.dialog = Some(Dialog::Redrive(Box::new(dialog)));
-        vec![ask]
+        asks
+    }
+
+    fn open_trail(&mut self) -> Vec<Effect> {
+        self.dialog = Some(Dialog::Trail(Box::default()));
+        vec![Effect::Ask(Ask::Trail)]
     }
 
     fn open_stop(&mut self) {

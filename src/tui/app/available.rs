@@ -29,13 +29,16 @@ impl App {
             return Ok(());
         }
         match self.shown_state().ok_or("no run is chosen")? {
-            RunState::Failed | RunState::TimedOut | RunState::Stopped => Ok(()),
+            // What AWS cannot redrive can still be run again: the dialog says so.
+            RunState::Failed
+            | RunState::TimedOut
+            | RunState::Stopped
+            | RunState::Part
+            | RunState::Expired => Ok(()),
             RunState::Running | RunState::Queued | RunState::Redrive => {
                 Err("the run is still going")
             }
             RunState::Succeeded => Err("nothing failed"),
-            RunState::Part => Err("AWS cannot redrive a run that succeeded within its tolerance"),
-            RunState::Expired => Err("14 days have passed since it ended"),
             RunState::Unknown => Err("the run's state is not known"),
         }
     }

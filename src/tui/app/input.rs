@@ -88,6 +88,9 @@ impl App {
         for effect in &effects {
             let text = match effect {
                 Effect::Redrive(plan) => format!("redriving {}…", plan.execution.name()),
+                Effect::RedriveAll(plans) => format!("redriving {} runs…", plans.len()),
+                Effect::Rerun(plan) => format!("starting {}…", plan.name),
+                Effect::Canary(arn, _) => format!("starting a canary of {}…", arn.name()),
                 Effect::Start(plan) => format!("starting {}…", plan.name),
                 Effect::Stop(arn) => format!("stopping {}…", arn.name()),
                 Effect::SetLimits(..) => "changing the limits…".to_owned(),

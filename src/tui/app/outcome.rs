@@ -75,6 +75,8 @@ impl App {
             Deed::Limits(map_run) => self.owner(map_run),
             Deed::Template(_) if reply.is_ok() => return vec![Effect::Ask(Ask::Templates)],
             Deed::Start(_)
+            | Deed::Rerun(_)
+            | Deed::RedriveAll
             | Deed::Download(_)
             | Deed::Export(_)
             | Deed::Search(_)
@@ -82,6 +84,9 @@ impl App {
         };
         match (reply, again) {
             (Ok(_), Some(arn)) => vec![Effect::Refresh, Effect::Ask(Ask::Describe(arn))],
+            (Ok(_), None) if matches!(deed, Deed::Rerun(_) | Deed::RedriveAll) => {
+                vec![Effect::Refresh]
+            }
             _ => Vec::new(),
         }
     }

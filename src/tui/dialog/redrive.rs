@@ -1,73 +1,282 @@
-//! Redrive in place: how many items will run, which will not, what speaks against it.
+//! Repair a run: redrive it in place, run chosen lines again, or run everything again. Each with
+//! what it would do before it is done.
 
-use crossterm::event::KeyEvent;
-use ratatui::text::Line;
+use std::path::PathBuf;
 
-use crate::model::{ExecutionArn, Timestamp};
-use crate::operations::Verdict;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::model::{ExecutionArn, Limits, RunState, Timestamp};
+use crate::operations::plan;
 use crate::operations::redrive::Plan;
+use crate::operations::rerun::{self, Chosen, Wish};
 use crate::tui::app::App;
 use crate::tui::data::Remote;
 use crate::tui::dialog::{Focus, Reaction, TYPED_ABOVE, is_copy, presses};
 use crate::tui::event::{Ask, Effect, Reply};
-use crate::tui::pace::MEAN;
 use crate::tui::theme::Theme;
-use crate::tui::widget::dialog::{self, Button, View};
+use crate::tui::widget::dialog::View;
 use crate::tui::widget::input::Field;
 use crate::tui::widget::list::Scroll;
-use crate::tui::widget::{figures, text};
+
+mod draw;
+#[cfg(test)]
+mod tests;
+
+/// Lines of each group that a canary runs.
+const CANARY: u64 = 100;
+
+/// The three ways to repair a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Redrive,
+    Rerun,
+    Everything,
+}
+
+const WAYS: [Way; 3] = [Way::Redrive, Way::Rerun, Way::Everything];
+
+/// What the focus can be on before the buttons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Way,
+    /// Whether marks are taken along that the filter hides.
+    Hidden,
+    Children,
+    Share,
+    Note,
+    Count,
+}
+
+/// Marks among failures: those shown, and all, where the filter hides some.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Marked {
+    pub shown: Chosen,
+    /// With what is hidden, and how many lines that adds.
+    pub hidden: Option<(Chosen, u64)>,
+}
 
 #[derive(Debug, Clone)]
 pub struct Redrive {
     pub execution: ExecutionArn,
-    plan: Remote<Plan>,
+    way: Way,
+    /// The way was chosen by hand: no answer changes it.
+    is_chosen: bool,
+    redrive: Remote<Plan>,
+    rerun: Remote<rerun::Plan>,
+    everything: Remote<rerun::Plan>,
+    marked: Marked,
+    with_hidden: bool,
     /// Its number is typed whatever it is.
     is_prod: bool,
+    children: Field,
+    share: Field,
+    note: Field,
     pub typed: Field,
+    /// What the plans of new runs were asked for last.
+    asked: Vec<Wish>,
     focus: Focus,
     pub scroll: Scroll,
 }
 
 impl Redrive {
-    /// The dialog and the ask for its plan.
-    pub fn open(execution: ExecutionArn, is_prod: bool) -> (Self, Effect) {
-        let ask = Effect::Ask(Ask::PlanRedrive(execution.clone()));
-        let dialog = Self {
+    /// The dialog and the asks for its plans. With marks, those lines are meant.
+    pub fn open(execution: ExecutionArn, marked: Marked, is_prod: bool) -> (Self, Vec<Effect>) {
+        let has_marks = marked != Marked::default();
+        let mut dialog = Self {
             execution,
-            plan: Remote::Waiting,
+            way: match has_marks {
+                true => Way::Rerun,
+                false => Way::Redrive,
+            },
+            is_chosen: has_marks,
+            redrive: Remote::Waiting,
+            rerun: Remote::Waiting,
+            everything: Remote::Waiting,
+            marked,
+            with_hidden: false,
             is_prod,
+            children: Field::default(),
+            share: Field::default(),
+            note: Field::default(),
             typed: Field::default(),
+            asked: Vec::new(),
             focus: Focus::on_cancel(0, 2),
             scroll: Scroll::default(),
         };
-        (dialog, ask)
+        dialog.refocus();
+        let mut asks = vec![Effect::Ask(Ask::PlanRedrive(dialog.execution.clone()))];
+        asks.extend(dialog.ask());
+        (dialog, asks)
     }
 
-    pub fn put(&mut self, reply: Reply<Box<Plan>>, now: Timestamp) {
-        self.plan.put(reply.map(|plan| *plan), now);
-        let fields = usize::from(self.must_type());
-        if fields != self.focus.fields {
-            self.focus = Focus::on_cancel(fields, 2);
+    pub fn put(&mut self, reply: Reply<Box<Plan>>, now: Timestamp) -> Vec<Effect> {
+        self.redrive.put(reply.map(|plan| *plan), now);
+        let is_no_help = self.redrive.get().is_some_and(|plan| {
+            let is_open = !matches!(
+                plan.state,
+                RunState::Running | RunState::Queued | RunState::Redrive | RunState::Succeeded
+            );
+            is_open && (plan.allowed.is_err() || plan.after_the_map)
+        });
+        if is_no_help && !self.is_chosen {
+            self.way = Way::Rerun;
+        }
+        self.refocus();
+        self.ask().into_iter().collect()
+    }
+
+    /// Takes in the plan of a new run; one for an earlier wish is too late.
+    pub fn put_rerun(&mut self, wish: &Wish, reply: Reply<Box<rerun::Plan>>, now: Timestamp) {
+        if !self.asked.contains(wish) {
+            return;
+        }
+        let reply = reply.map(|plan| *plan);
+        match wish.everything {
+            true => self.everything.put(reply, now),
+            false => self.rerun.put(reply, now),
+        }
+        self.refocus();
+    }
+
+    /// What a new run is asked to be, as the fields stand.
+    fn wish(&self) -> Wish {
+        let chosen = match (&self.marked.hidden, self.with_hidden) {
+            (Some((all, _)), true) => all.clone(),
+            _ => self.marked.shown.clone(),
+        };
+        Wish {
+            chosen: match self.way {
+                Way::Everything => Chosen::default(),
+                _ => chosen,
+            },
+            everything: self.way == Way::Everything,
+            limits: self.limits().unwrap_or_default(),
+            note: self.noted(),
+            ..Wish::default()
         }
     }
 
+    fn noted(&self) -> Option<String> {
+        let note = self.note.value().trim();
+        (!note.is_empty()).then(|| note.to_owned())
+    }
+
+    /// # Errors
+    /// Says which field holds no number.
+    fn limits(&self) -> Result<Limits, String> {
+        let number = |field: &Field| field.value().trim().trim_end_matches('%').replace(',', "");
+        let (children, share) = (number(&self.children), number(&self.share));
+        let max_concurrency = match children.as_str() {
+            "" => None,
+            text => Some(
+                text.parse()
+                    .map_err(|_| "children is no number".to_owned())?,
+            ),
+        };
+        let tolerated_percentage = match share.as_str() {
+            "" => None,
+            text => {
+                let share: Option<f64> = text.parse().ok();
+                let share = share.filter(|share| (0.0..=100.0).contains(share));
+                Some(share.ok_or("failures is no share from 0 to 100")?)
+            }
+        };
+        Ok(Limits {
+            max_concurrency,
+            tolerated_percentage,
+            tolerated_count: None,
+        })
+    }
+
+    /// Asks for the plan of a new run, unless the very same was asked for.
+    fn ask(&mut self) -> Option<Effect> {
+        if self.way == Way::Redrive || self.limits().is_err() {
+            return None;
+        }
+        let wish = self.wish();
+        if self.asked.iter().any(|asked| *asked == wish) {
+            return None;
+        }
+        self.asked
+            .retain(|asked| asked.everything != wish.everything);
+        self.asked.push(wish.clone());
+        match self.way {
+            Way::Everything => self.everything = Remote::Waiting,
+            _ => self.rerun = Remote::Waiting,
+        }
+        let ask = Ask::PlanRerun(self.execution.clone(), Box::new(wish));
+        Some(Effect::Ask(ask))
+    }
+
+    /// The plan of the chosen way, with what the fields say.
+    fn plan(&self) -> Option<plan::Plan> {
+        match self.way {
+            Way::Redrive => {
+                let plan = Plan {
+                    limits: self.limits().ok()?,
+                    note: self.noted(),
+                    ..self.redrive.get()?.clone()
+                };
+                Some(plan::Plan::Redrive(Box::new(plan)))
+            }
+            Way::Rerun => Some(plan::Plan::Rerun(Box::new(self.rerun.get()?.clone()))),
+            Way::Everything => Some(plan::Plan::Rerun(Box::new(self.everything.get()?.clone()))),
+        }
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let mut slots = vec![Slot::Way];
+        if self.marked.hidden.is_some() && self.way == Way::Rerun {
+            slots.push(Slot::Hidden);
+        }
+        slots.extend([Slot::Children, Slot::Share, Slot::Note]);
+        if self.must_type() {
+            slots.push(Slot::Count);
+        }
+        slots
+    }
+
+    fn slot(&self) -> Option<Slot> {
+        self.slots().get(self.focus.field()?).copied()
+    }
+
+    /// Keeps the focus where it is when fields come or go; before anything is known, on Cancel.
+    fn refocus(&mut self) {
+        let (fields, buttons) = (self.slots().len(), 2 + usize::from(self.has_canary()));
+        self.focus = match self.focus.field() {
+            Some(field) => Focus {
+                at: field.min(fields - 1),
+                fields,
+                buttons,
+            },
+            None => Focus::on_cancel(fields, buttons),
+        };
+    }
+
+    fn has_canary(&self) -> bool {
+        self.way == Way::Rerun
+    }
+
     fn must_type(&self) -> bool {
-        let items = self.plan.get().map(Plan::will_run);
+        let items = self.plan().map(|plan| plan.will_run());
         items.is_some_and(|items| self.is_prod || items > TYPED_ABOVE)
     }
 
     /// Whether the plan may be carried out as things stand.
-    fn ready(&self) -> Result<&Plan, String> {
-        let plan = match &self.plan {
-            Remote::Known { value, .. } => value,
-            Remote::Waiting => return Err("the counts are still being read".to_owned()),
-            Remote::Failed { trouble, .. } => return Err(trouble.text.clone()),
+    fn ready(&self) -> Result<plan::Plan, String> {
+        self.limits()?;
+        let trouble = match self.way {
+            Way::Redrive => self.redrive.trouble(),
+            Way::Rerun => self.rerun.trouble(),
+            Way::Everything => self.everything.trouble(),
         };
-        plan.allowed.clone()?;
-        let bad = plan.checks.iter().find(|it| it.verdict == Verdict::Bad);
-        if let Some(check) = bad {
-            return Err(check.text.clone());
+        if let Some(trouble) = trouble {
+            return Err(trouble.text.clone());
         }
+        let Some(plan) = self.plan() else {
+            return Err("the counts are still being read".to_owned());
+        };
+        plan.allowed()?;
         let typed: String = self
             .typed
             .value()
@@ -82,131 +291,95 @@ impl Redrive {
 
     pub fn key(&mut self, key: KeyEvent) -> Reaction {
         if is_copy(key) {
-            let command = self.plan.get().map(|plan| Effect::Copy(plan.command()));
+            let command = self.plan().map(|plan| Effect::Copy(plan.command()));
             return Reaction::Stay(command.into_iter().collect());
         }
-        if self.focus.field().is_some() && self.typed.key(key) {
+        if key.code == KeyCode::Char('o') && key.modifiers.contains(KeyModifiers::CONTROL) {
+            return Reaction::Stay(self.save().into_iter().collect());
+        }
+        if self.edits(key) {
             return Reaction::nothing();
         }
+        let before = self.focus.at;
         if self.focus.key(key) || !presses(key) {
-            return Reaction::nothing();
+            // A field that was left may have changed what is wanted.
+            let asks = match before == self.focus.at {
+                true => None,
+                false => self.ask(),
+            };
+            self.keep_place();
+            return Reaction::Stay(asks.into_iter().collect());
         }
         match (self.focus.button(), self.ready()) {
             (Some(0), _) => Reaction::Close(Vec::new()),
-            (Some(_), Ok(plan)) => Reaction::Close(vec![Effect::Redrive(Box::new(plan.clone()))]),
-            _ => Reaction::nothing(),
+            (Some(_), Err(_)) | (None, _) => Reaction::nothing(),
+            (Some(1), Ok(plan)) => Reaction::Close(vec![match plan {
+                plan::Plan::Redrive(plan) => Effect::Redrive(plan),
+                plan::Plan::Rerun(plan) => Effect::Rerun(plan),
+            }]),
+            (Some(_), Ok(_)) => {
+                let mut wish = self.wish();
+                wish.chosen.of_each_group = Some(CANARY);
+                Reaction::Close(vec![Effect::Canary(self.execution.clone(), Box::new(wish))])
+            }
         }
+    }
+
+    /// Counts of fields may have changed under the focus.
+    fn keep_place(&mut self) {
+        let fields = self.slots().len();
+        if fields != self.focus.fields {
+            self.refocus();
+        }
+    }
+
+    /// Gives a key to the slot in focus; whether it was one for it.
+    fn edits(&mut self, key: KeyEvent) -> bool {
+        match self.slot() {
+            Some(Slot::Way) => {
+                let step = match key.code {
+                    KeyCode::Left => 2,
+                    KeyCode::Right | KeyCode::Char(' ') => 1,
+                    _ => return false,
+                };
+                let at = WAYS.iter().position(|way| *way == self.way).unwrap_or(0);
+                self.way = WAYS[(at + step) % WAYS.len()];
+                self.is_chosen = true;
+                let at = self.focus.at;
+                self.refocus();
+                self.focus.at = at;
+                true
+            }
+            Some(Slot::Hidden) if key.code == KeyCode::Char(' ') => {
+                self.with_hidden = !self.with_hidden;
+                true
+            }
+            Some(Slot::Children) => self.children.key(key),
+            Some(Slot::Share) => self.share.key(key),
+            Some(Slot::Note) => self.note.key(key),
+            Some(Slot::Count) => self.typed.key(key),
+            _ => false,
+        }
+    }
+
+    pub fn paste(&mut self, pasted: &str) {
+        match self.slot() {
+            Some(Slot::Children) => self.children.paste(pasted),
+            Some(Slot::Share) => self.share.paste(pasted),
+            Some(Slot::Note) => self.note.paste(pasted),
+            Some(Slot::Count) => self.typed.paste(pasted),
+            _ => {}
+        }
+    }
+
+    /// Writes the plan down; nothing is run.
+    fn save(&self) -> Option<Effect> {
+        let plan = self.plan().filter(|plan| plan.allowed().is_ok())?;
+        let name = format!("{}.plan.json", plan.execution().name());
+        Some(Effect::SavePlan(PathBuf::from(name), Box::new(plan)))
     }
 
     pub fn view(&self, app: &App, cells: usize, theme: Theme) -> View<'static> {
-        let mut lines = vec![Line::default()];
-        let mut focused_line = None;
-        match &self.plan {
-            Remote::Waiting => lines.push(Line::raw("reading the counts…")),
-            Remote::Failed { trouble, .. } => {
-                let shown = text::wrap(&trouble.text, cells, 4);
-                lines.extend(shown.into_iter().map(|it| Line::styled(it, theme.bad())));
-                lines.extend(trouble.hint.map(Line::raw));
-            }
-            Remote::Known { value, .. } => lines.extend(plan_lines(value, app, cells, theme)),
-        }
-        if self.must_type() {
-            lines.push(Line::default());
-            let why = match self.is_prod {
-                true => "PROD: type the number of items to confirm",
-                false => "More than 10,000 items: type their number to confirm",
-            };
-            lines.push(Line::raw(why));
-            focused_line = self.focus.field().map(|_| lines.len());
-            let focused = focused_line.is_some();
-            lines.push(dialog::field("", 0, &self.typed, 24, focused, theme));
-        }
-        let allowed = self.ready().map(|_| ());
-        View {
-            title: format!("Redrive {}", text::middle(self.execution.name(), 60)),
-            lines,
-            focused_line,
-            buttons: vec![
-                Button::new("Cancel", Ok(())),
-                Button::new(self.label(), allowed),
-            ],
-            focused_button: self.focus.button(),
-            command: self.plan.get().map(Plan::command),
-        }
+        draw::view(self, app, cells, theme)
     }
-
-    fn label(&self) -> String {
-        match self.plan.get() {
-            Some(plan) => format!("Redrive {} items", figures::count(plan.will_run())),
-            None => "Redrive".to_owned(),
-        }
-    }
-}
-
-fn plan_lines(plan: &Plan, app: &App, cells: usize, theme: Theme) -> Vec<Line<'static>> {
-    let mut lines = Vec::new();
-    if let Err(reason) = &plan.allowed {
-        let wrapped = text::wrap(&format!("Not possible: {reason}"), cells, 3);
-        lines.extend(wrapped.into_iter().map(|it| Line::styled(it, theme.bad())));
-        lines.push(Line::default());
-    }
-    let what = "AWS runs the failed items again: same execution, same input, same definition.";
-    lines.extend(text::wrap(what, cells, 2).into_iter().map(Line::raw));
-    lines.push(Line::default());
-    let runs = [
-        ("failed", plan.failed),
-        ("timed out", plan.timed_out),
-        ("aborted", plan.aborted),
-        ("never started", plan.never_started),
-    ];
-    let stays = [
-        ("succeeded, kept", plan.succeeded),
-        ("not redrivable", plan.not_redrivable),
-    ];
-    lines.push(columns("What will run", "What will not", cells).style(theme.bold()));
-    for row in 0..runs.len() {
-        let cell = |entry: Option<&(&str, u64)>| entry.map_or_else(String::new, figure);
-        lines.push(columns(&cell(runs.get(row)), &cell(stays.get(row)), cells));
-    }
-    let total = figure(&("in all", plan.will_run()));
-    lines.push(Line::styled(total, theme.bold()));
-    lines.push(Line::default());
-    lines.push(Line::raw(text::fit(&circumstances(plan, app), cells)));
-    if !plan.checks.is_empty() {
-        lines.push(Line::default());
-        lines.push(Line::styled("Checks", theme.bold()));
-        lines.extend(dialog::checks(&plan.checks, cells, theme));
-    }
-    lines
-}
-
-/// `  failed     60,113`.
-fn figure((label, number): &(&str, u64)) -> String {
-    let number = text::right(&figures::count(*number), 10);
-    format!("  {}{number}", text::left(label, 15))
-}
-
-fn columns(left: &str, right: &str, cells: usize) -> Line<'static> {
-    let left = text::left(left, (cells / 2).max(28));
-    Line::raw(text::fit(&(left + right), cells))
-}
-
-/// Redrives so far, time left, and how long it may take at this run's own rate.
-fn circumstances(plan: &Plan, app: &App) -> String {
-    let mut parts = vec![match plan.redrives_so_far {
-        0 => "not redriven before".to_owned(),
-        1 => "redriven once before".to_owned(),
-        times => format!("redriven {times} times before"),
-    }];
-    if let Some(left) = plan.seconds_left {
-        parts.push(format!("{} left to redrive", figures::span(left)));
-    }
-    let map_run = app.data().map_run(&plan.execution);
-    let mean = map_run.and_then(|it| app.data().pace(&it.arn).rate(MEAN));
-    if let Some(rate) = mean.filter(|rate| *rate > 0.0) {
-        let seconds = plan.will_run() as f64 / rate;
-        let rate = figures::rate(rate);
-        parts.push(format!("about {} at {rate}", figures::span(seconds as i64)));
-    }
-    parts.join("   ")
 }

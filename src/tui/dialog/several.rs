@@ -177,12 +177,12 @@ impl Several {
     }
 
     fn effects(&self) -> Vec<Effect> {
+        if matches!(self.deed, Deed::Redrive) {
+            let plans = self.hit().filter_map(|it| it.plan.get().cloned());
+            return vec![Effect::RedriveAll(plans.collect())];
+        }
         let effect = |target: &Target| match (&self.deed, &target.thing) {
             (Deed::Stop, Thing::Run(arn)) => Some(Effect::Stop(arn.clone())),
-            (Deed::Redrive, Thing::Run(_)) => {
-                let plan = target.plan.get()?;
-                Some(Effect::Redrive(Box::new(plan.clone())))
-            }
             (Deed::Download(folder), Thing::Object(object)) => {
                 Some(Effect::Download(object.clone(), folder.clone()))
             }

@@ -8,12 +8,14 @@ use tokio::sync::mpsc;
 
 use crate::client::{self, Client};
 use crate::config;
-use crate::model::{ExecutionArn, Failure, HistoryEvent, MapRun, Page, Prices, Timestamp};
+use crate::model::{ExecutionArn, Failure, HistoryEvent, MapRun, Page, Timestamp};
 use crate::operations::failures::Group;
-use crate::operations::{self, failures, machines, outputs, redrive, runs, start};
+use crate::operations::trail::Trail;
+use crate::operations::{self, failures, machines, outputs, redrive, rerun, runs, start};
 use crate::tui::data::{Definition, FailureSet, MachineView, Stamp};
 use crate::tui::event::{Ask, Cause, Event, Reply, StartForm, Trouble};
 use crate::tui::history::Part;
+use crate::tui::runtime::connect::Records;
 use crate::tui::runtime::{Samples, of_client, of_operation, tell};
 
 /// Map Runs whose failures are kept between two readings.
@@ -22,6 +24,8 @@ const SAMPLES: usize = 4;
 const READ: (usize, usize) = (1_000, 10_000);
 /// Events of the page that is asked for again and again.
 const PEEKED: u8 = 20;
+/// Changes that the trail shows.
+const TRAIL: usize = 1_000;
 /// Paths of a folder that are offered.
 const PATHS: usize = 5_000;
 
@@ -29,7 +33,7 @@ pub async fn answer(
     client: Client,
     ask: Ask,
     samples: Samples,
-    prices: Prices,
+    records: Records,
     events: mpsc::Sender<Event>,
 ) {
     let event = match ask {
@@ -82,8 +86,28 @@ pub async fn answer(
             Event::Found(name, arn.map_err(of_operation))
         }
         Ask::PlanRedrive(arn) => {
-            let plan = redrive::plan(&client, &arn, Timestamp::now(), &prices).await;
+            let planned = redrive::plan(&client, &arn, Timestamp::now(), &records.prices).await;
+            let recalled = |mut plan: redrive::Plan| {
+                if let Some(state) = &records.state {
+                    plan.recall(&client, state);
+                }
+                plan
+            };
+            let plan = planned.map(recalled);
             Event::RedrivePlan(arn, plan.map(Box::new).map_err(of_operation))
+        }
+        Ask::PlanRerun(arn, wish) => {
+            let asked = wish.clone();
+            let plan = rerun::plan(&client, &arn, *wish, Timestamp::now(), &records.prices).await;
+            let plan = plan.map(|(plan, _)| Box::new(plan));
+            Event::RerunPlan(arn, asked, plan.map_err(of_operation))
+        }
+        Ask::Trail => {
+            let entries = match &records.state {
+                Some(state) => Trail::new(state).newest(TRAIL).map(|found| found.rows),
+                None => Ok(Vec::new()),
+            };
+            Event::Trail(entries.map_err(of_operation))
         }
         Ask::PlanStart(form) => {
             let plan = plan_start(&client, &form).await;

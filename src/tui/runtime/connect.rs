@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 
 use crate::client::{self, Client, Target};
 use crate::config::Config;
+use crate::model::Prices;
 use crate::tui::event::{Arrival, Cause, Destination, Place, Reply, Trouble};
 use crate::tui::runtime::{health, of_client};
 use crate::tui::session;
@@ -43,7 +44,21 @@ impl Waiting {
     }
 }
 
+/// Where records are kept, and what estimates are made with.
+#[derive(Clone)]
+pub struct Records {
+    pub state: Option<PathBuf>,
+    pub prices: Prices,
+}
+
 impl Ways {
+    pub fn records(&self) -> Records {
+        Records {
+            state: self.state.clone(),
+            prices: self.config.prices.clone(),
+        }
+    }
+
     /// The file of what is remembered of this client's target.
     pub fn session_path(&self, client: &Client) -> Option<PathBuf> {
         let connection = client.connection();

@@ -9,9 +9,13 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
 use crate::client::Client;
-use crate::model::Object;
-use crate::operations::{self, Progress, outputs, redrive, start};
+use crate::model::{ExecutionArn, Object, Timestamp};
+use crate::operations::journal::{Operation, Stage};
+use crate::operations::plan::{Plan, Saved};
+use crate::operations::rerun::{self, Wish};
+use crate::operations::{self, Progress, outputs, start};
 use crate::tui::event::{Cause, Deed, Event, Trouble};
+use crate::tui::runtime::connect::Records;
 use crate::tui::runtime::{answers, of_operation, tell};
 use crate::tui::session::{self, Session};
 use crate::tui::widget::figures;
@@ -19,16 +23,112 @@ use crate::tui::widget::figures;
 /// Between two reports of a transfer.
 const REPORT: Duration = Duration::from_millis(100);
 
-pub async fn redrive(client: Client, plan: redrive::Plan, events: mpsc::Sender<Event>) {
-    let done = redrive::run(&client, &plan, &redrive::token()).await;
+/// Carries plans out as one operation, told item by item.
+pub async fn operate(
+    client: Client,
+    records: Records,
+    deed: Deed,
+    plans: Vec<Plan>,
+    events: mpsc::Sender<Event>,
+) {
+    let done = operation(&client, &records, &deed, plans, &events).await;
+    tell(&events, Event::Done(deed, done.map_err(of_operation))).await;
+}
+
+async fn operation(
+    client: &Client,
+    records: &Records,
+    deed: &Deed,
+    plans: Vec<Plan>,
+    events: &mpsc::Sender<Event>,
+) -> Result<String, operations::Error> {
+    let state = records.state.as_deref();
+    let mut operation = Operation::begin(state, client, plans, Timestamp::now())?;
+    let report = reporter(deed.clone(), events.clone());
+    let carried = operation
+        .carry_out(client, state, &records.prices, report, |_| Ok(()))
+        .await;
+    if let (Err(error), Some(_)) = (&carried, state) {
+        let name = &operation.name;
+        return Err(operations::Error::Refused(format!(
+            "{error}; go on with `fanout resume {name}`"
+        )));
+    }
+    carried?;
+    let refused: Vec<&str> = operation
+        .items
+        .iter()
+        .filter_map(|item| match &item.stage {
+            Stage::Refused(problem) => Some(problem.as_str()),
+            _ => None,
+        })
+        .collect();
+    match (refused.as_slice(), operation.items.as_slice()) {
+        ([], [item]) => Ok(words(&item.plan)),
+        ([], items) => {
+            let all: u64 = items.iter().map(|item| item.plan.will_run()).sum();
+            let (runs, all) = (items.len(), figures::count(all));
+            Ok(format!("redriving {runs} runs, {all} items"))
+        }
+        (problems, items) => {
+            let (some, all) = (problems.len(), items.len());
+            let first = problems[0];
+            Err(operations::Error::Refused(match all {
+                1 => first.to_owned(),
+                _ => format!("{some} of {all} were refused, the first because {first}"),
+            }))
+        }
+    }
+}
+
+fn words(plan: &Plan) -> String {
     let items = figures::count(plan.will_run());
-    let text = format!("redriving {items} items of {}", plan.execution.name());
-    let deed = Deed::Redrive(plan.execution);
-    tell(
-        &events,
-        Event::Done(deed, done.map(|_| text).map_err(of_operation)),
-    )
-    .await;
+    match plan {
+        Plan::Redrive(plan) => format!("redriving {items} items of {}", plan.execution.name()),
+        Plan::Rerun(plan) => {
+            let run = plan.execution.name();
+            format!("started {} with {items} items of {run}", plan.name)
+        }
+    }
+}
+
+/// Runs a few of what is wished first.
+pub async fn canary(
+    client: Client,
+    records: Records,
+    arn: ExecutionArn,
+    wish: Wish,
+    events: mpsc::Sender<Event>,
+) {
+    let deed = Deed::Rerun(arn.clone());
+    let planned = rerun::plan(&client, &arn, wish, Timestamp::now(), &records.prices).await;
+    let done = match planned {
+        Ok((plan, _)) => {
+            let plans = vec![Plan::Rerun(Box::new(plan))];
+            operation(&client, &records, &deed, plans, &events).await
+        }
+        Err(error) => Err(error),
+    };
+    let said = done.map(|text| format!("canary: {text}; see how it ends, then press r again"));
+    tell(&events, Event::Done(deed, said.map_err(of_operation))).await;
+}
+
+/// Writes a plan into a new file.
+pub async fn save_plan(path: PathBuf, plan: Plan, events: mpsc::Sender<Event>) {
+    let deed = Deed::Export(path.clone());
+    let shown = path.display().to_string();
+    let saved = Saved::new(plan, Timestamp::now());
+    let written = tokio::task::spawn_blocking(move || saved.write(&path)).await;
+    let said = match written {
+        Ok(Ok(())) => Ok(format!(
+            "wrote {shown}, nothing was run: fanout apply {shown}"
+        )),
+        Ok(Err(error)) => Err(of_operation(error)),
+        Err(_) => Err(of_operation(operations::Error::Refused(
+            "writing the plan failed inside".to_owned(),
+        ))),
+    };
+    tell(&events, Event::Done(deed, said)).await;
 }
 
 pub async fn start(client: Client, plan: start::Plan, events: mpsc::Sender<Event>) {

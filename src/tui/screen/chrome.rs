@@ -294,8 +294,10 @@ fn message(app: &App, cells: usize) -> Line<'static> {
         let what = match deed {
             Deed::Start(name) => format!("↑ {}", text::middle(name, 24)),
             Deed::Download(address) => format!("↓ {}", text::middle(address.file_name(), 24)),
+            Deed::Rerun(arn) => format!("↑ {}", text::middle(arn.name(), 24)),
             Deed::Search(address) => format!("/ {}", text::middle(address.file_name(), 24)),
             Deed::Redrive(_)
+            | Deed::RedriveAll
             | Deed::Stop(_)
             | Deed::Limits(_)
             | Deed::Export(_)

@@ -186,7 +186,8 @@ fn several_redrives_wait_for_their_plans_and_leave_out_what_is_refused() {
     }
     harness.check("several_redrive");
     let mut harness = harness.keys("<enter>");
-    assert_eq!(changes(&harness.taken()), [&Effect::Redrive(plan(7))]);
+    let all = Effect::RedriveAll(vec![*plan(7)]);
+    assert_eq!(changes(&harness.taken()), [&all]);
 }
 
 #[test]

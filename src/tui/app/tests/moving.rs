@@ -128,7 +128,7 @@ fn lines_given_before_are_offered_first() {
 fn the_menu_of_a_thing_holds_only_what_is_possible_now() {
     let harness = Harness::sample().keys("ja");
     let frame = harness.frame(120, 36);
-    assert!(frame.contains("redrive failed items"), "{frame}");
+    assert!(frame.contains("redrive in place"), "{frame}");
     assert!(!frame.contains("stop the run"), "{frame}");
     let mut harness = harness.keys("redr<enter>");
     assert!(harness.app.dialog.is_some());

@@ -308,7 +308,7 @@ fn prod_wants_every_number_typed() {
     harness.taken();
     let mut harness = harness.keys("<tab><enter>");
     assert!(changes(&harness.taken()).is_empty());
-    let mut harness = harness.keys("<tab>3<tab><tab><enter>");
+    let mut harness = harness.keys("<shift-tab><shift-tab>3<tab><tab><enter>");
     assert_eq!(changes(&harness.taken()), [&Effect::Redrive(plan(3))]);
     let mut harness = harness.keys("kc<ctrl-u>500<tab><tab><tab><tab><enter>");
     assert!(changes(&harness.taken()).is_empty());

@@ -1,0 +1,68 @@
+//! `failures --attempts`: what each attempt at a run has left, and so whether a redrive helped.
+
+use serde_json::json;
+
+use crate::cli::exit::{Error, Exit};
+use crate::cli::output::{Format, Output, VERSION};
+use crate::cli::repair::state;
+use crate::cli::session::Session;
+use crate::cli::views;
+use crate::model::{MapRun, Timestamp};
+use crate::operations::ledger::{self, Attempt, Ledger};
+use crate::operations::runs::describe;
+
+pub async fn attempts(session: &Session, run: &str, out: &mut Output) -> Result<Exit, Error> {
+    let execution = session.find(run).await?;
+    let target = ledger::target(&session.client);
+    let mut known = match state() {
+        Some(state) => Ledger::in_folder(&state).attempts_of(&target, &execution)?,
+        None => Vec::new(),
+    };
+    // What it is like now, of which the ledger need not know yet.
+    let run = describe(&session.client, &execution).await?;
+    if let Some(map_run) = run.map_run() {
+        known.retain(|attempt| !is_of(attempt, map_run));
+        known.push(Attempt::of(target, map_run, &[], false, Timestamp::now()));
+    }
+    match out.format {
+        Format::Text if known.is_empty() => out.line("no attempt is known")?,
+        Format::Text => {
+            for attempt in &known {
+                out.line(line(attempt))?;
+            }
+        }
+        Format::Json => out.document(&json!({"version": VERSION, "run": execution.name(),
+            "attempts": known}))?,
+        Format::Ndjson => {
+            for attempt in &known {
+                out.document(attempt)?;
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Whether it is the attempt that the Map Run is at.
+fn is_of(attempt: &Attempt, map_run: &MapRun) -> bool {
+    attempt.map_run == map_run.arn && attempt.attempt == map_run.redrive_count
+}
+
+fn line(attempt: &Attempt) -> String {
+    let counts = &attempt.counts;
+    let open = counts.failures() + counts.aborted + counts.pending + counts.pending_redrive;
+    let mut text = format!(
+        "{}  attempt {}: {} succeeded, {} open",
+        views::time(attempt.at),
+        attempt.attempt + 1,
+        views::grouped(counts.succeeded),
+        views::grouped(open)
+    );
+    if let Some(largest) = attempt.groups.first() {
+        let count = views::grouped(largest.count);
+        text += &format!(", {count} of them {}: {}", largest.error, largest.message);
+    }
+    if let Some(note) = &attempt.note {
+        text += &format!("  ({note})");
+    }
+    text
+}

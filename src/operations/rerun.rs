@@ -1,0 +1,658 @@
+//! Run chosen items of a run again in a new execution: what AWS has no operation for.
+//!
+//! The items that did not succeed are gathered from the run's result files, the chosen ones become
+//! an object of their own, and the same state machine starts with the run's input, that object in
+//! place of the source. The new name follows from run, items and input: pressing twice starts once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::client::{Client, shell_word};
+use crate::model::{
+    ExecutionArn, Limits, MapRun, ObjectAddress, Prices, RunState, StateMachineArn, Status,
+    Timestamp,
+};
+use crate::operations::cost::{self, Cost, Time};
+use crate::operations::redrive::{Definition, limit};
+use crate::operations::runs::{self, Run, is_absent, is_name};
+use crate::operations::{Check, Error, Progress, refuse_bad, results};
+
+mod chosen;
+pub mod edit;
+mod gather;
+mod items;
+#[cfg(test)]
+mod tests;
+
+pub use chosen::{Chosen, Lines};
+pub use gather::{Subset, groups};
+
+use gather::{From, gather};
+use items::{Format, Way};
+
+/// Groups that a plan names.
+const GROUPS: usize = 20;
+/// Bytes of an execution's input that the service takes.
+const INPUT_LIMIT: usize = 262_144;
+/// Characters of an execution's name.
+const NAME_LIMIT: usize = 80;
+/// User metadata of an uploaded object: SHA-256 of its bytes, hexadecimal.
+const SHA256: &str = "sha256";
+
+/// What is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wish {
+    pub chosen: Chosen,
+    /// The same input once more: all items, whatever became of them.
+    pub everything: bool,
+    /// Other lines (or items) in place of those with these numbers.
+    pub edits: BTreeMap<u64, Value>,
+    /// Chosen, and taken out again.
+    pub left_out: BTreeSet<u64>,
+    /// `None` derives one.
+    pub name: Option<String>,
+    /// Batches of one item.
+    pub one_by_one: bool,
+    pub limits: Limits,
+    /// Why, for the records.
+    pub note: Option<String>,
+}
+
+/// What a re-run would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The run whose items run again.
+    pub execution: ExecutionArn,
+    pub state: RunState,
+    pub machine: StateMachineArn,
+    /// Of the new execution.
+    pub name: String,
+    /// `Err` is the reason why not, with what to do instead.
+    pub allowed: Result<(), String>,
+    pub wish: Wish,
+    /// Items that will run.
+    pub items: u64,
+    /// The largest groups that they were in.
+    pub groups: Vec<Group>,
+    /// Where they were read.
+    pub source: String,
+    /// Whether everything that did not succeed was looked at.
+    pub exact: bool,
+    /// Where they go.
+    pub subset: ObjectAddress,
+    /// Of that object.
+    pub bytes: u64,
+    pub sha256: String,
+    /// Of the new execution.
+    pub input: Value,
+    /// The output that the new lines are merged with, in a new one.
+    pub merges_with: Option<ObjectAddress>,
+    pub definition: Option<Definition>,
+    pub cost: Option<Cost>,
+    pub time: Option<Time>,
+    pub checks: Vec<Check>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    pub error: String,
+    pub message: String,
+    pub count: u64,
+}
+
+impl Plan {
+    /// The new execution.
+    pub fn target(&self) -> ExecutionArn {
+        runs::named(&self.machine, &self.name)
+    }
+
+    /// The same as a command. What was edited is in no command: a plan file has it.
+    pub fn command(&self) -> String {
+        let (run, machine) = (self.execution.name(), self.machine.name());
+        let mut words = vec!["fanout rerun".to_owned(), shell_word(run)];
+        let mut add = |name: &str, value: String| {
+            words.push(format!("--{name}"));
+            if !value.is_empty() {
+                words.push(shell_word(&value));
+            }
+        };
+        add("machine", machine.to_owned());
+        let chosen = &self.wish.chosen;
+        if !chosen.lines.is_empty() {
+            add("lines", chosen.lines.to_string());
+        }
+        for error in &chosen.errors {
+            add("error", error.clone());
+        }
+        for group in &chosen.groups {
+            add("group", format!("{}: {}", group.error, group.message));
+        }
+        for child in &chosen.children {
+            add("child", child.to_string());
+        }
+        if !chosen.words.is_empty() {
+            add("query", chosen.words.join(" "));
+        }
+        if let Some(most) = chosen.of_each_group {
+            add("of-each-group", most.to_string());
+        }
+        if let Some(name) = &self.wish.name {
+            add("name", name.clone());
+        }
+        if self.wish.everything {
+            add("everything", String::new());
+        }
+        if self.wish.one_by_one {
+            add("batch-size", "1".to_owned());
+        }
+        if let Some(most) = self.wish.limits.max_concurrency {
+            add("concurrency", most.to_string());
+        }
+        if let Some(share) = self.wish.limits.tolerated_percentage {
+            add("tolerate", format!("{share}%"));
+        }
+        if let Some(note) = &self.wish.note {
+            add("note", note.clone());
+        }
+        words.push("--yes".to_owned());
+        words.join(" ")
+    }
+
+    /// What has changed since `planned` was made that whoever approved it should know.
+    pub fn moved_since(&self, planned: &Self) -> Vec<String> {
+        let mut moved = Vec::new();
+        if let (Err(reason), Ok(())) = (&self.allowed, &planned.allowed) {
+            moved.push(reason.clone());
+        }
+        if self.state != planned.state {
+            let (now, then) = (self.state.word(), planned.state.word());
+            moved.push(format!(
+                "{} is {now}, and was {then}",
+                self.execution.name()
+            ));
+        }
+        if self.sha256 != planned.sha256 {
+            let (now, then) = (self.items, planned.items);
+            moved.push(match now == then {
+                true => "other items are chosen by now".to_owned(),
+                false => format!("{now} items are chosen by now, and {then} were planned"),
+            });
+        }
+        if self.merges_with != planned.merges_with {
+            moved.push("it would be merged with another output".to_owned());
+        }
+        let deployed = |plan: &Self| plan.definition.as_ref().map(|it| it.deployed.clone());
+        if deployed(self) != deployed(planned) {
+            moved.push("another definition is deployed".to_owned());
+        }
+        moved
+    }
+}
+
+/// Gathers what is chosen and reads what running it again would do; changes nothing. The items come
+/// along where there are any.
+///
+/// # Errors
+/// What the service answers, and `Malformed` when an item cannot be made again.
+pub async fn plan(
+    client: &Client,
+    execution: &ExecutionArn,
+    wish: Wish,
+    now: Timestamp,
+    prices: &Prices,
+) -> Result<(Plan, Option<Subset>), Error> {
+    let run = runs::describe(client, execution).await?;
+    let mut plan = Plan::empty(&run, wish, now);
+    let map_run = match possible(&run, plan.state, plan.wish.everything) {
+        Ok(map_run) => map_run,
+        Err(reason) => {
+            plan.allowed = Err(reason);
+            return Ok((plan, None));
+        }
+    };
+    let used = client.state_machine_for_execution(execution).await?;
+    let definition: Value = serde_json::from_str(&used.definition)
+        .map_err(|error| Error::malformed(&used.name, format!("its definition: {error}")))?;
+    let input = parsed(run.detail.input.as_deref());
+    let output = parsed(run.detail.output.as_deref());
+    if plan.wish.everything {
+        plan.take_everything(map_run, input, is_shipped(&definition));
+        plan.check(client, &definition, &used.revision, None)
+            .await?;
+        plan.estimate(client, map_run, &definition, prices).await;
+        return Ok((plan, None));
+    }
+    let way = match is_shipped(&definition) {
+        true => Ok(None),
+        false => Way::of(&definition, map_run.arn.label()).map(Some),
+    };
+    let way = match way {
+        Ok(way) => way,
+        Err(reason) => {
+            plan.allowed = Err(format!("the items cannot be made again exactly: {reason}"));
+            return Ok((plan, None));
+        }
+    };
+    let failed = address(&output["failed"]);
+    let from = match &way {
+        None => From::Lines {
+            failed: failed.as_ref(),
+        },
+        Some(way) => From::Items(way),
+    };
+    let (chosen, left_out) = (&plan.wish.chosen, &plan.wish.left_out);
+    let mut subset = gather(client, map_run, from, chosen, left_out).await?;
+    plan.take(&mut subset)?;
+    if subset.is_empty() {
+        plan.allowed = Err("nothing is chosen: no item that did not succeed fits".to_owned());
+        return Ok((plan, None));
+    }
+    if let Err(reason) = plan.address_to(way.as_ref(), &input, &output) {
+        plan.allowed = Err(reason);
+        return Ok((plan, None));
+    }
+    plan.check(client, &definition, &used.revision, way.as_ref())
+        .await?;
+    plan.estimate(client, map_run, &definition, prices).await;
+    Ok((plan, Some(subset)))
+}
+
+/// Writes the items, where some are chosen, and starts the execution; doing it again changes nothing
+/// more.
+///
+/// # Errors
+/// `Refused` when the plan is not allowed, or the items are not those of the plan.
+pub async fn run(
+    client: &Client,
+    plan: &Plan,
+    subset: Option<&mut Subset>,
+    progress: impl Fn(Progress) + Send + Sync,
+) -> Result<ExecutionArn, Error> {
+    if let Err(reason) = &plan.allowed {
+        return Err(Error::Refused(reason.clone()));
+    }
+    refuse_bad(&plan.checks)?;
+    if let Some(subset) = subset {
+        upload(client, plan, subset, progress).await?;
+    }
+    let input = plan.input.to_string();
+    let started = client
+        .start_execution(&plan.machine, &plan.name, &input)
+        .await?;
+    if !is_shipped_input(&plan.input) {
+        limit(client, &started, plan.wish.limits).await?;
+    }
+    Ok(started)
+}
+
+async fn upload(
+    client: &Client,
+    plan: &Plan,
+    subset: &mut Subset,
+    progress: impl Fn(Progress) + Send + Sync,
+) -> Result<(), Error> {
+    let (bytes, sha256) = subset.digest(&plan.wish.edits)?;
+    if sha256 != plan.sha256 {
+        return Err(Error::Refused(
+            "the chosen items are no longer those of the plan: make a new one".to_owned(),
+        ));
+    }
+    let there = client.head(&plan.subset).await?;
+    if there.is_some_and(|(_, metadata)| metadata.get(SHA256) == Some(&sha256)) {
+        return Ok(());
+    }
+    let metadata = BTreeMap::from([(SHA256.to_owned(), sha256)]);
+    let mut object = client.write(&plan.subset, metadata).await?;
+    let report = |done| progress(Progress { done, total: bytes });
+    match subset.upload(&plan.wish.edits, &mut object, report).await {
+        Ok(()) => {
+            object.finish().await?;
+            Ok(())
+        }
+        Err(error) => {
+            object.abort().await;
+            Err(error)
+        }
+    }
+}
+
+/// The Map Run whose items can be chosen from.
+fn possible(run: &Run, state: RunState, everything: bool) -> Result<&MapRun, String> {
+    // All its lines have succeeded, and others that it was merged with are open still.
+    let is_merged = !parsed(run.detail.output.as_deref())["failed"].is_null();
+    let name = run.execution().name.as_str();
+    if run.execution().map_run.is_some() {
+        return Err(format!(
+            "{name} is a child execution: re-run lines of its run"
+        ));
+    }
+    match state {
+        RunState::Running | RunState::Queued | RunState::Redrive => {
+            return Err(format!(
+                "{name} is still running, and may fail yet: wait for its end (`fanout wait {name}`)"
+            ));
+        }
+        RunState::Succeeded if !everything && !is_merged => {
+            return Err(format!("{name} has succeeded: nothing is left to run"));
+        }
+        _ => {}
+    }
+    run.map_run().ok_or_else(|| {
+        format!("{name} has no Map Run, so there are no items to choose: start it anew")
+    })
+}
+
+/// Whether a definition is that of the shipped workflow, of whatever age.
+fn is_shipped(definition: &Value) -> bool {
+    let states = &definition["States"];
+    let selector = &states["Lines"]["ItemSelector"];
+    definition["StartAt"] == "Preprocess"
+        && states["Postprocess"].is_object()
+        && selector["n.$"] == "$$.Map.Item.Value.n"
+        && selector["line.$"] == "$$.Map.Item.Value.line"
+}
+
+fn is_shipped_input(input: &Value) -> bool {
+    input.get("only").is_some()
+}
+
+fn parsed(text: Option<&str>) -> Value {
+    let value = text.and_then(|text| serde_json::from_str(text).ok());
+    value.unwrap_or(Value::Null)
+}
+
+fn address(value: &Value) -> Option<ObjectAddress> {
+    let text = |name: &str| value[name].as_str().filter(|text| !text.is_empty());
+    Some(ObjectAddress::new(text("bucket")?, text("key")?))
+}
+
+impl Plan {
+    fn empty(run: &Run, wish: Wish, now: Timestamp) -> Self {
+        let execution = run.execution();
+        Self {
+            execution: execution.arn.clone(),
+            state: run.state(now),
+            machine: execution.arn.state_machine(),
+            name: String::new(),
+            allowed: Ok(()),
+            wish,
+            items: 0,
+            groups: Vec::new(),
+            source: String::new(),
+            exact: false,
+            subset: ObjectAddress::new("", ""),
+            bytes: 0,
+            sha256: String::new(),
+            input: Value::Null,
+            merges_with: None,
+            definition: None,
+            cost: None,
+            time: None,
+            checks: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, subset: &mut Subset) -> Result<(), Error> {
+        (self.bytes, self.sha256) = subset.digest(&self.wish.edits)?;
+        self.items = subset.len();
+        self.source.clone_from(&subset.source);
+        self.exact = subset.exact;
+        let groups = subset.groups.iter().take(GROUPS);
+        self.groups = groups
+            .map(|(key, count)| Group {
+                error: key.error.clone(),
+                message: key.message.clone(),
+                count: *count,
+            })
+            .collect();
+        Ok(())
+    }
+
+    fn take_everything(&mut self, map_run: &MapRun, mut input: Value, is_shipped: bool) {
+        if let (Value::Object(members), true) = (&mut input, is_shipped) {
+            set_limits(members, &self.wish.limits);
+        }
+        self.items = map_run.items.total;
+        self.exact = true;
+        "the run's input".clone_into(&mut self.source);
+        self.sha256 = digits(&Sha256::digest(input.to_string()));
+        self.name = match &self.wish.name {
+            Some(name) => name.clone(),
+            None => derived_name(&self.execution, &self.sha256, &self.wish),
+        };
+        self.input = input;
+    }
+
+    /// Names the new execution and makes its input.
+    fn address_to(
+        &mut self,
+        way: Option<&Way>,
+        input: &Value,
+        output: &Value,
+    ) -> Result<(), String> {
+        self.name = match &self.wish.name {
+            Some(name) => name.clone(),
+            None => derived_name(&self.execution, &self.sha256, &self.wish),
+        };
+        let suffix = way.map_or(&Format::Lines, |way| &way.format).suffix();
+        let key = format!("fanout/reruns/{}/only.{suffix}", self.name);
+        if let Some(way) = way {
+            self.subset = way.address(input, key)?;
+            self.input = way.input(input, &self.subset, self.wish.one_by_one)?;
+            return Ok(());
+        }
+        let bucket = [&input["output"]["bucket"], &input["source"]["bucket"]];
+        let bucket = bucket.into_iter().find_map(Value::as_str);
+        let bucket = bucket.ok_or("the run's input names no bucket")?;
+        self.subset = ObjectAddress::new(bucket, key);
+        let previous = address(&output["output"]);
+        self.input = shipped_input(input, &self.subset, output, &self.wish.limits)?;
+        self.merges_with = previous.filter(|_| self.input.get("merge").is_some());
+        Ok(())
+    }
+
+    async fn check(
+        &mut self,
+        client: &Client,
+        used: &Value,
+        used_revision: &Option<String>,
+        way: Option<&Way>,
+    ) -> Result<(), Error> {
+        if !self.exact {
+            self.checks.push(Check::notice(format!(
+                "not all that failed could be looked at: {}",
+                self.source
+            )));
+        }
+        let deployed = client.state_machine(&self.machine).await?;
+        let now = parsed(Some(&deployed.definition));
+        let definition = Definition {
+            used: used_revision.clone(),
+            deployed: deployed.revision,
+            changed: now != *used,
+        };
+        self.checks.push(match definition.changed {
+            false => Check::good("the definition has not changed since the run"),
+            true => Check::notice(
+                "another definition is deployed by now: the new execution runs that one",
+            ),
+        });
+        self.definition = Some(definition);
+        match way {
+            None if self.wish.everything => self.checks.push(Check::notice(
+                "everything runs again, also what has succeeded: an output of a fixed name is \
+                 written anew",
+            )),
+            None => self.check_shipped(&now),
+            Some(way) if way.has_more_states => self.checks.push(Check::notice(
+                "the states after the map run again, with the results of these items alone",
+            )),
+            Some(_) => {}
+        }
+        let size = self.input.to_string().len();
+        if INPUT_LIMIT < size {
+            let text = format!("the input has {size} bytes: Step Functions takes {INPUT_LIMIT}");
+            self.checks.push(Check::bad(text));
+        }
+        let check = self.check_name(client).await?;
+        self.checks.push(check);
+        Ok(())
+    }
+
+    fn check_shipped(&mut self, deployed: &Value) {
+        let payload = &deployed["States"]["Postprocess"]["Parameters"]["Payload"];
+        if payload.get("chosen.$").is_none() {
+            self.checks.push(Check::bad(
+                "the deployed workflow is older than re-runs: deploy this version's definition and \
+                 functions first",
+            ));
+        }
+        self.checks.push(match &self.merges_with {
+            Some(output) => Check::good(format!(
+                "what succeeds is merged with {output} in a new object; what fails again stays open"
+            )),
+            None => Check::notice(
+                "the run wrote no output: that of the new execution has the chosen lines alone",
+            ),
+        });
+    }
+
+    /// What it means that an execution has the name already.
+    async fn check_name(&self, client: &Client) -> Result<Check, Error> {
+        let name = &self.name;
+        if !is_name(name) {
+            return Ok(Check::bad(format!(
+                "{name:?} cannot name an execution: 1 to 80 of A-Z a-z 0-9 - _ ."
+            )));
+        }
+        let detail = match client.execution(&self.target()).await {
+            Ok(detail) => detail,
+            Err(error) if is_absent(&error.kind) => return Ok(Check::good("the name is unused")),
+            Err(error) => return Err(error.into()),
+        };
+        let same = parsed(detail.input.as_deref()) == self.input;
+        Ok(match (detail.execution.status, same) {
+            (Status::Running, true) => Check::notice(format!(
+                "{name} is running with these very items: starting it again changes nothing"
+            )),
+            (status, true) => Check::bad(format!(
+                "{name} has run these very items already and is {}: re-run or redrive that one, or \
+                 give another --name",
+                status.as_str()
+            )),
+            (status, false) => Check::bad(format!(
+                "{name} is taken by an execution with another input, which is {}: give another \
+                 --name",
+                status.as_str()
+            )),
+        })
+    }
+
+    async fn estimate(
+        &mut self,
+        client: &Client,
+        map_run: &MapRun,
+        definition: &Value,
+        prices: &Prices,
+    ) {
+        let sample = cost::sample(client, map_run).await;
+        self.time = cost::time(map_run, self.items, sample.as_ref());
+        let state = results::map_state(definition, map_run.arn.label());
+        let processor = state.and_then(|(_, state)| state.get("ItemProcessor"));
+        let total = map_run.items.total.max(1);
+        let each = match self.wish.one_by_one {
+            true => 1,
+            false => (total / map_run.executions.total.max(1)).max(1),
+        };
+        let starts = self.items.div_ceil(each);
+        self.cost = sample
+            .zip(processor)
+            .map(|(sample, processor)| cost::of(prices, processor, starts, &sample));
+    }
+}
+
+/// The run's input with these lines instead of all, to be merged with what it wrote.
+fn shipped_input(
+    input: &Value,
+    subset: &ObjectAddress,
+    output: &Value,
+    limits: &Limits,
+) -> Result<Value, String> {
+    let Value::Object(members) = input else {
+        return Err("the run's input is no JSON object".to_owned());
+    };
+    let mut members = members.clone();
+    for earlier in ["only", "merge", "overwrite"] {
+        members.remove(earlier);
+    }
+    members.insert(
+        "only".to_owned(),
+        json!({"bucket": subset.bucket, "key": subset.key}),
+    );
+    let lines = output["counts"]["lines"].as_u64();
+    if let (Some(previous), Some(lines)) = (address(&output["output"]), lines) {
+        let mut merge = json!({"output": previous, "lines": lines});
+        if let Some(failed) = address(&output["failed"]) {
+            merge["failed"] = json!(failed);
+        }
+        members.insert("merge".to_owned(), merge);
+        // What fails again stays open, and the rest is merged all the same.
+        members.insert("tolerate".to_owned(), json!(100));
+    }
+    set_limits(&mut members, limits);
+    Ok(Value::Object(members))
+}
+
+fn set_limits(members: &mut Map<String, Value>, limits: &Limits) {
+    if let Some(share) = limits.tolerated_percentage {
+        members.insert("tolerate".to_owned(), json!(share));
+    }
+    if let Some(most) = limits.max_concurrency {
+        members.insert("concurrency".to_owned(), json!(most));
+    }
+}
+
+fn digits(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `<run>-r<n>-<hash>`, n counting the re-runs from the first run on: a re-run's own re-run is the
+/// next.
+fn derived_name(execution: &ExecutionArn, sha256: &str, wish: &Wish) -> String {
+    let mut hash = Sha256::new();
+    let limits = format!("{:?} {}", wish.limits, wish.one_by_one);
+    let how = if wish.everything {
+        "everything"
+    } else {
+        "chosen"
+    };
+    for part in [execution.as_str(), sha256, &limits, how] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digits: String = hash.finalize()[..4]
+        .iter()
+        .map(|it| format!("{it:02x}"))
+        .collect();
+    let (stem, generation) = generation(execution.name());
+    let end = format!("-r{}-{digits}", generation + 1);
+    let mut stem = stem.to_owned();
+    stem.truncate(NAME_LIMIT - end.len()); // the service allows ASCII only
+    stem + &end
+}
+
+/// The first run's name and how many re-runs led to this one.
+fn generation(name: &str) -> (&str, u64) {
+    let parts = name.rsplit_once('-').and_then(|(front, hash)| {
+        let is_hash = hash.len() == 8 && hash.chars().all(|c| c.is_ascii_hexdigit());
+        let (stem, number) = front.rsplit_once("-r").filter(|_| is_hash)?;
+        Some((stem, number.parse().ok()?))
+    });
+    parts
+        .filter(|(stem, _)| !stem.is_empty())
+        .unwrap_or((name, 0))
+}

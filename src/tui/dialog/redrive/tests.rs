@@ -1,0 +1,263 @@
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::*;
+use crate::model::{Limits, ObjectAddress};
+use crate::operations::cost::{Cost, Part, Time};
+use crate::operations::redrive::Facts;
+use crate::operations::rerun::Lines;
+use crate::operations::trail::Entry;
+use crate::operations::{Check, Verdict};
+use crate::tui::dialog::Dialog;
+use crate::tui::event::Event;
+use crate::tui::harness::{Harness, LOST, PART, arn, now};
+
+fn check(verdict: Verdict, text: &str) -> Check {
+    Check {
+        verdict,
+        text: text.to_owned(),
+    }
+}
+
+fn redrive(run: &str) -> Plan {
+    Plan {
+        execution: arn(run),
+        state: RunState::Failed,
+        allowed: Ok(()),
+        failed: 60_113,
+        timed_out: 0,
+        aborted: 0,
+        never_started: 58_220,
+        succeeded: 1_079_671,
+        not_redrivable: 0,
+        redrives_so_far: 0,
+        seconds_left: Some(1_187_400),
+        after_the_map: false,
+        facts: Facts {
+            cost: Some(cost()),
+            time: Some(Time {
+                seconds: 120,
+                items_per_second: 988.0,
+                basis: "the mean of this run".to_owned(),
+            }),
+            ..Facts::default()
+        },
+        limits: Limits::default(),
+        note: None,
+        checks: vec![
+            check(Verdict::Good, "event history 214 of 24999"),
+            check(Verdict::Notice, "another definition is deployed by now"),
+        ],
+    }
+}
+
+fn cost() -> Cost {
+    Cost {
+        parts: vec![
+            Part {
+                what: "Step Functions".to_owned(),
+                detail: "118333 Express starts × 9.8 s".to_owned(),
+                dollars: 1.35,
+            },
+            Part {
+                what: "Lambda".to_owned(),
+                detail: "118333 × 9.8 s at 128 MB, the smallest".to_owned(),
+                dollars: 2.42,
+            },
+        ],
+        dollars: 3.77,
+        at_least: true,
+        sample: 20,
+        prices: "list prices of 2026-11-23: AWS Step Functions pricing".to_owned(),
+    }
+}
+
+fn rerun_plan(run: &str, wish: Wish) -> Box<rerun::Plan> {
+    Box::new(rerun::Plan {
+        execution: arn(run),
+        state: RunState::Part,
+        machine: arn(run).state_machine(),
+        name: format!("{run}-r1-0a1b2c3d"),
+        allowed: Ok(()),
+        wish,
+        items: 212,
+        groups: vec![rerun::Group {
+            error: "Worker.Rejected".to_owned(),
+            message: "no such place <v>".to_owned(),
+            count: 212,
+        }],
+        source: "ledger.csv.failed.jsonl".to_owned(),
+        exact: true,
+        subset: ObjectAddress::new("prod-in", "fanout/reruns/x/only.jsonl"),
+        bytes: 9_000,
+        sha256: "aa".to_owned(),
+        input: json!({}),
+        merges_with: Some(ObjectAddress::new("prod-out", "ledger.csv")),
+        definition: None,
+        cost: None,
+        time: None,
+        checks: vec![check(Verdict::Good, "the name is unused")],
+    })
+}
+
+/// The wish of the newest question about a new run.
+fn asked(effects: &[Effect]) -> Wish {
+    let wishes = effects.iter().rev().filter_map(|effect| match effect {
+        Effect::Ask(Ask::PlanRerun(_, wish)) => Some((**wish).clone()),
+        _ => None,
+    });
+    wishes.into_iter().next().expect("a question")
+}
+
+fn refused(run: &str, state: RunState) -> Plan {
+    Plan {
+        state,
+        allowed: Err("it SUCCEEDED, and AWS redrives no execution that succeeded".to_owned()),
+        ..redrive(run)
+    }
+}
+
+#[test]
+fn a_redrive_shows_what_it_costs_and_how_long_it_takes() {
+    let mut harness = Harness::sample().keys("jr");
+    harness.send(Event::RedrivePlan(arn(LOST), Ok(Box::new(redrive(LOST)))));
+    harness.check("redrive_with_estimates");
+}
+
+#[test]
+fn what_aws_cannot_redrive_is_run_again_by_itself() {
+    let mut harness = Harness::sample().keys("jjr");
+    harness.taken();
+    let plan = refused(PART, RunState::Part);
+    harness.send(Event::RedrivePlan(arn(PART), Ok(Box::new(plan))));
+    let wish = asked(&harness.taken());
+    assert_eq!(wish, Wish::default());
+    let plan = rerun_plan(PART, wish.clone());
+    harness.send(Event::RerunPlan(
+        arn(PART),
+        Box::new(wish),
+        Ok(plan.clone()),
+    ));
+    harness.check("rerun");
+    let mut harness = harness.keys("<tab><enter>");
+    let ran = harness.taken();
+    assert!(ran.contains(&Effect::Rerun(plan)), "{ran:?}");
+}
+
+#[test]
+fn after_the_map_a_re_run_is_chosen_and_says_why() {
+    let mut harness = Harness::sample().keys("jr");
+    let plan = Plan {
+        after_the_map: true,
+        failed: 0,
+        never_started: 0,
+        ..redrive(LOST)
+    };
+    harness.send(Event::RedrivePlan(arn(LOST), Ok(Box::new(plan))));
+    asked(&harness.taken());
+    let frame = harness.frame(120, 36);
+    assert!(
+        frame.contains("0 lines, only the states after the map"),
+        "{frame}"
+    );
+    assert!(frame.contains("(•) Re-run failed lines"), "{frame}");
+}
+
+#[test]
+fn a_changed_limit_is_planned_anew_and_a_late_plan_is_not_taken() {
+    let mut harness = Harness::sample().keys("jjr");
+    let plan = refused(PART, RunState::Part);
+    harness.send(Event::RedrivePlan(arn(PART), Ok(Box::new(plan))));
+    let first = asked(&harness.taken());
+    // Way, children, share, note: then Cancel.
+    let mut harness = harness.keys("<shift-tab><shift-tab><shift-tab>7<tab>");
+    let second = asked(&harness.taken());
+    assert_eq!(second.limits.max_concurrency, Some(7));
+    let late = rerun_plan(PART, first.clone());
+    harness.send(Event::RerunPlan(arn(PART), Box::new(first), Ok(late)));
+    assert!(harness.frame(120, 36).contains("reading the counts"));
+    let plan = rerun_plan(PART, second.clone());
+    harness.send(Event::RerunPlan(arn(PART), Box::new(second), Ok(plan)));
+    assert!(harness.frame(120, 36).contains("212"));
+}
+
+#[test]
+fn a_canary_and_a_plan_file_run_nothing_of_the_rest() {
+    let mut harness = Harness::sample().keys("jjr");
+    let plan = refused(PART, RunState::Part);
+    harness.send(Event::RedrivePlan(arn(PART), Ok(Box::new(plan))));
+    let wish = asked(&harness.taken());
+    let plan = rerun_plan(PART, wish.clone());
+    harness.send(Event::RerunPlan(
+        arn(PART),
+        Box::new(wish.clone()),
+        Ok(plan.clone()),
+    ));
+    let mut harness = harness.keys("<ctrl-o>");
+    let path = PathBuf::from(format!("{PART}.plan.json"));
+    let saved = Effect::SavePlan(path, Box::new(plan::Plan::Rerun(plan)));
+    assert_eq!(harness.taken(), [saved]);
+    let mut harness = harness.keys("<tab><tab><enter>");
+    let mut canary = wish;
+    canary.chosen.of_each_group = Some(100);
+    let ran = harness.taken();
+    assert!(
+        ran.contains(&Effect::Canary(arn(PART), Box::new(canary))),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn marks_that_the_filter_hides_are_a_line_of_their_own() {
+    let chosen = |lines: &str| Chosen {
+        lines: Lines::parse(lines).expect("lines"),
+        ..Chosen::default()
+    };
+    let marked = Marked {
+        shown: chosen("3"),
+        hidden: Some((chosen("3,9"), 1)),
+    };
+    let (dialog, asks) = Redrive::open(arn(LOST), marked, false);
+    assert_eq!(asked(&asks).chosen, chosen("3"));
+    let mut harness = Harness::sample();
+    harness.app.dialog = Some(Dialog::Redrive(Box::new(dialog)));
+    let frame = harness.frame(120, 36);
+    assert!(
+        frame.contains("[ ] include 1 marked lines that the filter hides"),
+        "{frame}"
+    );
+    // From Cancel back over note, share and children to the line.
+    let mut harness = harness.keys("<shift-tab><shift-tab><shift-tab><shift-tab> <tab>");
+    let wishes = asked(&harness.taken());
+    assert_eq!(wishes.chosen, chosen("3,9"));
+    assert_eq!(wishes.left_out, BTreeSet::new());
+}
+
+#[test]
+fn the_trail_shows_the_newest_first_and_copies_a_command() {
+    let mut harness = Harness::sample().keys("@");
+    assert!(harness.taken().contains(&Effect::Ask(Ask::Trail)));
+    let entry = |command: &str, outcome| Entry {
+        at: now(),
+        who: "ada".to_owned(),
+        target: "prod-data eu-west-1".to_owned(),
+        command: command.to_owned(),
+        outcome,
+    };
+    let entries = vec![
+        entry(
+            "aws stepfunctions stop-execution --execution-arn arn:a",
+            Ok(()),
+        ),
+        entry(
+            "aws s3 cp - s3://b/\u{1b}[2Jk # 3 bytes",
+            Err("AccessDenied".to_owned()),
+        ),
+    ];
+    harness.send(Event::Trail(Ok(entries)));
+    harness.check("trail");
+    let mut harness = harness.keys("jy");
+    let copied = "aws stepfunctions stop-execution --execution-arn arn:a".to_owned();
+    assert!(harness.taken().contains(&Effect::Copy(copied)));
+}

@@ -1,0 +1,412 @@
+//! Repair of runs of other state machines than ours: each way in which one can be incomplete.
+
+use aws_sdk_sfn::types::ExecutionStatus::{Failed, Running, Succeeded};
+use fanout::client::{Client, Options, Target};
+use fanout::engine::REGION;
+use fanout::engine::switches::Switches;
+use fanout::model::{ExecutionArn, ExecutionDetail, Prices, RunState, Timestamp};
+use fanout::operations::rerun::{self, Chosen, Wish};
+use fanout::operations::{Error, redrive};
+use serde_json::{Value, json};
+
+use crate::wired::{House, Run, until};
+
+async fn client(house: &House) -> Client {
+    let keys = house.engine.credentials().clone();
+    let target = Target::Endpoint {
+        url: house.url.clone(),
+        region: REGION.to_owned(),
+        access_key: keys.access_key,
+        secret_key: keys.secret_key,
+    };
+    let options = Options {
+        read_only: false,
+        budget_share: 1.0,
+        trail: None,
+    };
+    Client::connect(target, options).await.unwrap()
+}
+
+/// A map over an object that the input names, each item `{"n": ..}`.
+fn machine(kind: &str, more: Value) -> Value {
+    let mut map = json!({
+        "Type": "Map", "Label": "Items", "End": true,
+        "ItemReader": {
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": {"InputType": kind},
+            "Parameters": {"Bucket": "data", "Key.$": "$.key"},
+        },
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": "Work",
+            "States": {"Work": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
+                "Parameters": {"FunctionName": "work", "Payload.$": "$"}, "End": true}},
+        },
+        "ResultWriter": {"Resource": "arn:aws:states:::s3:putObject",
+            "Parameters": {"Bucket": "data", "Prefix": "results"}},
+    });
+    let members = map.as_object_mut().unwrap();
+    members.extend(more.as_object().unwrap().clone());
+    json!({"StartAt": "M", "States": {"M": map}})
+}
+
+fn items(count: u64) -> String {
+    (1..=count)
+        .map(|n| json!({"n": n}).to_string() + "\n")
+        .collect()
+}
+
+async fn failed(house: &House, definition: &Value, input: Value) -> Run {
+    let run = house.start(definition, input).await;
+    run.ends(Failed).await;
+    run
+}
+
+fn now(house: &House) -> Timestamp {
+    Timestamp::from_millisecond(house.engine.runner().now()).unwrap()
+}
+
+async fn plan(house: &House, run: &Run, wish: Wish) -> rerun::Plan {
+    let (client, arn) = (client(house).await, ExecutionArn::new(&run.arn));
+    let planned = rerun::plan(&client, &arn, wish, now(house), &Prices::default()).await;
+    planned.unwrap().0
+}
+
+/// Runs what is wished again and waits for the end.
+async fn again(house: &House, run: &Run, wish: Wish) -> ExecutionDetail {
+    let (client, arn) = (client(house).await, ExecutionArn::new(&run.arn));
+    let planned = rerun::plan(&client, &arn, wish, now(house), &Prices::default()).await;
+    let (plan, mut subset) = planned.unwrap();
+    let first = rerun::run(&client, &plan, subset.as_mut(), |_| ())
+        .await
+        .unwrap();
+    // A second press starts nothing.
+    let second = rerun::run(&client, &plan, subset.as_mut(), |_| ()).await;
+    if let Ok(second) = second {
+        assert_eq!(first, second);
+    }
+    let ask = || async { client.execution(&first).await.unwrap() };
+    until("its end", ask, |detail| detail.execution.status.is_closed()).await
+}
+
+fn lines_of(text: &str) -> Wish {
+    Wish {
+        chosen: Chosen {
+            errors: vec!["Bad".to_owned()],
+            words: vec![text.to_owned()],
+            ..Chosen::default()
+        },
+        ..Wish::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_of_json_lines_are_run_again_by_choice() {
+    let house = House::new().await;
+    house.put("in.jsonl", items(9)).await;
+    house.fail([3, 7]);
+    let definition = machine("JSONL", json!({"ToleratedFailurePercentage": 100}));
+    let run = house
+        .start(&definition, json!({"key": "in.jsonl", "kept": 1}))
+        .await;
+    run.ends(Succeeded).await;
+    let all = plan(&house, &run, Wish::default()).await;
+    assert_eq!(
+        (all.items, all.allowed.clone(), all.state),
+        (2, Ok(()), RunState::Part)
+    );
+    let one = plan(&house, &run, lines_of("\"n\":7")).await;
+    assert_eq!(one.items, 1);
+    assert_ne!(one.name, all.name);
+    assert_eq!(one.input["kept"], 1);
+    assert_eq!(house.calls_of(7), 1);
+    let ended = again(&house, &run, lines_of("\"n\":7")).await;
+    assert_eq!(
+        ended.execution.status.as_str(),
+        "SUCCEEDED",
+        "it failed within the tolerance"
+    );
+    assert_eq!((house.calls_of(7), house.calls_of(3)), (2, 1));
+    let none = plan(&house, &run, lines_of("nobody says that")).await;
+    assert!(none.allowed.unwrap_err().contains("nothing is chosen"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrays_delimited_text_and_batches_are_written_as_they_are_read() {
+    let house = House::new().await;
+    let tolerant = json!({"ToleratedFailurePercentage": 100});
+    house
+        .put("in.json", json!([{"n": 1}, {"n": 2}, {"n": 3}]))
+        .await;
+    house.fail([json!(2), json!("b,\"2")]);
+    let run = house
+        .start(
+            &machine("JSON", tolerant.clone()),
+            json!({"key": "in.json"}),
+        )
+        .await;
+    run.ends(Succeeded).await;
+    again(&house, &run, Wish::default()).await;
+    assert_eq!(house.calls_of(2), 2);
+
+    house
+        .put("in.csv", "n,more\na1,x\n\"b,\"\"2\",\"y\nz\"\n")
+        .await;
+    let mut definition = machine("CSV", tolerant.clone());
+    definition["States"]["M"]["ItemReader"]["ReaderConfig"]["CSVHeaderLocation"] =
+        json!("FIRST_ROW");
+    let run = house.start(&definition, json!({"key": "in.csv"})).await;
+    run.ends(Succeeded).await;
+    again(&house, &run, Wish::default()).await;
+    let calls = house.calls();
+    let row = json!({"n": "b,\"2", "more": "y\nz"});
+    assert_eq!(
+        calls.iter().filter(|call| **call == row).count(),
+        2,
+        "{calls:?}"
+    );
+
+    house.put("in.jsonl", items(4)).await;
+    let batched = json!({"ItemBatcher": {"MaxItemsPerBatchPath": "$.size"},
+        "ToleratedFailurePercentage": 100});
+    let batch = json!({"Items": [{"n": 1}, {"n": 2}]});
+    house.fail([batch]);
+    let input = json!({"key": "in.jsonl", "size": 2});
+    let run = house.start(&machine("JSONL", batched), input).await;
+    run.ends(Succeeded).await;
+    let one_by_one = Wish {
+        one_by_one: true,
+        ..Wish::default()
+    };
+    let planned = plan(&house, &run, one_by_one.clone()).await;
+    assert_eq!((planned.items, &planned.input["size"]), (2, &json!(1)));
+    again(&house, &run, one_by_one).await;
+    let single = json!({"Items": [{"n": 2}]});
+    assert_eq!(
+        house.calls().iter().filter(|call| **call == single).count(),
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_whose_items_cannot_be_made_again_says_what_to_change() {
+    let house = House::new().await;
+    house.put("in.jsonl", items(3)).await;
+    house.fail([2]);
+    let parts = json!({"ItemSelector": {"n.$": "$$.Map.Item.Value.n"}});
+    let run = failed(&house, &machine("JSONL", parts), json!({"key": "in.jsonl"})).await;
+    let refused = plan(&house, &run, Wish::default())
+        .await
+        .allowed
+        .unwrap_err();
+    assert!(refused.contains("\"item.$\""), "{refused}");
+    let mut fixed = machine("JSONL", json!({}));
+    fixed["States"]["M"]["ItemReader"]["Parameters"] = json!({"Bucket": "data", "Key": "in.jsonl"});
+    let run = failed(&house, &fixed, json!({})).await;
+    let refused = plan(&house, &run, Wish::default())
+        .await
+        .allowed
+        .unwrap_err();
+    assert!(refused.contains("$$.Execution.Input"), "{refused}");
+    // Everything can always be run again.
+    house.fail(Vec::<Value>::new());
+    let everything = Wish {
+        everything: true,
+        ..Wish::default()
+    };
+    let ended = again(&house, &run, everything).await;
+    assert_eq!(ended.execution.status.as_str(), "SUCCEEDED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_map_a_redrive_runs_no_item_and_a_re_run_does() {
+    let house = House::new().await;
+    house.put("in.jsonl", items(5)).await;
+    house.fail([json!(4), json!("after")]);
+    let mut definition = machine(
+        "JSONL",
+        json!({"ToleratedFailurePercentage": 50, "Next": "After"}),
+    );
+    definition["States"]["M"]
+        .as_object_mut()
+        .unwrap()
+        .remove("End");
+    definition["States"]["After"] = json!({"Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": {"FunctionName": "work", "Payload": {"n": "after"}}, "End": true});
+    let run = failed(&house, &definition, json!({"key": "in.jsonl"})).await;
+    let (client, arn) = (client(&house).await, ExecutionArn::new(&run.arn));
+    let planned = redrive::plan(&client, &arn, now(&house), &Prices::default())
+        .await
+        .unwrap();
+    assert!(planned.after_the_map && planned.allowed.is_ok());
+    assert_eq!((planned.will_run(), planned.not_redrivable), (0, 1));
+    assert!(planned.facts.stays[0].contains("AWS runs none of its items again"));
+    house.fail(Vec::<Value>::new());
+    redrive::run(&client, &planned, &redrive::token())
+        .await
+        .unwrap();
+    run.ends(Succeeded).await;
+    assert_eq!(house.calls_of(4), 1, "a redrive does not run it");
+    again(&house, &run, Wish::default()).await;
+    assert_eq!(house.calls_of(4), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stopped_or_never_started_is_open() {
+    let house = House::new().await;
+    house.put("in.jsonl", items(6)).await;
+    house.hold([1, 2]);
+    let definition = machine("JSONL", json!({"MaxConcurrency": 2}));
+    let run = house.start(&definition, json!({"key": "in.jsonl"})).await;
+    until(
+        "both",
+        || async { house.calls().len() },
+        |calls| *calls == 2,
+    )
+    .await;
+    run.stop().await;
+    run.map_run()
+        .await
+        .closes(aws_sdk_sfn::types::MapRunStatus::Aborted)
+        .await;
+    house.release();
+    let open = plan(&house, &run, Wish::default()).await;
+    assert_eq!((open.items, open.allowed.clone()), (6, Ok(())), "{open:?}");
+    let groups: Vec<(&str, u64)> = open
+        .groups
+        .iter()
+        .map(|group| (group.error.as_str(), group.count))
+        .collect();
+    assert_eq!(groups, [("(never started)", 4), ("(aborted)", 2)]);
+    let ended = again(&house, &run, Wish::default()).await;
+    assert_eq!(ended.execution.status.as_str(), "SUCCEEDED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_run_is_run_again_in_a_new_one() {
+    let house = House::new().await;
+    house.put("in.jsonl", items(3)).await;
+    house.fail([2]);
+    let run = failed(
+        &house,
+        &machine("JSONL", json!({})),
+        json!({"key": "in.jsonl"}),
+    )
+    .await;
+    house.advance(15);
+    let (client, arn) = (client(&house).await, ExecutionArn::new(&run.arn));
+    let planned = redrive::plan(&client, &arn, now(&house), &Prices::default())
+        .await
+        .unwrap();
+    assert!(
+        planned
+            .allowed
+            .clone()
+            .unwrap_err()
+            .contains("fanout rerun"),
+        "{planned:?}"
+    );
+    assert_eq!(planned.state, RunState::Expired);
+    assert!(matches!(
+        redrive::run(&client, &planned, &redrive::token()).await,
+        Err(Error::Refused(_))
+    ));
+    house.fail(Vec::<Value>::new());
+    let ended = again(&house, &run, Wish::default()).await;
+    assert_eq!(ended.execution.status.as_str(), "SUCCEEDED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_definition_is_named_and_a_second_redrive_counts() {
+    let house = House::new().await;
+    house.put("in.jsonl", items(3)).await;
+    house.fail([2]);
+    let definition = machine("JSONL", json!({}));
+    let run = failed(&house, &definition, json!({"key": "in.jsonl"})).await;
+    let (client, arn) = (client(&house).await, ExecutionArn::new(&run.arn));
+    let changed = machine("JSONL", json!({"Comment": "new"}));
+    let machine = arn.state_machine();
+    client
+        .update_state_machine(&machine, &changed.to_string())
+        .await
+        .unwrap();
+    let planned = redrive::plan(&client, &arn, now(&house), &Prices::default())
+        .await
+        .unwrap();
+    assert!(planned.facts.definition.as_ref().unwrap().changed);
+    assert!(
+        planned
+            .checks
+            .iter()
+            .any(|check| check.text.contains("stays on the old one"))
+    );
+    let role = planned.facts.role.clone().unwrap();
+    assert_eq!(role.action, "states:RedriveExecution");
+    assert!(role.resource.ends_with("/Items:*"), "{}", role.resource);
+    for redrives in 1..=2 {
+        let planned = redrive::plan(&client, &arn, now(&house), &Prices::default())
+            .await
+            .unwrap();
+        redrive::run(&client, &planned, &redrive::token())
+            .await
+            .unwrap();
+        run.ends(Failed).await;
+        let now = redrive::plan(&client, &arn, now(&house), &Prices::default())
+            .await
+            .unwrap();
+        assert_eq!(
+            (now.redrives_so_far, now.facts.map_run_redrives),
+            (redrives, redrives)
+        );
+    }
+    house.fail(Vec::<Value>::new());
+    let new = plan(&house, &run, Wish::default()).await;
+    assert!(
+        new.checks
+            .iter()
+            .any(|check| check.text.contains("runs that one")),
+        "{new:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_redrive_changes_nothing_and_running_ones_are_left_alone() {
+    let house = House::new().await;
+    house.put("in.jsonl", items(3)).await;
+    house.fail([2]);
+    let run = failed(
+        &house,
+        &machine("JSONL", json!({})),
+        json!({"key": "in.jsonl"}),
+    )
+    .await;
+    let (client, arn) = (client(&house).await, ExecutionArn::new(&run.arn));
+    let planned = redrive::plan(&client, &arn, now(&house), &Prices::default())
+        .await
+        .unwrap();
+    house.engine.runner().set_switches(Switches {
+        faults: vec!["RedriveExecution=AccessDeniedException".parse().unwrap()],
+        ..Switches::default()
+    });
+    let refused = redrive::run(&client, &planned, &redrive::token())
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("RedriveExecution"),
+        "{refused}"
+    );
+    assert_eq!(run.describe().await.redrive_count(), Some(0));
+    house.engine.runner().set_switches(Switches::default());
+    house.hold([2]);
+    redrive::run(&client, &planned, &redrive::token())
+        .await
+        .unwrap();
+    assert_eq!(run.describe().await.status(), &Running);
+    let going = plan(&house, &run, Wish::default())
+        .await
+        .allowed
+        .unwrap_err();
+    assert!(going.contains("still running"), "{going}");
+    house.release();
+}
