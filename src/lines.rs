@@ -10,15 +10,18 @@ use tokio::task::spawn_blocking;
 use crate::client;
 
 mod gather;
+mod manifest;
 mod records;
 mod sorter;
 mod split;
 mod tally;
 
-pub use gather::{Gathered, ManifestAddress, Pinned, Previous, numbers};
+pub use gather::{Gathered, Meter, Pinned, Previous, numbers};
+pub use manifest::{ResultFile, result_files};
+pub use records::Shape;
 pub use sorter::Outcome;
 pub use split::{Decoder, Line, Lines, without_gz};
-pub use tally::{Bits, Counts, Tally};
+pub use tally::{Bits, Counts, Tally, shown, stretches};
 
 /// Items that a Distributed Map reads at most, and so the greatest number of a line.
 pub const MAX_LINES: u64 = 100_000_000;

@@ -1,36 +1,29 @@
 //! What became of the lines, gathered from result files and outputs, and what is to be written of
 //! it, in the order of the lines.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
 
 use futures::StreamExt;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::client::{Client, ErrorKind, ObjectBody, ObjectWriter};
-use crate::lines::records::{self, Records};
+use crate::lines::manifest::ResultFile;
+use crate::lines::records::{self, Content, Kept, Records, Shape};
 use crate::lines::sorter::{Entry, Outcome, Rank, Sorter};
-use crate::lines::{Bits, Error, FailedLine, Line, Lines, MAX_LINES, Tally, on_disk};
+use crate::lines::{Bits, Counts, Error, FailedLine, Line, Lines, MAX_LINES, Tally, on_disk};
 use crate::model::ObjectAddress;
 
 /// Bytes of results in memory before they go to disk.
 const SORT_BUDGET: usize = 32 << 20;
-/// Bytes of a manifest: it lists files of gigabytes each.
-const MAX_MANIFEST: usize = 4 << 20;
 /// Bytes of an output line: a state returns at most 256 KiB.
 const MAX_OUTPUT_LINE: usize = 1 << 20;
 /// Bytes of a failed line as JSON: input and cause are at most 256 KiB each, before escaping.
 const MAX_FAILED_LINE: usize = 8 << 20;
 /// Bytes of the output that are handed over at once.
 const PIECE: usize = 256 << 10;
-
-/// `ResultWriterDetails` of a Map Run.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct ManifestAddress {
-    pub bucket: String,
-    pub key: String,
-}
 
 /// An output that was written before: the lines that succeeded, in order, one line each.
 #[derive(Debug, Clone, Copy)]
@@ -45,17 +38,45 @@ pub struct Previous<'a> {
 /// An object as it was at one time.
 pub type Pinned<'a> = (&'a ObjectAddress, &'a str);
 
-/// All that is known of the lines: how each ended, and what to write for it.
+/// Is told of bytes that have been read.
+pub type Meter = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// All that is known of the lines: how each ended, and, where that is wanted, what to write for it.
 pub struct Gathered {
     tally: Tally,
-    sorter: Sorter,
+    /// Lines that succeeded more than once.
+    again: Bits,
+    /// Items whose line nothing tells.
+    unnumbered: Counts,
+    sorter: Option<Sorter>,
+    meter: Option<Meter>,
 }
 
 impl Gathered {
-    pub fn new(tally: Tally) -> Self {
+    /// To be written in the order of the lines.
+    pub fn sorted(tally: Tally) -> Self {
+        Self {
+            sorter: Some(Sorter::new(SORT_BUDGET)),
+            ..Self::counted(tally)
+        }
+    }
+
+    /// Only to be counted.
+    pub fn counted(tally: Tally) -> Self {
         Self {
             tally,
-            sorter: Sorter::new(SORT_BUDGET),
+            again: Bits::default(),
+            unnumbered: Counts::default(),
+            sorter: None,
+            meter: None,
+        }
+    }
+
+    /// The same telling `meter` what it reads.
+    pub fn metered(self, meter: Meter) -> Self {
+        Self {
+            meter: Some(meter),
+            ..self
         }
     }
 
@@ -63,26 +84,44 @@ impl Gathered {
         &self.tally
     }
 
-    /// Reads the manifest and every result file that it lists. Of two sources the greater counts
-    /// where a line ended in the same way in both.
+    /// Lines that succeeded more than once, in one source or in several.
+    pub fn again(&self) -> &Bits {
+        &self.again
+    }
+
+    /// Items of a source that does not tell their lines.
+    pub fn unnumbered(&self) -> Counts {
+        self.unnumbered
+    }
+
+    /// The same for the lines 1 to `lines`.
     ///
     /// # Errors
-    /// `Malformed` for files that no Map Run of ours writes.
+    /// `Mismatch` when a line is known that is not among those.
+    pub fn widened(self, lines: u64) -> Result<Self, Error> {
+        let mut tally = Tally::new(lines);
+        match tally.absorb(&self.tally) {
+            Ok(()) => Ok(Self { tally, ..self }),
+            Err(problem) => Err(Error::Mismatch(format!(
+                "a result {problem}: it has {lines} lines"
+            ))),
+        }
+    }
+
+    /// Reads result files. Of two sources the greater counts where a line ended in the same way in
+    /// both.
+    ///
+    /// # Errors
+    /// `Malformed` for files that no Map Run of this shape writes.
     pub async fn read_results(
         mut self,
         client: &Client,
-        manifest: &ManifestAddress,
+        files: &[ResultFile],
+        shape: &Shape,
         source: u16,
     ) -> Result<Self, Error> {
-        let address = ObjectAddress::new(&manifest.bucket, &manifest.key);
-        let manifest = read_manifest(client, &address).await?;
-        let files = manifest.result_files;
-        for file in [files.succeeded, files.failed, files.pending]
-            .into_iter()
-            .flatten()
-        {
-            let address = ObjectAddress::new(&manifest.destination_bucket, file.key);
-            self = self.add_file(client, &address, source).await?;
+        for file in files {
+            self = self.add_file(client, &file.address, shape, source).await?;
         }
         Ok(self)
     }
@@ -91,34 +130,55 @@ impl Gathered {
         mut self,
         client: &Client,
         address: &ObjectAddress,
+        shape: &Shape,
         source: u16,
     ) -> Result<Self, Error> {
         let unreadable = |problem| Error::malformed(address, problem);
         let mut body = client.read(address, None, None).await?;
         let mut records = Records::default();
         while let Some(chunk) = body.bytes.next().await {
+            let chunk = chunk?;
             records
-                .push(&chunk?, &mut |record| self.add_record(record, source))
+                .push(&chunk, &mut |record| self.add_record(record, shape, source))
                 .map_err(unreadable)?;
-            self = self.spilled().await?;
+            self = self.taken(chunk.len()).await?;
         }
         records.finish().map_err(unreadable)?;
         Ok(self)
     }
 
-    fn add_record(&mut self, record: &[u8], source: u16) -> Result<(), &'static str> {
-        let kept = records::read(record, source)?;
-        self.tally.note(kept.n, kept.rank.outcome)?;
-        self.sorter.push(Entry {
-            n: kept.n,
-            rank: kept.rank,
-            bytes: &kept.bytes,
-        });
+    fn add_record(&mut self, json: &[u8], shape: &Shape, source: u16) -> Result<(), &'static str> {
+        let content = match self.sorter {
+            Some(_) => Content::Wanted,
+            None => Content::Unwanted,
+        };
+        records::read(json, shape, content, &mut |kept| match kept {
+            Kept::Line { n, end, bytes } => {
+                let outcome = end.outcome;
+                let rank = end.rank(source);
+                self.add(Entry { n, rank, bytes }, outcome)
+            }
+            Kept::Item(outcome) => {
+                self.unnumbered.add(outcome);
+                Ok(())
+            }
+        })
+    }
+
+    fn add(&mut self, entry: Entry<'_>, outcome: Outcome) -> Result<(), &'static str> {
+        let before = self.tally.note(entry.n, outcome)?;
+        if (before, outcome) == (Some(Outcome::Succeeded), Outcome::Succeeded) {
+            self.again.insert(entry.n);
+        }
+        if let Some(sorter) = &mut self.sorter {
+            sorter.push(entry);
+        }
         Ok(())
     }
 
-    /// Adds an output that was written before everything known so far, as source 0: what its lines
-    /// are follows from the numbers of those that failed. The lines are then those of `previous`.
+    /// Adds an output that was written before: which lines it has follows from the numbers of those
+    /// that failed. With `own`, only these lines are of interest, the others being of a source of
+    /// their own.
     ///
     /// # Errors
     /// `Mismatch` when output and failed lines are not as many as there should be, or when one of
@@ -127,20 +187,16 @@ impl Gathered {
         self,
         client: &Client,
         previous: &Previous<'_>,
+        source: u16,
+        own: Option<&Bits>,
     ) -> Result<Self, Error> {
-        let mut tally = Tally::new(previous.lines);
-        tally.absorb(&self.tally).map_err(|problem| {
-            Error::Mismatch(format!(
-                "a result {problem}: it has {} lines",
-                previous.lines
-            ))
-        })?;
-        let mut this = Self { tally, ..self };
         let mut open = Bits::default();
+        let mut this = self;
+        let part = Part { source, own };
         if let Some(failed) = previous.failed {
-            this = this.read_failed(client, failed, &mut open).await?;
+            this = this.read_failed(client, failed, part, &mut open).await?;
         }
-        this.read_output(client, previous, &open).await
+        this.read_output(client, previous, part, &open).await
     }
 
     /// Reads the lines that failed, and puts their numbers into `open`.
@@ -148,6 +204,7 @@ impl Gathered {
         mut self,
         client: &Client,
         failed: Pinned<'_>,
+        part: Part<'_>,
         open: &mut Bits,
     ) -> Result<Self, Error> {
         let mut body = read_pinned(client, failed).await?;
@@ -156,15 +213,16 @@ impl Gathered {
         let mut take = |this: &mut Self, number: u64, line: Line<'_>| {
             let added = match line {
                 Line::TooLong => Err("is too long"),
-                Line::Bytes(bytes) => this.add_failed(bytes, open),
+                Line::Bytes(bytes) => this.add_failed(bytes, part, open),
             };
             if let (Err(reason), None) = (added, &problem) {
                 problem = Some(format!("line {number} {reason}"));
             }
         };
         while let Some(chunk) = body.bytes.next().await {
-            lines.push(&chunk?, &mut |number, line| take(&mut self, number, line));
-            self = self.spilled().await?;
+            let chunk = chunk?;
+            lines.push(&chunk, &mut |number, line| take(&mut self, number, line));
+            self = self.taken(chunk.len()).await?;
         }
         lines.finish(&mut |number, line| take(&mut self, number, line));
         match problem {
@@ -173,31 +231,44 @@ impl Gathered {
         }
     }
 
-    fn add_failed(&mut self, json: &[u8], open: &mut Bits) -> Result<(), &'static str> {
+    fn add_failed(
+        &mut self,
+        json: &[u8],
+        part: Part<'_>,
+        open: &mut Bits,
+    ) -> Result<(), &'static str> {
         let failed: FailedLine =
             serde_json::from_slice(json).map_err(|_| "is no line that failed")?;
         let outcome = records::unsuccessful(&failed.status).ok_or("has an unknown status")?;
-        self.tally.note(failed.n, outcome)?;
         if !open.insert(failed.n) {
             return Err("has the number of a line before it");
         }
+        self.add_part(part, failed.n, outcome, json)
+    }
+
+    fn add_part(
+        &mut self,
+        part: Part<'_>,
+        n: u64,
+        outcome: Outcome,
+        bytes: &[u8],
+    ) -> Result<(), &'static str> {
+        if part.own.is_some_and(|own| !own.contains(n)) {
+            return Ok(());
+        }
         let rank = Rank {
             outcome,
-            source: 0,
+            source: part.source,
             redrive: 0,
         };
-        self.sorter.push(Entry {
-            n: failed.n,
-            rank,
-            bytes: json,
-        });
-        Ok(())
+        self.add(Entry { n, rank, bytes }, outcome)
     }
 
     async fn read_output(
         mut self,
         client: &Client,
         previous: &Previous<'_>,
+        part: Part<'_>,
         open: &Bits,
     ) -> Result<Self, Error> {
         let address = previous.output.0;
@@ -206,14 +277,18 @@ impl Gathered {
         let mut numbers = (1..=previous.lines).filter(|n| !open.contains(*n));
         let mut too_long = None;
         let mut take = |this: &mut Self, number: u64, line: Line<'_>| match (line, numbers.next()) {
-            (Line::Bytes(bytes), Some(n)) => this.add_output(n, bytes),
+            (Line::Bytes(bytes), Some(n)) => {
+                // Numbers are at most as great as there are lines.
+                let _ = this.add_part(part, n, Outcome::Succeeded, bytes);
+            }
             (Line::TooLong, _) => too_long = too_long.or(Some(number)),
             // Too many are counted, and told at the end.
             (Line::Bytes(_), None) => {}
         };
         while let Some(chunk) = body.bytes.next().await {
-            lines.push(&chunk?, &mut |number, line| take(&mut self, number, line));
-            self = self.spilled().await?;
+            let chunk = chunk?;
+            lines.push(&chunk, &mut |number, line| take(&mut self, number, line));
+            self = self.taken(chunk.len()).await?;
         }
         let count = lines.finish(&mut |number, line| take(&mut self, number, line));
         if let Some(number) = too_long {
@@ -234,38 +309,24 @@ impl Gathered {
         )))
     }
 
-    fn add_output(&mut self, n: u64, bytes: &[u8]) {
-        let outcome = Outcome::Succeeded;
-        let rank = Rank {
-            outcome,
-            source: 0,
-            redrive: 0,
-        };
-        // The number is one of those that the tally was made for.
-        if self.tally.note(n, outcome).is_ok() {
-            self.sorter.push(Entry { n, rank, bytes });
+    /// After so many bytes were read: what fills the memory goes to disk.
+    async fn taken(mut self, bytes: usize) -> Result<Self, Error> {
+        if let Some(meter) = &self.meter {
+            meter(bytes as u64);
         }
-    }
-
-    /// The same with what fills the memory on disk.
-    async fn spilled(mut self) -> Result<Self, Error> {
-        if self.sorter.is_full() {
-            let sorter = self.sorter;
-            self.sorter = on_disk(move || sorter.spill()).await?;
+        if let Some(sorter) = self.sorter.take_if(|sorter| sorter.is_full()) {
+            self.sorter = Some(on_disk(move || sorter.spill()).await?);
         }
         Ok(self)
     }
 
     /// Writes the lines that succeeded to `output` and the others to `failed`, each in order.
-    /// Merges on a thread of its own, a few pieces ahead of the writing.
     pub async fn write(
         self,
         output: &mut ObjectWriter,
         mut failed: Option<&mut ObjectWriter>,
     ) -> Result<(), Error> {
-        let (sender, mut pieces) = mpsc::channel(4);
-        let sorter = self.sorter;
-        let merging = on_disk(move || merge(sorter, |piece| sender.blocking_send(piece).is_ok()));
+        let (merging, mut pieces) = self.pieces();
         let writing = async {
             while let Some(piece) = pieces.recv().await {
                 match (piece, &mut failed) {
@@ -280,6 +341,61 @@ impl Gathered {
         futures::future::try_join(merging, writing).await?;
         Ok(())
     }
+
+    /// The same to files on this machine.
+    pub async fn write_files(
+        self,
+        mut output: File,
+        mut failed: Option<File>,
+    ) -> Result<(), Error> {
+        let Some(sorter) = self.sorter else {
+            return Ok(());
+        };
+        on_disk(move || {
+            let mut broken = None;
+            merge(sorter, |piece| {
+                let written = match (piece, &mut failed) {
+                    (Piece::Output(bytes), _) => output.write_all(&bytes),
+                    (Piece::Failed(bytes), Some(failed)) => failed.write_all(&bytes),
+                    (Piece::Failed(_), None) => Ok(()),
+                };
+                broken = written.err();
+                broken.is_none()
+            })?;
+            broken.map_or(Ok(()), Err)?;
+            failed.map_or(Ok(()), |failed| failed.sync_all())?;
+            output.sync_all()
+        })
+        .await
+    }
+
+    /// Merges on a thread of its own, a few pieces ahead of who takes them.
+    fn pieces(
+        self,
+    ) -> (
+        impl Future<Output = Result<(), Error>>,
+        mpsc::Receiver<Piece>,
+    ) {
+        let (sender, pieces) = mpsc::channel(4);
+        let merging = async move {
+            match self.sorter {
+                Some(sorter) => {
+                    let give = move |piece| sender.blocking_send(piece).is_ok();
+                    on_disk(move || merge(sorter, give)).await
+                }
+                None => Ok(()),
+            }
+        };
+        (merging, pieces)
+    }
+}
+
+/// What a previous output is to those who gather.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    source: u16,
+    /// The lines that it is read for; `None` is all.
+    own: Option<&'a Bits>,
 }
 
 /// The numbers in a file of items, JSON Lines with `n`.
@@ -329,76 +445,6 @@ async fn read_pinned(client: &Client, pinned: Pinned<'_>) -> Result<ObjectBody, 
     })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Manifest {
-    destination_bucket: String,
-    result_files: ResultFiles,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-struct ResultFiles {
-    #[serde(default)]
-    succeeded: Vec<ResultFile>,
-    #[serde(default)]
-    failed: Vec<ResultFile>,
-    #[serde(default)]
-    pending: Vec<ResultFile>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ResultFile {
-    key: String,
-}
-
-async fn read_manifest(client: &Client, address: &ObjectAddress) -> Result<Manifest, Error> {
-    let mut body = client.read(address, None, None).await?;
-    let mut text = Vec::new();
-    while let Some(chunk) = body.bytes.next().await {
-        text.extend_from_slice(&chunk?);
-        if text.len() > MAX_MANIFEST {
-            return Err(Error::malformed(address, "is too large for a manifest"));
-        }
-    }
-    let manifest: Manifest = serde_json::from_slice(&text)
-        .map_err(|_| Error::malformed(address, "is no manifest of a Map Run"))?;
-    match manifest.stray(address) {
-        Some(stray) => {
-            let problem = format!("it names {stray}, which is outside its folder");
-            Err(Error::malformed(address, problem))
-        }
-        None => Ok(manifest),
-    }
-}
-
-impl Manifest {
-    /// A file that no Map Run would have written for this manifest. Those of redrives are in
-    /// folders of the first one's.
-    fn stray(&self, address: &ObjectAddress) -> Option<ObjectAddress> {
-        let own = address
-            .key
-            .rsplit_once('/')
-            .map_or("", |(folder, _)| folder);
-        let folder = match own.rsplit_once('/') {
-            Some((first, last)) if last.starts_with("Redrive-") => first,
-            _ => own,
-        };
-        let files = &self.result_files;
-        let mut all = [&files.succeeded, &files.failed, &files.pending]
-            .into_iter()
-            .flatten();
-        let is_stray = |file: &&ResultFile| {
-            let below = file.key.strip_prefix(folder);
-            !below.is_some_and(|rest| rest.starts_with('/'))
-                || self.destination_bucket != address.bucket
-        };
-        let stray = all.find(is_stray)?;
-        Some(ObjectAddress::new(&self.destination_bucket, &stray.key))
-    }
-}
-
 /// Lines ready to be written.
 enum Piece {
     Output(Vec<u8>),
@@ -443,6 +489,11 @@ mod tests {
             redrive: 0,
         }
     }
+
+    const ALL: Part<'_> = Part {
+        source: 0,
+        own: None,
+    };
 
     fn written(sorter: Sorter) -> (String, String) {
         let (mut output, mut failed) = (Vec::new(), Vec::new());
@@ -497,7 +548,7 @@ mod tests {
     }
 
     fn add(gathered: &mut Gathered, record: &Value) -> Result<(), &'static str> {
-        gathered.add_record(&serde_json::to_vec(record).unwrap(), 1)
+        gathered.add_record(&serde_json::to_vec(record).unwrap(), &Shape::Ours, 1)
     }
 
     fn success(n: u64, line: &str) -> Value {
@@ -512,55 +563,35 @@ mod tests {
 
     #[test]
     fn a_line_that_the_source_does_not_have_is_refused() {
-        let mut gathered = Gathered::new(Tally::new(5));
+        let mut gathered = Gathered::sorted(Tally::new(5));
         add(&mut gathered, &success(5, "")).unwrap();
         assert!(add(&mut gathered, &success(6, "")).is_err());
         assert!(add(&mut gathered, &success(0, "")).is_err());
     }
 
     #[test]
-    fn a_manifest_may_leave_out_what_is_empty() {
-        let text = r#"{"DestinationBucket":"b","MapRunArn":"x","ResultFiles":{"SUCCEEDED":[{"Key":"k","Size":1}]}}"#;
-        let manifest: Manifest = serde_json::from_str(text).unwrap();
-        assert_eq!(manifest.result_files.succeeded[0].key, "k");
-        assert!(
-            manifest.result_files.failed.is_empty() && manifest.result_files.pending.is_empty()
-        );
-    }
-
-    #[test]
-    fn a_manifest_names_files_of_its_own_folder_only() {
-        let stray = |bucket: &str, file: &str| {
-            let manifest: Manifest = serde_json::from_value(json!({"DestinationBucket": bucket,
-                "ResultFiles": {"SUCCEEDED": [{"Key": file}]}}))
-            .unwrap();
-            let address = ObjectAddress::new("b", "runs/6d/Redrive-2/manifest.json");
-            manifest.stray(&address).is_some()
-        };
-        assert!(!stray("b", "runs/6d/SUCCEEDED_0.json"));
-        assert!(!stray("b", "runs/6d/Redrive-1/SUCCEEDED_0.json"));
-        assert!(stray("b", "runs/7e/SUCCEEDED_0.json"));
-        assert!(stray("b", "runs/6de/SUCCEEDED_0.json"));
-        assert!(stray("c", "runs/6d/SUCCEEDED_0.json"));
-    }
-
-    #[test]
     fn what_is_new_replaces_what_was_written_before_but_a_failure_replaces_no_success() {
-        let mut gathered = Gathered::new(Tally::new(5));
+        let mut gathered = Gathered::sorted(Tally::new(5));
         for record in [success(2, "B"), failure(3), success(1, "A"), failure(4)] {
             add(&mut gathered, &record).unwrap();
         }
         let mut open = Bits::default();
         for n in [2, 3, 5] {
             let line = json!({"n": n, "line": "old", "status": "FAILED"}).to_string();
-            gathered.add_failed(line.as_bytes(), &mut open).unwrap();
+            gathered
+                .add_failed(line.as_bytes(), ALL, &mut open)
+                .unwrap();
         }
         for (n, line) in [(1, "a"), (4, "d")] {
-            gathered.add_output(n, line.as_bytes());
+            let bytes = line.as_bytes();
+            gathered
+                .add_part(ALL, n, Outcome::Succeeded, bytes)
+                .unwrap();
         }
         let counts = gathered.tally().counts();
         assert_eq!((counts.succeeded, counts.failed), (3, 2));
-        let (output, failed) = written(gathered.sorter);
+        assert!(gathered.again().iter().eq([1]));
+        let (output, failed) = written(gathered.sorter.unwrap());
         assert_eq!(output, "A\nB\nd\n");
         let failed: Vec<Value> = failed
             .lines()
@@ -578,9 +609,9 @@ mod tests {
 
     #[test]
     fn a_file_of_failed_lines_that_is_none_is_refused() {
-        let mut gathered = Gathered::new(Tally::new(5));
+        let mut gathered = Gathered::sorted(Tally::new(5));
         let mut open = Bits::default();
-        let mut add = |text: &str| gathered.add_failed(text.as_bytes(), &mut open);
+        let mut add = |text: &str| gathered.add_failed(text.as_bytes(), ALL, &mut open);
         assert_eq!(add(r#"{"n":2,"line":"","status":"PENDING"}"#), Ok(()));
         for (text, problem) in [
             (r#"{"n":2,"line":"","status":"FAILED"}"#, "line before it"),

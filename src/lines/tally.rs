@@ -1,5 +1,7 @@
 //! What became of each line, in two bits a line.
 
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 
 use crate::lines::sorter::Outcome;
@@ -50,8 +52,31 @@ impl Bits {
     }
 }
 
+/// Ascending numbers as stretches without gaps, at most `most` of them.
+pub fn stretches(numbers: impl Iterator<Item = u64>, most: usize) -> Vec<RangeInclusive<u64>> {
+    let mut found: Vec<RangeInclusive<u64>> = Vec::new();
+    for n in numbers {
+        let is_full = found.len() == most;
+        match found.last_mut() {
+            Some(last) if *last.end() + 1 == n => *last = *last.start()..=n,
+            _ if is_full => break,
+            _ => found.push(n..=n),
+        }
+    }
+    found
+}
+
+/// `3, 7-9`.
+pub fn shown(stretches: &[RangeInclusive<u64>]) -> String {
+    let one = |stretch: &RangeInclusive<u64>| match stretch.start() == stretch.end() {
+        true => stretch.start().to_string(),
+        false => format!("{}-{}", stretch.start(), stretch.end()),
+    };
+    stretches.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 /// How many lines came to what end; where none is missing, the last three add up to the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     pub lines: u64,
@@ -63,6 +88,16 @@ pub struct Counts {
 impl Counts {
     pub fn missing(&self) -> u64 {
         self.lines - self.succeeded - self.failed - self.never_started
+    }
+
+    /// Counts one more line.
+    pub fn add(&mut self, outcome: Outcome) {
+        self.lines += 1;
+        match outcome {
+            Outcome::Succeeded => self.succeeded += 1,
+            Outcome::Failed => self.failed += 1,
+            Outcome::NeverStarted => self.never_started += 1,
+        }
     }
 }
 
@@ -162,10 +197,11 @@ impl Tally {
         }
     }
 
-    /// The first lines, at most `most`, that nothing is known of.
-    pub fn missing(&self, most: usize) -> Vec<u64> {
-        let unknown = |n: &u64| self.outcome(*n).is_none() && self.counts_line(*n);
-        (1..=self.lines).filter(unknown).take(most).collect()
+    /// Numbers of the lines with this outcome, `None` being that nothing is known of them; at most
+    /// `most` stretches of them.
+    pub fn with(&self, outcome: Option<Outcome>, most: usize) -> Vec<RangeInclusive<u64>> {
+        let fits = |n: &u64| self.outcome(*n) == outcome && self.counts_line(*n);
+        stretches((1..=self.lines).filter(fits), most)
     }
 
     fn counts_line(&self, n: u64) -> bool {
@@ -204,8 +240,10 @@ mod tests {
             never_started: 1,
         };
         assert_eq!(tally.counts(), counts);
-        assert_eq!((counts.missing(), tally.missing(9)), (2, vec![4, 5]));
-        assert_eq!(tally.missing(1), [4]);
+        assert_eq!((counts.missing(), tally.with(None, 9)), (2, vec![4..=5]));
+        assert_eq!(tally.with(Some(Outcome::Failed), 9), [2..=2]);
+        assert_eq!(shown(&[3..=3, 7..=9]), "3, 7-9");
+        assert_eq!(stretches([1, 2, 5, 9, 10].into_iter(), 2), [1..=2, 5..=5]);
     }
 
     #[test]
@@ -218,7 +256,10 @@ mod tests {
         let mut tally = Tally::of(chosen);
         assert!(tally.note(5, Outcome::Failed).is_err());
         assert!(tally.note(7, Outcome::Failed).is_ok());
-        assert_eq!((tally.counts().lines, tally.missing(9)), (2, vec![3]));
+        assert_eq!(
+            (tally.counts().lines, tally.with(None, 9)),
+            (2, vec![3..=3])
+        );
     }
 
     proptest! {

@@ -14,14 +14,16 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, ObjectWriter};
-use crate::lines::{Counts, Gathered, MAX_LINES, ManifestAddress, Previous, Tally, numbers};
+use crate::lines::{
+    Counts, Gathered, MAX_LINES, Previous, Shape, Tally, numbers, result_files, shown,
+};
 use crate::model::ObjectAddress;
 use crate::workflow::Context;
 use crate::workflow::error::{HandlerError, POSTPROCESS_INCOMPLETE, POSTPROCESS_INVALID_INPUT};
 use crate::workflow::payload::{Merge, Output, Version, temporary_prefix};
 
-/// How many missing lines a message names.
-const NAMED_LINES: usize = 20;
+/// How many stretches of missing lines a message names.
+const NAMED_STRETCHES: usize = 20;
 
 /// S3 metadata is ASCII.
 const NOT_IN_METADATA: &AsciiSet = &CONTROLS.add(b'%');
@@ -44,6 +46,14 @@ pub struct PostprocessInput {
     merge: Option<Merge>,
     output: Output,
     manifest: ManifestAddress,
+}
+
+/// `ResultWriterDetails` of the Map Run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ManifestAddress {
+    bucket: String,
+    key: String,
 }
 
 /// The execution's output.
@@ -221,8 +231,11 @@ async fn gather(client: &Client, input: &PostprocessInput) -> Result<Gathered, H
         }
         _ => Tally::new(input.lines),
     };
-    let gathered = Gathered::new(tally)
-        .read_results(client, &input.manifest, 1)
+    let manifest = ObjectAddress::new(&input.manifest.bucket, &input.manifest.key);
+    let files = result_files(client, &manifest).await;
+    let files = files.map_err(HandlerError::gathering)?;
+    let gathered = Gathered::sorted(tally)
+        .read_results(client, &files, &Shape::Ours, 1)
         .await
         .map_err(HandlerError::gathering)?;
     check_complete(gathered.tally())?;
@@ -236,7 +249,9 @@ async fn gather(client: &Client, input: &PostprocessInput) -> Result<Gathered, H
         failed: failed.as_ref().map(|(address, etag)| (address, *etag)),
         lines: merge.lines,
     };
-    let gathered = gathered.read_previous(client, &previous).await;
+    let widened = gathered.widened(merge.lines);
+    let gathered = widened.map_err(HandlerError::gathering)?;
+    let gathered = gathered.read_previous(client, &previous, 0, None).await;
     gathered.map_err(HandlerError::gathering)
 }
 
@@ -248,22 +263,19 @@ fn check_complete(tally: &Tally) -> Result<(), HandlerError> {
     if missing == 0 {
         return Ok(());
     }
-    let named: Vec<String> = tally
-        .missing(NAMED_LINES)
+    let named = tally.with(None, NAMED_STRETCHES);
+    let all = named
         .iter()
-        .map(u64::to_string)
-        .collect();
-    let more = if missing > NAMED_LINES as u64 {
-        ", …"
-    } else {
-        ""
-    };
+        .map(|it| it.end() - it.start() + 1)
+        .sum::<u64>()
+        == missing;
+    let more = if all { "" } else { ", …" };
     Err(HandlerError::new(
         POSTPROCESS_INCOMPLETE,
         format!(
             "{missing} of {} lines are in no result file: {}{more}; nothing was written or deleted",
             counts.lines,
-            named.join(", ")
+            shown(&named)
         ),
     ))
 }
@@ -345,13 +357,15 @@ mod tests {
 
     #[test]
     fn missing_lines_are_named() {
-        let mut tally = Tally::new(50);
-        tally.note(2, Outcome::Succeeded).unwrap();
+        let mut tally = Tally::new(90);
+        for n in 1..=45 {
+            tally.note(2 * n, Outcome::Succeeded).unwrap();
+        }
         let error = check_complete(&tally).unwrap_err();
         assert_eq!(error.name, POSTPROCESS_INCOMPLETE);
-        let expected = "49 of 50 lines are in no result file: 1, 3, 4,";
+        let expected = "45 of 90 lines are in no result file: 1, 3, 5,";
         assert!(error.message.starts_with(expected), "{}", error.message);
-        assert!(error.message.contains("20, 21, …;"), "{}", error.message);
+        assert!(error.message.contains("37, 39, …;"), "{}", error.message);
     }
 
     fn input() -> PostprocessInput {
