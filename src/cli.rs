@@ -24,6 +24,7 @@ mod follow;
 mod logs;
 mod output;
 mod outputs;
+mod reconcile;
 mod repair;
 mod runs;
 mod session;
@@ -209,6 +210,16 @@ async fn ask(
         }
         Verb::Outputs(Outputs::Link { run, file, expires }) => {
             outputs::link(session, &run, file.as_deref(), expires, out).await
+        }
+        Verb::Outputs(Outputs::Reconcile { run }) => {
+            reconcile::reconcile(session, &run, global, out).await
+        }
+        Verb::Outputs(Outputs::Merge { run, to, dry_run }) => {
+            let to = to.as_deref();
+            match dry_run {
+                true => reconcile::plan(session, &run, to, out).await,
+                false => reconcile::merge(session, &run, to, global, out).await,
+            }
         }
         Verb::Outputs(Outputs::Get { run, files, to }) => {
             outputs::get(session, &run, &files, to.as_deref(), global, out).await

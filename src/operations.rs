@@ -5,10 +5,13 @@ pub mod cost;
 pub mod failures;
 pub mod journal;
 pub mod ledger;
+mod lineage;
 pub mod logs;
 pub mod machines;
+pub mod merge;
 pub mod outputs;
 pub mod plan;
+pub mod reconcile;
 pub mod records;
 pub mod redrive;
 pub mod rerun;
@@ -57,6 +60,21 @@ impl Error {
         Self::Malformed {
             subject: subject.to_string(),
             problem: problem.to_string(),
+        }
+    }
+}
+
+impl From<crate::lines::Error> for Error {
+    fn from(error: crate::lines::Error) -> Self {
+        use crate::lines::Error as Lines;
+        match error {
+            Lines::Client(error) => Self::Client(error),
+            Lines::Malformed { subject, problem } => Self::Malformed { subject, problem },
+            Lines::Mismatch(text) => Self::Refused(text),
+            Lines::Disk(problem) => Self::File {
+                path: std::env::temp_dir().display().to_string(),
+                problem,
+            },
         }
     }
 }

@@ -423,6 +423,29 @@ pub enum Outputs {
         #[arg(long, value_name = "PATH")]
         to: Option<PathBuf>,
     },
+    /// Say whether there is one result for each line of the input
+    ///
+    /// Over the run, its redrives and its re-runs. The exit code is 0 when every line has succeeded
+    /// and 3 when not. JSON: {version, complete, reconciliation: {run, lines, succeeded, failed,
+    /// never_started, missing, duplicates, numbered, sources: [{run, kind, objects, bytes}], notes}},
+    /// of which failed, never_started, missing and duplicates are {count, first: [{start, end}]}.
+    Reconcile { run: String },
+    /// Write the newest success of each line into one new file, in the order of the lines
+    ///
+    /// Over the run, its redrives and its re-runs, also where the run has failed and has no output.
+    /// What is still open goes into a .failed.jsonl beside it. Nothing is ever overwritten; run
+    /// again after a kill it writes the same file. The exit code is 3 when lines are open. JSON:
+    /// {version, plan} with --dry-run, else {version, merged: {output, failed, lines, succeeded,
+    /// existed}}, places being {object: {bucket, key}} or {file}.
+    Merge {
+        run: String,
+        /// Object as s3://BUCKET/KEY, or a file [default: an object beside the run's output]
+        #[arg(long, value_name = "PLACE")]
+        to: Option<String>,
+        /// Show what would be read and written; change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// What makes the engine behave as AWS does on a bad day.

@@ -130,7 +130,7 @@ async fn scope(client: &Client, map_run: &MapRun, state: &str) -> Result<Scope, 
 }
 
 /// What went into the Map state, from the history: the last entry before this Map Run began.
-async fn state_input(
+pub(super) async fn state_input(
     client: &Client,
     map_run: &MapRun,
     state: &str,

@@ -9,6 +9,7 @@ mod logs;
 mod machines;
 mod plant;
 mod pty;
+mod reconcile;
 mod repair;
 mod rerun;
 mod reruns;

@@ -2,6 +2,7 @@
 //! the worker answers itself, and fails for the lines that a test names.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use fanout::client::{Client, Options, Target};
 use fanout::engine::map_run::Quotas;
 use fanout::engine::{Engine, FunctionError, REGION};
 use fanout::model::{ExecutionArn, ExecutionDetail, ObjectAddress, StateMachineArn, Status};
+use fanout::operations::runs;
 use fanout::workflow::{self, Context, DEFINITION, FUNCTIONS, NAME};
 use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::sync::SetOnce;
+use tokio::sync::{SetOnce, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::wired::{ROLE, until};
@@ -27,6 +29,9 @@ struct Service {
     failing: Mutex<BTreeSet<u64>>,
     /// Lines asked for so far, again and again.
     asked: Mutex<Vec<u64>>,
+    /// Whether workers wait.
+    held: watch::Sender<bool>,
+    refuses_postprocess: AtomicBool,
 }
 
 pub struct Plant {
@@ -66,7 +71,14 @@ impl Plant {
                 let (context, service) = (Arc::clone(&context), Arc::clone(&service));
                 async move {
                     if function == WORKER {
-                        return service.work(&event);
+                        return service.work(&event).await;
+                    }
+                    let refuses = service.refuses_postprocess.load(Ordering::Acquire);
+                    if refuses && function == "fanout-postprocess" {
+                        return Err(FunctionError {
+                            error_type: "Postprocess.Storage".to_owned(),
+                            message: "refused".to_owned(),
+                        });
                     }
                     let handled = workflow::handle(context.wait().await, function, event).await;
                     handled.map_err(|error| FunctionError {
@@ -131,6 +143,23 @@ impl Plant {
         self.service.asked.lock().unwrap().len()
     }
 
+    /// Whether workers wait from now on.
+    pub fn hold(&self, held: bool) {
+        self.service.held.send_replace(held);
+    }
+
+    pub fn refuse_postprocess(&self, refuse: bool) {
+        let refuses = &self.service.refuses_postprocess;
+        refuses.store(refuse, Ordering::Release);
+    }
+
+    /// Returns once the execution's Map Run has closed too.
+    pub async fn map_run_closed(&self, run: &ExecutionArn) {
+        let ask = || async { runs::describe(&self.client, run).await.unwrap() };
+        let closed = |run: &runs::Run| run.map_runs[0].status.is_closed();
+        until("the Map Run closes", ask, closed).await;
+    }
+
     /// Result files roll over when they have so many bytes.
     pub fn small_files(&self, result_file_bytes: u64) {
         self.engine.runner().set_quotas(Quotas {
@@ -167,6 +196,18 @@ impl Plant {
     pub async fn start(&self, name: &str, input: &Value) -> ExecutionArn {
         let input = input.to_string();
         let started = self.client.start_execution(&self.machine, name, &input);
+        started.await.unwrap()
+    }
+
+    /// Starts an execution of a machine of the test's own.
+    pub async fn start_other(&self, name: &str, definition: &Value, input: &Value) -> ExecutionArn {
+        let definition = definition.to_string();
+        let made = self.client.create_state_machine(name, &definition, ROLE);
+        made.await.unwrap();
+        let machine = self.machine.as_str().replace(NAME, name);
+        let machine = StateMachineArn::new(machine);
+        let input = input.to_string();
+        let started = self.client.start_execution(&machine, "a", &input);
         started.await.unwrap()
     }
 
@@ -223,9 +264,11 @@ impl Plant {
 }
 
 impl Service {
-    fn work(&self, event: &Value) -> Result<Value, FunctionError> {
+    async fn work(&self, event: &Value) -> Result<Value, FunctionError> {
         let n = event["n"].as_u64().unwrap();
+        let mut held = self.held.subscribe();
         self.asked.lock().unwrap().push(n);
+        held.wait_for(|held| !held).await.unwrap();
         match self.failing.lock().unwrap().contains(&n) {
             true => Err(FunctionError {
                 error_type: "Worker.Rejected".to_owned(),
