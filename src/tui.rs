@@ -13,6 +13,15 @@ mod export;
 mod filter;
 mod fuzzy;
 mod graph;
+
+/// The text that is to be opened in the user's editor.
+fn to_edit(effects: &[Effect]) -> Option<&str> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Edit(text) => Some(text.as_str()),
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod harness;
 mod history;
@@ -243,17 +252,11 @@ impl Dashboard {
                     let Some(effects) = self.input(input?) else {
                         return Ok(End::Quit);
                     };
-                    let edits = effects.iter().find_map(|effect| match effect {
-                        Effect::Edit(text) => Some(text.as_str()),
-                        _ => None,
-                    });
-                    if let Some(text) = edits {
+                    if let Some(text) = to_edit(&effects) {
                         // Keys are the editor's while it is open.
                         drop(keyboard);
-                        let edited = Event::Edited(self.edit(text));
+                        self.edit(text);
                         keyboard = EventStream::new();
-                        let effects = self.app.update(edited);
-                        self.perform(effects);
                     }
                     if effects.contains(&Effect::Suspend) {
                         // Whoever reads the keyboard for us is stopped with us.
@@ -281,8 +284,15 @@ impl Dashboard {
                     let Some(event) = event else {
                         return Ok(End::Quit);
                     };
-                    if self.take_all(event) {
+                    let left = self.take_all(event);
+                    if left.contains(&Effect::Quit) {
                         return Ok(End::Quit);
+                    }
+                    if let Some(text) = to_edit(&left) {
+                        drop(keyboard);
+                        self.edit(text);
+                        keyboard = EventStream::new();
+                        self.draw()?;
                     }
                 }
             }
@@ -304,17 +314,20 @@ impl Dashboard {
         (!left.contains(&Effect::Quit)).then_some(left)
     }
 
-    fn edit(&mut self, text: &str) -> Result<String, Trouble> {
-        self.guard.edit(text).map_err(|error| Trouble {
+    /// Gives a text to the user's editor, and takes in what became of it.
+    fn edit(&mut self, text: &str) {
+        let edited = self.guard.edit(text).map_err(|error| Trouble {
             text: format!("the editor did not come back well: {error}"),
             hint: Some("set EDITOR to a program that waits for its end"),
             slowed: false,
             cause: Cause::Other,
-        })
+        });
+        let effects = self.app.update(Event::Edited(edited));
+        self.perform(effects);
     }
 
-    /// Takes in an event and all that have come since; whether to quit.
-    fn take_all(&mut self, first: Event) -> bool {
+    /// Takes in an event and all that have come since; what is left for the loop.
+    fn take_all(&mut self, first: Event) -> Vec<Effect> {
         let mut effects = self.app.update(first);
         for _ in 0..WAITING {
             // Events of a target that is left are not for the next one.
@@ -328,7 +341,7 @@ impl Dashboard {
         }
         let left = self.perform(effects);
         self.is_dirty = true;
-        left.contains(&Effect::Quit)
+        left
     }
 
     /// Hands effects to the runtime; returns those that are the loop's.

@@ -206,9 +206,9 @@ mod tests {
         };
         prices.step_functions.transitions_per_1000 = 0.025;
         prices.step_functions.express_requests_per_million = 1.0;
-        prices.step_functions.express_gb_second = 0.00001667;
+        prices.step_functions.express_gb_second = 1.667e-5;
         prices.lambda.requests_per_million = 0.2;
-        prices.lambda.gb_second = 0.0000166667;
+        prices.lambda.gb_second = 1.666_67e-5;
         prices
     }
 
@@ -231,8 +231,8 @@ mod tests {
         let express = json!({"ProcessorConfig": {"ExecutionType": "EXPRESS"}, "States": {
             "A": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke"}}});
         let cost = of(&prices(), &express, 1_000_000, &sample);
-        close(cost.parts[0].dollars, 1.0 + 9.8e6 / 16.0 * 0.00001667);
-        close(cost.parts[1].dollars, 0.2 + 9.75e6 / 8.0 * 0.0000166667);
+        close(cost.parts[0].dollars, 1.0 + 9.8e6 / 16.0 * 1.667e-5);
+        close(cost.parts[1].dollars, 0.2 + 9.75e6 / 8.0 * 1.666_67e-5);
         assert!(cost.at_least && cost.prices.contains("2026-01-02"));
     }
 

@@ -91,6 +91,8 @@ pub struct Operation {
     pub items: Vec<Item>,
     is_complete: bool,
     is_forgotten: bool,
+    /// Read from its journal: the world may have moved since.
+    is_resumed: bool,
     /// `None` keeps no journal.
     file: Option<JsonLines>,
 }
@@ -125,6 +127,7 @@ impl Operation {
             items: items.collect(),
             is_complete: true,
             is_forgotten: false,
+            is_resumed: false,
         };
         let (what, target) = (operation.what.clone(), operation.target.clone());
         operation.write(&Row::Begun { at, what, target })?;
@@ -164,6 +167,7 @@ impl Operation {
             items: Vec::new(),
             is_complete: false,
             is_forgotten: false,
+            is_resumed: true,
             file: Some(file),
         };
         rows.for_each(|row| operation.take(row));
@@ -253,6 +257,15 @@ impl Operation {
         progress: &(impl Fn(Progress) + Send + Sync),
     ) -> Result<Stage, Error> {
         let Item { plan, token, .. } = &self.items[number];
+        if self.is_resumed {
+            let (_, moved) = plan.again(client, Timestamp::now(), prices).await?;
+            if !moved.is_empty() {
+                return Ok(Stage::Refused(format!(
+                    "no longer fits: {}",
+                    moved.join("; ")
+                )));
+            }
+        }
         if let Some(state) = state {
             // Whether it helped can only be told from what was there before.
             if let Err(error) = plan.remember(client, state, Timestamp::now()).await {

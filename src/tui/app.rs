@@ -381,6 +381,20 @@ impl App {
                     dialog.put_rerun(&wish, reply, now);
                 }
             }
+            Event::RerunItems(arn, reply) => {
+                if let Some(Dialog::Redrive(dialog)) = &mut self.dialog
+                    && dialog.execution == arn
+                {
+                    return dialog.put_items(reply);
+                }
+            }
+            Event::RerunEdited(arn, wish, reply) => {
+                if let Some(Dialog::Redrive(dialog)) = &mut self.dialog
+                    && dialog.execution == arn
+                {
+                    return dialog.put_edited(&wish, reply);
+                }
+            }
             Event::Trail(reply) => {
                 if let Some(Dialog::Trail(dialog)) = &mut self.dialog {
                     dialog.put(reply, now);
@@ -404,8 +418,10 @@ impl App {
             }
             Event::Edited(reply) => {
                 self.complain(&reply);
-                if let (Some(Dialog::Start(dialog)), Ok(text)) = (&mut self.dialog, reply) {
-                    return dialog.put_edited(&text);
+                match (&mut self.dialog, reply) {
+                    (Some(Dialog::Start(dialog)), Ok(text)) => return dialog.put_edited(&text),
+                    (Some(Dialog::Redrive(dialog)), reply) => return dialog.edited(reply),
+                    _ => {}
                 }
             }
             Event::Progress(deed, progress) => {

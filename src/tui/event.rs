@@ -17,6 +17,7 @@ use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
 use crate::operations::outputs::{self, Hit, Output};
 use crate::operations::rerun::Wish;
+use crate::operations::rerun::edit::Edited;
 use crate::operations::runs::Run;
 use crate::operations::start::Source;
 use crate::operations::{Progress, plan, redrive, rerun, start, trail};
@@ -147,6 +148,10 @@ pub enum Event {
     Found(String, Reply<ExecutionArn>),
     RedrivePlan(ExecutionArn, Reply<Box<redrive::Plan>>),
     RerunPlan(ExecutionArn, Box<Wish>, Reply<Box<rerun::Plan>>),
+    /// The items of a wish, for the user's editor.
+    RerunItems(ExecutionArn, Reply<String>),
+    /// What was made of them there.
+    RerunEdited(ExecutionArn, Box<Wish>, Reply<Box<Edited>>),
     /// The newest changes made from this machine, oldest of them first.
     Trail(Reply<Vec<trail::Entry>>),
     StartPlan(Box<StartForm>, Reply<Box<start::Plan>>),
@@ -228,6 +233,10 @@ pub enum Ask {
     Find(StateMachineArn, String),
     PlanRedrive(ExecutionArn),
     PlanRerun(ExecutionArn, Box<Wish>),
+    /// The items of a wish as one edits them.
+    RerunItems(ExecutionArn, Box<Wish>),
+    /// What an edited text changes of a wish's items.
+    RerunEdited(ExecutionArn, Box<Wish>, String),
     Trail,
     PlanStart(Box<StartForm>),
     /// Paths that begin with a text; of S3 a page by its token.
@@ -256,6 +265,8 @@ pub enum Subject {
     PlanRedrive(ExecutionArn),
     /// The newest wish wins; that for everything stands apart.
     PlanRerun(ExecutionArn, bool),
+    RerunItems(ExecutionArn),
+    RerunEdited(ExecutionArn),
     Trail,
     /// The newest form wins.
     PlanStart,
@@ -282,6 +293,8 @@ impl Ask {
             Self::Find(_, name) => Subject::Find(name.clone()),
             Self::PlanRedrive(arn) => Subject::PlanRedrive(arn.clone()),
             Self::PlanRerun(arn, wish) => Subject::PlanRerun(arn.clone(), wish.everything),
+            Self::RerunItems(arn, _) => Subject::RerunItems(arn.clone()),
+            Self::RerunEdited(arn, ..) => Subject::RerunEdited(arn.clone()),
             Self::Trail => Subject::Trail,
             Self::PlanStart(_) => Subject::PlanStart,
             Self::Paths(..) => Subject::Paths,
@@ -310,6 +323,8 @@ impl Event {
             Self::Found(name, _) => Subject::Find(name.clone()),
             Self::RedrivePlan(arn, _) => Subject::PlanRedrive(arn.clone()),
             Self::RerunPlan(arn, wish, _) => Subject::PlanRerun(arn.clone(), wish.everything),
+            Self::RerunItems(arn, _) => Subject::RerunItems(arn.clone()),
+            Self::RerunEdited(arn, ..) => Subject::RerunEdited(arn.clone()),
             Self::Trail(_) => Subject::Trail,
             Self::StartPlan(..) => Subject::PlanStart,
             Self::Paths(..) => Subject::Paths,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
-use std::io::{self, BufWriter, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -34,31 +34,44 @@ pub struct Change {
     pub new: Option<String>,
 }
 
-/// Writes the items into a new file that only its owner can read.
+/// The items as one edits them: JSON Lines, each with its number.
 ///
 /// # Errors
-/// `Refused` when they are too many, `File`.
-pub fn write(subset: &mut Subset, path: &Path) -> Result<(), Error> {
+/// `Refused` when they are too many.
+pub fn text(subset: &mut Subset) -> Result<String, Error> {
     if MOST < subset.len() {
         return Err(Error::Refused(format!(
             "{} items are too many to edit: choose {MOST} at the most",
             subset.len()
         )));
     }
-    let failed = |error: io::Error| Error::file(path, error);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = BufWriter::new(options.open(path).map_err(failed)?);
+    let mut text = String::new();
     subset.each(|n, item| {
         let shown = match line_of(&item) {
             Some(line) => json!({"n": n, LINE: line}),
             None => json!({"n": n, ITEM: item}),
         };
-        writeln!(file, "{shown}").map_err(failed)
+        text += &shown.to_string();
+        text.push('\n');
+        Ok(())
     })?;
-    file.flush().map_err(failed)
+    Ok(text)
+}
+
+/// Writes the items into a new file that only its owner can read.
+///
+/// # Errors
+/// `Refused` when they are too many, `File`.
+pub fn write(subset: &mut Subset, path: &Path) -> Result<(), Error> {
+    let text = text(subset)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| Error::file(path, error))
 }
 
 /// Reads an edited file and compares it with the items.
@@ -67,12 +80,20 @@ pub fn write(subset: &mut Subset, path: &Path) -> Result<(), Error> {
 /// `File` names the first line that is wrong, and what is wrong with it. The file stays.
 pub fn read(subset: &mut Subset, path: &Path) -> Result<Edited, Error> {
     let text = fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
+    compare(subset, &text, path)
+}
+
+/// Compares an edited text, which `name` stands for, with the items.
+///
+/// # Errors
+/// `File` names the first line that is wrong, and what is wrong with it.
+pub fn compare(subset: &mut Subset, text: &str, name: &Path) -> Result<Edited, Error> {
     let mut given: BTreeMap<u64, (usize, Value)> = BTreeMap::new();
     for (line, number) in text.lines().zip(1..) {
         if line.trim().is_empty() {
             continue;
         }
-        let wrong = |problem: String| Error::file(path, format!("line {number}: {problem}"));
+        let wrong = |problem: String| Error::file(name, format!("line {number}: {problem}"));
         let (n, value) = parse(line).map_err(wrong)?;
         if given.insert(n, (number, value)).is_some() {
             return Err(wrong(format!("{n} is there twice")));
@@ -93,7 +114,7 @@ pub fn read(subset: &mut Subset, path: &Path) -> Result<Edited, Error> {
             });
             return Ok(());
         };
-        let wrong = |problem: &str| Error::file(path, format!("line {number}: {problem}"));
+        let wrong = |problem: &str| Error::file(name, format!("line {number}: {problem}"));
         let new = match value.get_mut(member) {
             Some(new) => new.take(),
             None => return Err(wrong(&format!("{member} is missing"))),
@@ -120,11 +141,11 @@ pub fn read(subset: &mut Subset, path: &Path) -> Result<Edited, Error> {
     if let Some((n, (number, _))) = given.first_key_value() {
         let problem =
             format!("line {number}: {n} is not among the chosen: only what failed can be edited");
-        return Err(Error::file(path, problem));
+        return Err(Error::file(name, problem));
     }
     if edited.left_out.len() as u64 == subset.len() {
         return Err(Error::file(
-            path,
+            name,
             "everything was taken out: nothing is left to run",
         ));
     }

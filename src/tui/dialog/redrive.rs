@@ -8,6 +8,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use crate::model::{ExecutionArn, Limits, RunState, Timestamp};
 use crate::operations::plan;
 use crate::operations::redrive::Plan;
+use crate::operations::rerun::edit::Edited;
 use crate::operations::rerun::{self, Chosen, Wish};
 use crate::tui::app::App;
 use crate::tui::data::Remote;
@@ -72,6 +73,12 @@ pub struct Redrive {
     share: Field,
     note: Field,
     pub typed: Field,
+    /// What was changed in the editor, and of which choice.
+    edited: Option<(Chosen, Edited)>,
+    /// The text that the editor gave back last: nothing that was written is lost.
+    draft: Option<String>,
+    /// What is wrong with it.
+    mistake: Option<String>,
     /// What the plans of new runs were asked for last.
     asked: Vec<Wish>,
     focus: Focus,
@@ -99,6 +106,9 @@ impl Redrive {
             share: Field::default(),
             note: Field::default(),
             typed: Field::default(),
+            edited: None,
+            draft: None,
+            mistake: None,
             asked: Vec::new(),
             focus: Focus::on_cancel(0, 2),
             scroll: Scroll::default(),
@@ -144,11 +154,21 @@ impl Redrive {
             (Some((all, _)), true) => all.clone(),
             _ => self.marked.shown.clone(),
         };
+        let chosen = match self.way {
+            Way::Everything => Chosen::default(),
+            _ => chosen,
+        };
+        let edited = self
+            .edited
+            .as_ref()
+            .filter(|(of, _)| *of == chosen && self.way == Way::Rerun);
+        let (edits, left_out) = edited
+            .map(|(_, edited)| (edited.edits.clone(), edited.left_out.clone()))
+            .unwrap_or_default();
         Wish {
-            chosen: match self.way {
-                Way::Everything => Chosen::default(),
-                _ => chosen,
-            },
+            chosen,
+            edits,
+            left_out,
             everything: self.way == Way::Everything,
             limits: self.limits().unwrap_or_default(),
             note: self.noted(),
@@ -265,6 +285,9 @@ impl Redrive {
     /// Whether the plan may be carried out as things stand.
     fn ready(&self) -> Result<plan::Plan, String> {
         self.limits()?;
+        if let Some(mistake) = self.mistake.as_ref().filter(|_| self.way == Way::Rerun) {
+            return Err(mistake.clone());
+        }
         let trouble = match self.way {
             Way::Redrive => self.redrive.trouble(),
             Way::Rerun => self.rerun.trouble(),
@@ -296,6 +319,9 @@ impl Redrive {
         }
         if key.code == KeyCode::Char('o') && key.modifiers.contains(KeyModifiers::CONTROL) {
             return Reaction::Stay(self.save().into_iter().collect());
+        }
+        if key.code == KeyCode::Char('e') && key.modifiers.contains(KeyModifiers::CONTROL) {
+            return Reaction::Stay(self.edit().into_iter().collect());
         }
         if self.edits(key) {
             return Reaction::nothing();
@@ -370,6 +396,62 @@ impl Redrive {
             Some(Slot::Count) => self.typed.paste(pasted),
             _ => {}
         }
+    }
+
+    /// Opens the chosen items in the editor: again as they were left there, where that was wrong.
+    fn edit(&mut self) -> Option<Effect> {
+        if self.way != Way::Rerun {
+            return None;
+        }
+        match &self.draft {
+            Some(draft) => Some(Effect::Edit(draft.clone())),
+            None => {
+                let ask = Ask::RerunItems(self.execution.clone(), Box::new(self.wish()));
+                Some(Effect::Ask(ask))
+            }
+        }
+    }
+
+    /// The items have come: off to the editor.
+    pub fn put_items(&mut self, reply: Reply<String>) -> Vec<Effect> {
+        match reply {
+            Ok(text) => vec![Effect::Edit(text)],
+            Err(trouble) => {
+                self.mistake = Some(trouble.text);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The editor has closed.
+    pub fn edited(&mut self, reply: Reply<String>) -> Vec<Effect> {
+        match reply {
+            Ok(text) => {
+                self.draft = Some(text.clone());
+                let wish = Box::new(self.wish());
+                vec![Effect::Ask(Ask::RerunEdited(
+                    self.execution.clone(),
+                    wish,
+                    text,
+                ))]
+            }
+            Err(trouble) => {
+                self.mistake = Some(trouble.text);
+                Vec::new()
+            }
+        }
+    }
+
+    /// What the edited text changes.
+    pub fn put_edited(&mut self, wish: &Wish, reply: Reply<Box<Edited>>) -> Vec<Effect> {
+        match reply {
+            Ok(edited) => {
+                self.mistake = None;
+                self.edited = Some((wish.chosen.clone(), *edited));
+            }
+            Err(trouble) => self.mistake = Some(format!("{} (ctrl-e edits on)", trouble.text)),
+        }
+        self.ask().into_iter().collect()
     }
 
     /// Writes the plan down; nothing is run.

@@ -1,7 +1,7 @@
 //! What is asked once, and its answer.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -10,6 +10,8 @@ use crate::client::{self, Client};
 use crate::config;
 use crate::model::{ExecutionArn, Failure, HistoryEvent, MapRun, Page, Timestamp};
 use crate::operations::failures::Group;
+use crate::operations::rerun::edit::{self, Edited};
+use crate::operations::rerun::{Subset, Wish};
 use crate::operations::trail::Trail;
 use crate::operations::{self, failures, machines, outputs, redrive, rerun, runs, start};
 use crate::tui::data::{Definition, FailureSet, MachineView, Stamp};
@@ -102,6 +104,14 @@ pub async fn answer(
             let plan = plan.map(|(plan, _)| Box::new(plan));
             Event::RerunPlan(arn, asked, plan.map_err(of_operation))
         }
+        Ask::RerunItems(arn, wish) => {
+            let text = rerun_items(&client, &records, &arn, &wish).await;
+            Event::RerunItems(arn, text.map_err(of_operation))
+        }
+        Ask::RerunEdited(arn, wish, text) => {
+            let edited = rerun_edited(&client, &records, &arn, &wish, &text).await;
+            Event::RerunEdited(arn, wish, edited.map(Box::new).map_err(of_operation))
+        }
         Ask::Trail => {
             let entries = match &records.state {
                 Some(state) => Trail::new(state).newest(TRAIL).map(|found| found.rows),
@@ -129,6 +139,44 @@ pub async fn answer(
         Ask::Profiles => Event::Profiles(client::profiles().await),
     };
     tell(&events, event).await;
+}
+
+/// The items of a wish, as they were before any edit.
+async fn rerun_subset(
+    client: &Client,
+    records: &Records,
+    arn: &ExecutionArn,
+    wish: &Wish,
+) -> Result<Subset, operations::Error> {
+    let wish = Wish {
+        edits: BTreeMap::new(),
+        left_out: BTreeSet::new(),
+        ..wish.clone()
+    };
+    let (plan, subset) = rerun::plan(client, arn, wish, Timestamp::now(), &records.prices).await?;
+    let nothing = || operations::Error::Refused(plan.allowed.err().unwrap_or_default());
+    subset.ok_or_else(nothing)
+}
+
+async fn rerun_items(
+    client: &Client,
+    records: &Records,
+    arn: &ExecutionArn,
+    wish: &Wish,
+) -> Result<String, operations::Error> {
+    let mut subset = rerun_subset(client, records, arn, wish).await?;
+    edit::text(&mut subset)
+}
+
+async fn rerun_edited(
+    client: &Client,
+    records: &Records,
+    arn: &ExecutionArn,
+    wish: &Wish,
+    text: &str,
+) -> Result<Edited, operations::Error> {
+    let mut subset = rerun_subset(client, records, arn, wish).await?;
+    edit::compare(&mut subset, text, Path::new("edited lines"))
 }
 
 /// Makes something of what was read, on a thread of its own: drawing must not wait for it.

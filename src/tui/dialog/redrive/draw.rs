@@ -17,6 +17,8 @@ use crate::tui::widget::{figures, text};
 
 /// Groups that are named.
 const GROUPS: usize = 5;
+/// Changes that are shown.
+const CHANGES: usize = 8;
 /// Cells of a way's name.
 const NAME: usize = 22;
 
@@ -39,6 +41,9 @@ pub fn view(it: &Redrive, app: &App, cells: usize, theme: Theme) -> View<'static
         Way::Everything => plan_lines(&it.everything, &mut lines, cells, theme, |plan| {
             rerun_lines(plan, cells, theme)
         }),
+    }
+    if it.way == Way::Rerun {
+        lines.extend(edits(it, cells, theme));
     }
     if let Some((_, more)) = it.marked.hidden.as_ref().filter(|_| it.way == Way::Rerun) {
         lines.push(Line::default());
@@ -247,6 +252,34 @@ fn redrive_lines(plan: &Plan, app: &App, cells: usize, theme: Theme) -> Vec<Line
     lines
 }
 
+/// What was changed in the editor, as a diff.
+fn edits(it: &Redrive, cells: usize, theme: Theme) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    if let Some(mistake) = &it.mistake {
+        let wrapped = text::wrap(mistake, cells, 3);
+        lines.extend(wrapped.into_iter().map(|it| Line::styled(it, theme.bad())));
+    }
+    let Some((_, edited)) = &it.edited else {
+        return lines;
+    };
+    let (changed, out) = (edited.edits.len(), edited.left_out.len());
+    let title = format!("Edited: {changed} changed, {out} taken out");
+    lines.push(Line::styled(title, theme.bold()));
+    for change in edited.changes.iter().take(CHANGES) {
+        let n = text::right(&figures::count(change.n), 10);
+        let old = format!("{n} - {}", change.old);
+        lines.push(Line::styled(text::fit(&old, cells), theme.bad()));
+        if let Some(new) = &change.new {
+            let new = format!("{} + {new}", " ".repeat(10));
+            lines.push(Line::styled(text::fit(&new, cells), theme.good()));
+        }
+    }
+    if let Some(more @ 1..) = edited.changes.len().checked_sub(CHANGES) {
+        lines.push(Line::raw(format!("           and {more} more")));
+    }
+    lines
+}
+
 /// Of a plan for a new run.
 fn rerun_lines(plan: &rerun::Plan, cells: usize, theme: Theme) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
@@ -271,11 +304,11 @@ fn rerun_lines(plan: &rerun::Plan, cells: usize, theme: Theme) -> Vec<Line<'stat
     }
     lines.push(Line::styled(count("in all", plan.items), theme.bold()));
     if !plan.wish.everything {
-        let canary =
-            format!("  canary: {CANARY} of each group as a run of their own, then ask again");
+        let canary = format!(
+            "  canary: {CANARY} of each group as a run of their own, then ask again; ctrl-e edits"
+        );
         lines.push(Line::raw(text::fit(&canary, cells)));
     }
-    lines.push(Line::default());
     lines.extend(estimates(
         plan.cost.as_ref(),
         plan.time.as_ref(),

@@ -6,12 +6,12 @@ use super::*;
 use crate::model::{Limits, ObjectAddress};
 use crate::operations::cost::{Cost, Part, Time};
 use crate::operations::redrive::Facts;
-use crate::operations::rerun::Lines;
+use crate::operations::rerun::{Lines, edit};
 use crate::operations::trail::Entry;
 use crate::operations::{Check, Verdict};
 use crate::tui::dialog::Dialog;
 use crate::tui::event::Event;
-use crate::tui::harness::{Harness, LOST, PART, arn, now};
+use crate::tui::harness::{Harness, LOST, PART, arn, now, trouble};
 
 fn check(verdict: Verdict, text: &str) -> Check {
     Check {
@@ -206,6 +206,58 @@ fn a_canary_and_a_plan_file_run_nothing_of_the_rest() {
         ran.contains(&Effect::Canary(arn(PART), Box::new(canary))),
         "{ran:?}"
     );
+}
+
+#[test]
+fn lines_are_edited_with_a_diff_and_what_is_wrong_is_edited_on() {
+    let mut harness = Harness::sample().keys("jjr");
+    let plan = refused(PART, RunState::Part);
+    harness.send(Event::RedrivePlan(arn(PART), Ok(Box::new(plan))));
+    let wish = asked(&harness.taken());
+    let plan = rerun_plan(PART, wish.clone());
+    harness.send(Event::RerunPlan(
+        arn(PART),
+        Box::new(wish.clone()),
+        Ok(plan),
+    ));
+    let mut harness = harness.keys("<ctrl-e>");
+    let items = Ask::RerunItems(arn(PART), Box::new(wish.clone()));
+    assert_eq!(harness.taken(), [Effect::Ask(items)]);
+    let given = "{\"n\":3,\"line\":\"Oz\"}\n".to_owned();
+    harness.send(Event::RerunItems(arn(PART), Ok(given.clone())));
+    assert_eq!(harness.taken(), [Effect::Edit(given)]);
+    harness.send(Event::Edited(Ok("{\"n\":3}".to_owned())));
+    let compared = Ask::RerunEdited(arn(PART), Box::new(wish.clone()), "{\"n\":3}".to_owned());
+    assert_eq!(harness.taken(), [Effect::Ask(compared)]);
+    let wrong = trouble("edited lines: line 1: line is missing");
+    harness.send(Event::RerunEdited(
+        arn(PART),
+        Box::new(wish.clone()),
+        Err(wrong),
+    ));
+    assert!(
+        harness
+            .frame(120, 36)
+            .contains("line 1: line is missing (ctrl-e edits on)")
+    );
+    let mut harness = harness.keys("<tab><enter><ctrl-e>");
+    assert_eq!(harness.taken(), [Effect::Edit("{\"n\":3}".to_owned())]);
+    let edited = Edited {
+        edits: [(3, json!("Rome"))].into(),
+        left_out: BTreeSet::new(),
+        changes: vec![edit::Change {
+            n: 3,
+            old: "Oz".to_owned(),
+            new: Some("Rome".to_owned()),
+        }],
+    };
+    let reply = Ok(Box::new(edited));
+    harness.send(Event::RerunEdited(arn(PART), Box::new(wish), reply));
+    let wish = asked(&harness.taken());
+    assert_eq!(wish.edits[&3], "Rome");
+    let plan = rerun_plan(PART, wish.clone());
+    harness.send(Event::RerunPlan(arn(PART), Box::new(wish), Ok(plan)));
+    harness.check("rerun_edited");
 }
 
 #[test]
