@@ -345,6 +345,8 @@ async fn write_file(path: &Path, gathered: Gathered, counts: Counts) -> Result<(
     let failed = (counts.succeeded < counts.lines).then(|| suffixed(path, FAILED_SUFFIX));
     let part = |path: &Path| {
         let part = suffixed(path, PART_SUFFIX);
+        // One that a kill has left may have the final name too: that file stays as it is.
+        let _ = fs::remove_file(&part);
         let file = File::create(&part);
         file.map_err(|error| Error::file(&part, error))
     };
