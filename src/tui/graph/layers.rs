@@ -99,19 +99,23 @@ impl Layered {
     fn sort(&mut self) {
         let (above, below) = self.neighbours();
         let mut best = self.layers.clone();
-        let mut fewest = self.crossings(&above);
+        // Of each node in its layer. Made once: a layer is small, and there are hundreds.
+        let mut place = vec![0; self.nodes.len()];
+        for layer in &self.layers {
+            note_places(layer, &mut place);
+        }
+        let mut fewest = self.crossings(&above, &place);
         for sweep in 0..SWEEPS {
             if fewest == 0 {
                 break;
             }
             let count = self.layers.len();
             for step in 1..count {
-                let (layer, fixed, neighbours) = if sweep % 2 == 0 {
-                    (step, step - 1, &above)
+                let (layer, neighbours) = if sweep % 2 == 0 {
+                    (step, &above)
                 } else {
-                    (count - 1 - step, count - step, &below)
+                    (count - 1 - step, &below)
                 };
-                let place = positions(&self.layers[fixed], self.nodes.len());
                 let own = self.layers[layer].clone();
                 let mut keyed: Vec<(f64, usize)> = own
                     .iter()
@@ -125,8 +129,9 @@ impl Layered {
                     .collect();
                 keyed.sort_by(|(one, _), (other, _)| one.total_cmp(other));
                 self.layers[layer] = keyed.into_iter().map(|(_, node)| node).collect();
+                note_places(&self.layers[layer], &mut place);
             }
-            let crossings = self.crossings(&above);
+            let crossings = self.crossings(&above, &place);
             if crossings < fewest {
                 fewest = crossings;
                 best.clone_from(&self.layers);
@@ -146,10 +151,9 @@ impl Layered {
         (above, below)
     }
 
-    fn crossings(&self, above: &[Vec<usize>]) -> usize {
+    fn crossings(&self, above: &[Vec<usize>], place: &[usize]) -> usize {
         let mut count = 0;
         for pair in self.layers.windows(2) {
-            let place = positions(&pair[0], self.nodes.len());
             // Inversions, by a tree of counts.
             let mut tree = vec![0_usize; pair[0].len() + 1];
             let mut seen = 0;
@@ -355,12 +359,10 @@ fn first_order(nodes: &[Node], links: &[(usize, usize)]) -> Vec<Vec<usize>> {
     layers
 }
 
-fn positions(layer: &[usize], count: usize) -> Vec<usize> {
-    let mut places = vec![0; count];
+fn note_places(layer: &[usize], place: &mut [usize]) {
     for (at, node) in layer.iter().enumerate() {
-        places[*node] = at;
+        place[*node] = at;
     }
-    places
 }
 
 /// The median of the neighbours' columns; its own where there are none.
