@@ -1,5 +1,6 @@
 //! Whose credentials these are.
 
+use crate::client::connect::profile;
 use crate::client::limits::Action;
 use crate::client::{Client, Error, Identity};
 
@@ -12,6 +13,7 @@ impl Client {
         Ok(Identity {
             account: answer.account.unwrap_or_default(),
             arn: answer.arn.unwrap_or_default(),
+            ends: profile::sign_in_ends(label).await,
         })
     }
 }

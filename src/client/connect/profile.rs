@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::model::Timestamp;
+
 /// A profile as the two files have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
@@ -22,6 +24,9 @@ pub struct Profile {
 /// Profiles that lead to each other are followed this far.
 const CHAIN: usize = 5;
 
+/// Before the names of sections that are no profiles but the sessions that these share.
+const SESSION: &str = "sso-session ";
+
 type Section = BTreeMap<String, String>;
 
 /// The profile in force when none is given: `AWS_PROFILE`.
@@ -31,6 +36,10 @@ pub fn from_environment() -> Option<String> {
 
 /// All profiles of the SDK's two files, by name.
 pub async fn profiles() -> Vec<Profile> {
+    of_sections(&sections().await)
+}
+
+async fn sections() -> BTreeMap<String, Section> {
     let files = [
         ("AWS_CONFIG_FILE", "config"),
         ("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
@@ -41,7 +50,46 @@ pub async fn profiles() -> Vec<Profile> {
         let text = tokio::fs::read_to_string(at_home(&path)).await;
         read(&text.unwrap_or_default(), &mut sections);
     }
-    of_sections(&sections)
+    sections
+}
+
+/// When the sign-in behind a profile ends, where that is written down and nothing renews it by
+/// itself: what the SDK renews ends without anybody noticing.
+pub(in crate::client) async fn sign_in_ends(name: &str) -> Option<Timestamp> {
+    let url = start_url(name, &sections().await)?;
+    let folder = std::env::home_dir()?.join(".aws/sso/cache");
+    let mut entries = tokio::fs::read_dir(folder).await.ok()?;
+    let mut ends = None;
+    while let Ok(Some(entry)) = entries.next_entry().await {
+        let text = tokio::fs::read_to_string(entry.path()).await;
+        ends = ends.max(token_ends(&text.unwrap_or_default(), &url));
+    }
+    ends
+}
+
+/// The address that one signs in at.
+fn start_url(name: &str, sections: &BTreeMap<String, Section>) -> Option<String> {
+    let signed_in = sign_in(name, sections)?.pop()?;
+    let section = sections.get(&signed_in)?;
+    let session = section
+        .get("sso_session")
+        .and_then(|it| sections.get(&format!("{SESSION}{it}")));
+    session.unwrap_or(section).get("sso_start_url").cloned()
+}
+
+/// The end of a token of that address; `None` for one that is renewed.
+fn token_ends(text: &str, url: &str) -> Option<Timestamp> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Token {
+        start_url: String,
+        expires_at: String,
+        refresh_token: Option<String>,
+    }
+    let token: Token = serde_json::from_str(text).ok()?;
+    let is_it = token.start_url.trim_end_matches(['/', '#']) == url.trim_end_matches(['/', '#']);
+    let ends = token.expires_at.replace("UTC", "Z").parse().ok();
+    ends.filter(|_| is_it && token.refresh_token.is_none())
 }
 
 /// Whether one of the SDK's two files has a section for the profile.
@@ -92,7 +140,8 @@ fn profile_named(heading: &str) -> Option<String> {
     let heading = heading.trim();
     let name = match heading.split_once([' ', '\t']) {
         Some(("profile", name)) => name,
-        Some(("sso-session" | "services", _)) => return None,
+        Some(("sso-session", name)) => return Some(format!("{SESSION}{}", name.trim())),
+        Some(("services", _)) => return None,
         _ => heading,
     };
     let name = name.trim().trim_matches(['"', '\'']);
@@ -114,7 +163,10 @@ fn of_sections(sections: &BTreeMap<String, Section>) -> Vec<Profile> {
             sign_in: sign_in(name, sections),
         }
     };
-    sections.iter().map(profile).collect()
+    let profiles = sections
+        .iter()
+        .filter(|(name, _)| !name.starts_with(SESSION));
+    profiles.map(profile).collect()
 }
 
 /// How one signs in: to the profile itself, or to the one that it takes its credentials from.
@@ -180,6 +232,28 @@ mod tests {
             "aws login --profile new"
         );
         assert_eq!((&of("keys").sign_in, &of("loop").sign_in), (&None, &None));
+    }
+
+    #[test]
+    fn the_end_of_a_sign_in_is_that_of_its_token() {
+        let mut sections = BTreeMap::new();
+        let text = "[profile old]\nsso_start_url = https://old/start/\n[profile a]\n\
+            source_profile = b\n[profile b]\nsso_session = corp\n[sso-session corp]\n\
+            sso_start_url = https://corp/start#/\n[profile keys]\n";
+        read(text, &mut sections);
+        let of = |name: &str| start_url(name, &sections);
+        assert_eq!(of("old").as_deref(), Some("https://old/start/"));
+        assert_eq!(of("a").as_deref(), Some("https://corp/start#/"));
+        assert_eq!(of("keys"), None);
+        let token = |more: &str| {
+            let text = format!(
+                r#"{{"startUrl":"https://corp/start","expiresAt":"2026-11-23T15:00:00UTC"{more}}}"#
+            );
+            token_ends(&text, "https://corp/start#/").map(|it| it.to_string())
+        };
+        assert_eq!(token("").as_deref(), Some("2026-11-23T15:00:00Z"));
+        assert_eq!(token(r#","refreshToken":"x""#), None);
+        assert_eq!(token_ends("{}", "https://corp/start"), None);
     }
 
     proptest! {

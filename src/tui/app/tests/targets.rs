@@ -18,6 +18,7 @@ fn said(harness: &Harness) -> &str {
 
 fn identity(account: &str) -> Event {
     Event::Identity(Ok(Identity {
+        ends: None,
         account: account.to_owned(),
         arn: format!("arn:aws:sts::{account}:assumed-role/DataOps/me"),
     }))
