@@ -205,7 +205,7 @@ pub enum Verb {
         #[arg(long)]
         group: bool,
         /// How many failures are read
-        #[arg(long, default_value_t = 100_000, value_name = "N")]
+        #[arg(long, default_value_t = 100_000, value_parser = at_least_one, value_name = "N")]
         limit: usize,
         /// What each attempt has left, as this machine's ledger knows it: did a redrive help?
         ///
@@ -239,7 +239,7 @@ pub enum Verb {
         #[arg(long, value_name = "ID", conflicts_with = "filter")]
         request: Option<String>,
         /// How many lines at the most, the newest
-        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = at_least_one)]
         limit: usize,
     },
     /// Run what failed again, in the same execution
@@ -543,6 +543,11 @@ fn percent(text: &str) -> Result<f64, String> {
     number
         .filter(|share| (0.0..=100.0).contains(share))
         .ok_or_else(|| "give a share from 0 to 100, such as 5%".to_owned())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| 0 < *number);
+    number.ok_or_else(|| "give a number from 1".to_owned())
 }
 
 #[cfg(test)]

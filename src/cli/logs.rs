@@ -1,5 +1,7 @@
 //! `logs`: what a run wrote, and writes.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -10,6 +12,8 @@ use crate::cli::session::Session;
 use crate::operations;
 use crate::operations::logs::{self, Line, Phase, Query, Sources, Update};
 
+/// States that are named where the one asked for has no lines.
+const STATES: usize = 50;
 /// Updates that wait for the printing.
 const WAITING: usize = 64;
 
@@ -49,6 +53,7 @@ async fn print(
     let mut sources: Option<Sources> = None;
     let mut found = None;
     let mut past: Option<Vec<Line>> = Some(Vec::new());
+    let mut printed = Printed::default();
     while let Some(update) = inbox.recv().await {
         match update {
             Err(operations::Error::Client(error)) => trouble.take(error)?,
@@ -58,8 +63,10 @@ async fn print(
                 sources = Some(known);
             }
             Ok(Update::Lines(lines)) => {
+                printed.note_states(&lines);
                 let fits = |line: &Line| fits(line, arguments.state.as_deref());
                 let mut lines: Vec<Line> = lines.into_iter().filter(fits).collect();
+                printed.fitting += lines.len();
                 match &mut past {
                     Some(past) => {
                         past.append(&mut lines);
@@ -89,6 +96,11 @@ async fn print(
             Ok(Update::Sampled(false)) => {}
         }
     }
+    if printed.fitting == 0
+        && let Some(said) = nothing(arguments, &printed)
+    {
+        note(said);
+    }
     if out.is_text() {
         note(about(sources.as_ref(), found.as_deref()));
     }
@@ -101,6 +113,36 @@ async fn print(
         }))?;
     }
     Ok(())
+}
+
+/// What came, for the word that is said where nothing of it was wanted.
+#[derive(Default)]
+struct Printed {
+    fitting: usize,
+    states: BTreeSet<String>,
+}
+
+impl Printed {
+    fn note_states(&mut self, lines: &[Line]) {
+        let states = lines.iter().filter_map(|line| line.state.as_deref());
+        let states = states.flat_map(|states| states.split(','));
+        self.states.extend(states.map(str::to_owned).take(STATES));
+    }
+}
+
+/// Why there is no line, where that is what was asked for.
+fn nothing(arguments: &Logs<'_>, printed: &Printed) -> Option<String> {
+    if let Some(state) = &arguments.state {
+        let known: Vec<&str> = printed.states.iter().map(String::as_str).collect();
+        return Some(match known.is_empty() {
+            true => format!("no line is of the state {state}"),
+            false => format!(
+                "no line is of the state {state}; there are lines of {}",
+                known.join(", ")
+            ),
+        });
+    }
+    (!arguments.pattern.is_empty()).then(|| format!("no line fits {}", arguments.pattern))
 }
 
 fn fits(line: &Line, state: Option<&str>) -> bool {

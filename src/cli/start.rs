@@ -35,12 +35,12 @@ pub async fn run(
     if arguments.dry_run {
         return dry_run(&plans, out);
     }
-    for plan in &plans {
-        say_checks(&plan.checks, false);
-    }
-    // One that cannot be started starts none: the user meant them all.
+    // One that cannot be started starts none: the user meant them all. Its notices say nothing then.
     if let Some(problem) = plans.iter().find_map(problem) {
         return Err(Error::refused(problem));
+    }
+    for plan in &plans {
+        say_checks(&plan.checks, false);
     }
     confirm(global, &question(&plans))?;
     let mut executions = Vec::new();
@@ -122,8 +122,17 @@ fn input(given: Option<&str>) -> Result<Value, Error> {
             text
         }
     };
-    serde_json::from_str(&text)
-        .map_err(|error| Error::usage(format!("--input is not JSON: {error}")))
+    let input: Value = serde_json::from_str(&text)
+        .map_err(|error| Error::usage(format!("--input is not JSON: {error}")))?;
+    match &input {
+        Value::Object(members) if members.contains_key("source") => Err(Error::usage(
+            "--input has a `source` of its own: fanout sets it from the file, leave it out",
+        )),
+        Value::Object(_) => Ok(input),
+        _ => Err(Error::usage(
+            "--input is JSON, but no object such as '{\"tolerate\": 5}'",
+        )),
+    }
 }
 
 /// Why this plan cannot be carried out, with the file it is about.

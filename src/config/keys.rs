@@ -50,8 +50,7 @@ impl Keys {
             Err(error) => {
                 let line = at(error.span().map_or(0, |span| span.start));
                 let problem = error.message().replace('\n', ", ");
-                keys.problems.push(format!("keys.toml:{line}: {problem}"));
-                return keys;
+                return Self::by_line(text, line, &problem);
             }
         };
         for (name, value) in entries {
@@ -59,6 +58,9 @@ impl Keys {
             let name = name.into_inner();
             match (name.as_str(), value.into_inner()) {
                 ("preset", toml::Value::String(preset)) => keys.preset = Some(preset),
+                (_, toml::Value::Table(_)) => keys.problems.push(format!(
+                    "keys.toml:{line}: there are no sections: write the lines below [{name}] without it"
+                )),
                 ("preset", _) => keys
                     .problems
                     .push(format!("keys.toml:{line}: preset is a name in quotes")),
@@ -76,6 +78,42 @@ impl Keys {
         }
         keys.lines.sort_by_key(|it| it.line);
         keys
+    }
+}
+
+impl Keys {
+    /// Reads what is no TOML as a whole line by line: the lines that are bad are all told of, and
+    /// the others hold.
+    fn by_line(text: &str, line: usize, problem: &str) -> Self {
+        let mut whole = Self::default();
+        for (number, text) in (1..).zip(text.lines()) {
+            let is_bad = toml::from_str::<toml::Table>(text).is_err();
+            let mut read = match is_bad {
+                true => Self::default(),
+                false => Self::parse(text),
+            };
+            if is_bad {
+                let told = if number == line {
+                    problem
+                } else {
+                    "is not `action = [\"key\"]`"
+                };
+                whole.problems.push(format!("keys.toml:{number}: {told}"));
+            }
+            for known in &mut read.lines {
+                known.line = number;
+            }
+            let problems = read.problems.iter();
+            whole
+                .problems
+                .extend(problems.map(|it| it.replacen(":1:", &format!(":{number}:"), 1)));
+            whole.preset = read.preset.or(whole.preset);
+            whole.lines.append(&mut read.lines);
+        }
+        if whole.problems.is_empty() {
+            whole.problems.push(format!("keys.toml:{line}: {problem}"));
+        }
+        whole
     }
 }
 
@@ -115,8 +153,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_is_told_with_its_line() {
-        let keys = Keys::parse("up = [\"k\"]\ndown = [");
-        assert!(keys.problems[0].starts_with("keys.toml:2: "), "{keys:?}");
+    fn what_is_no_toml_is_told_with_its_line_and_the_rest_holds() {
+        let keys = Keys::parse("up = [\"k\"]\ndown = [\ntop = g g\nopen = \"o\"\n");
+        let told: Vec<&str> = keys.problems.iter().map(|it| &it[..12]).collect();
+        assert_eq!(told, ["keys.toml:2:", "keys.toml:3:"], "{keys:?}");
+        let held: Vec<(usize, &str)> = keys.lines.iter().map(|it| (it.line, &*it.action)).collect();
+        assert_eq!(held, [(1, "up"), (4, "open")]);
+        let twice = Keys::parse("up = \"k\"\nup = \"j\"\n");
+        assert_eq!(twice.problems.len(), 1, "{twice:?}");
+    }
+
+    #[test]
+    fn a_section_is_named() {
+        let keys = Keys::parse("[keys]\nup = [\"k\"]\n");
+        assert_eq!(
+            keys.problems,
+            ["keys.toml:1: there are no sections: write the lines below [keys] without it"]
+        );
     }
 }
