@@ -35,7 +35,7 @@ mod views;
 use args::{Cli, Configuration, Engine, Global, Outputs, Verb};
 use exit::{Error, Exit};
 use output::{Output, report};
-use session::Session;
+use session::{Session, Way};
 
 /// Days of log files that are kept.
 const LOG_FILES: usize = 7;
@@ -239,25 +239,42 @@ async fn dashboard(global: &Global) -> Result<Exit, Error> {
         "the dashboard needs a terminal",
         "use a verb: see `fanout --help`",
     )?;
-    let session = Session::open(global).await?;
-    // Too large a future for the stack of its callers.
-    let shown = Box::pin(tui::run(tui::Options {
-        config: session.config.clone(),
-        client: session.client.clone(),
+    let way = Way::find(global)?;
+    let options = tui::Options {
+        config: way.config.clone(),
         host_actions: Vec::new(),
         open: None,
         inputs: Vec::new(),
+        ends: None,
         looks: global.looks(),
-        engine: Some(session.engine_opener()),
         sessions: config::state_dir()
             .ok()
             .map(|folder| folder.join("sessions")),
         state: config::state_dir().ok(),
         trail: session::trail(),
-    }))
-    .await;
+    };
+    let unusable = |error| Error::new(Exit::Service, format!("the terminal: {error}"));
+    let (opening, session) = match way.engine() {
+        // Opening the engine may take a moment; it is known beforehand what it is called.
+        Some(connection) => {
+            let mut opening = tui::Opening::show(options, connection).map_err(unusable)?;
+            match opening.until(way.open()).await.map_err(unusable)? {
+                Some(session) => (opening, session?),
+                None => return Ok(Exit::Done),
+            }
+        }
+        None => {
+            let session = way.open().await?;
+            let connection = session.client.connection();
+            let opening = tui::Opening::show(options, connection).map_err(unusable)?;
+            (opening, session)
+        }
+    };
+    let engine = session.engine_opener();
+    // Too large a future for the stack of its callers.
+    let shown = Box::pin(opening.run(session.client.clone(), Some(engine))).await;
     session.close().await;
-    shown.map_err(|error| Error::new(Exit::Service, format!("the terminal: {error}")))?;
+    shown.map_err(unusable)?;
     Ok(Exit::Done)
 }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures::Stream;
 use tracing::Instrument;
 
-use crate::model::Object;
+use crate::model::{Object, Timestamp};
 
 mod connect;
 pub mod error;
@@ -108,6 +108,8 @@ pub struct Connection {
 pub struct Identity {
     pub account: String,
     pub arn: String,
+    /// When the sign-in ends, where that is known and nothing renews it by itself.
+    pub ends: Option<Timestamp>,
 }
 
 impl Identity {

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{self, Client, Target};
 use crate::config;
+/// The Region that the embedded engine says it is in.
+pub use crate::engine::REGION;
 use crate::engine::functions::{self, Source};
 use crate::engine::{self, ACCOUNT, Endpoint, Engine, FunctionError};
 use crate::workflow::{self, Context};
@@ -98,7 +100,7 @@ impl Local {
         let local = Self {
             target: Target::Endpoint {
                 url: format!("http://{address}"),
-                region: engine::REGION.to_owned(),
+                region: REGION.to_owned(),
                 access_key: credentials.access_key.clone(),
                 secret_key: credentials.secret_key.clone(),
             },

@@ -27,6 +27,7 @@ mod harness;
 mod history;
 mod keys;
 mod marks;
+mod opening;
 mod pace;
 mod palette;
 mod preview;
@@ -51,15 +52,15 @@ use ratatui::buffer::Buffer;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::client::{self, Client};
+use crate::client;
 use crate::config::{Config, Keys};
-use crate::model::Timestamp;
 use crate::tui::app::{App, Settings};
 use crate::tui::event::{Cause, Destination, Effect, Event, Place, Trouble};
+pub use crate::tui::opening::Opening;
 use crate::tui::pace::Tone;
 pub use crate::tui::runtime::OpenEngine;
-use crate::tui::runtime::{Runtime, Ways};
-use crate::tui::terminal::clipboard::{self, Tool};
+use crate::tui::runtime::Runtime;
+use crate::tui::terminal::clipboard::Tool;
 use crate::tui::terminal::dialect::Dialect;
 use crate::tui::terminal::{Guard, Notice, Signals};
 use crate::tui::theme::{Palette, Theme};
@@ -72,6 +73,8 @@ pub struct HostAction {
     pub title: &'static str,
     /// Does it and says what happened, in one line.
     pub run: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Whether there is anything left to do.
+    pub is_spent: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// What is wrong with the user's keys; the dashboard says so when it opens.
@@ -81,15 +84,14 @@ pub fn key_problems(keys: &Keys) -> Vec<String> {
 
 pub struct Options {
     pub config: Config,
-    pub client: Client,
     pub host_actions: Vec<HostAction>,
     /// Where an execution should be opened at the start, by name.
     pub open: Option<String>,
     /// Inputs offered for a start, as JSON.
     pub inputs: Vec<String>,
+    /// Where all runs end with the dashboard: the names of those that it has not to ask about.
+    pub ends: Option<Vec<String>>,
     pub looks: Looks,
-    /// Opens the embedded engine, to go there from elsewhere.
-    pub engine: Option<OpenEngine>,
     /// The folder of what is remembered between visits; `None` remembers nothing.
     pub sessions: Option<PathBuf>,
     /// The folder of trail, journals and ledger; `None` keeps none.
@@ -114,58 +116,15 @@ const INTERRUPTED: i32 = 130;
 /// Between two frames that no key asked for: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
 
-/// Runs until the user quits. The terminal is restored on every way out.
-///
-/// # Errors
-/// When there is no terminal, or it can no longer be written to.
-pub async fn run(options: Options) -> Result<(), io::Error> {
-    let guard = Guard::enter()?;
-    let signals = Signals::listen()?;
-    let (events, inbox) = mpsc::channel(WAITING);
-    let health = runtime::health(&options.client);
-    let env = |name: &str| std::env::var(name).ok();
-    let dialect = Dialect::of(env);
-    let mut app = App::new(settings(&options, dialect), health, Timestamp::now());
-    // A state machine that was asked for by name goes before the one of the last visit.
-    let machine = options.config.machine.clone();
-    let is_named = machine != Config::default().machine;
-    let ways = Ways {
-        config: options.config,
-        engine: options.engine,
-        sessions: options.sessions,
-        state: options.state,
-        trail: options.trail,
-    };
-    let runtime = Runtime::new(options.client, options.host_actions, ways, events);
-    match runtime.session_path().map(|path| session::read(&path)) {
-        Some(Ok(Some(mut session))) if options.open.is_none() => {
-            if is_named && session.machine.as_ref() != Some(&machine) {
-                session.views.clear();
-                session.machine = None;
-            }
-            app.restore(session);
-        }
-        Some(Err(problem)) => app.say(Tone::Warn, problem),
-        _ => {}
-    }
-    let mut dashboard = Dashboard {
-        app,
-        runtime,
-        guard,
-        inbox,
-        signals,
-        dialect,
-        clipboard: Tool::here(env, clipboard::is_on_path),
-        drawn: Instant::now(),
-        is_dirty: false,
-    };
-    let end = dashboard.run().await?;
+/// Runs until the user quits, after what was typed before; says what goes on then.
+async fn finish(mut dashboard: Dashboard, typed: Vec<Input>, looks: Looks) -> io::Result<()> {
+    let end = dashboard.run(typed).await?;
     if let Some(path) = dashboard.runtime.session_path() {
         // The terminal is about to be given back: what cannot be written is not worth a word.
         let _ = session::write(&path, &dashboard.app.session());
     }
     let farewell = dashboard.app.farewell();
-    let kept = match options.looks.keep_screen {
+    let kept = match looks.keep_screen {
         true => dashboard.text(),
         false => String::new(),
     };
@@ -181,7 +140,7 @@ pub async fn run(options: Options) -> Result<(), io::Error> {
     }
 }
 
-fn settings(options: &Options, dialect: Dialect) -> Settings {
+fn settings(options: &Options, is_local: bool, dialect: Dialect) -> Settings {
     let config = &options.config;
     let palette = Palette::named(&config.theme).unwrap_or_default();
     let hosts = options.host_actions.iter();
@@ -195,16 +154,17 @@ fn settings(options: &Options, dialect: Dialect) -> Settings {
         keys: config.keys.clone(),
         profiles: config.profiles.clone(),
         at: Destination {
-            place: match options.client.connection().local {
+            place: match is_local {
                 true => Place::Engine,
                 false => Place::Profile(config.profile.clone()),
             },
             region: config.region.clone(),
         },
-        has_engine: options.engine.is_some(),
+        has_engine: false,
         remembers: options.sessions.is_some(),
         open: options.open.clone(),
         inputs: options.inputs.clone(),
+        ends: options.ends.clone(),
     }
 }
 
@@ -229,10 +189,15 @@ struct Dashboard {
 }
 
 impl Dashboard {
-    async fn run(&mut self) -> io::Result<End> {
+    async fn run(&mut self, typed: Vec<Input>) -> io::Result<End> {
         // Before anything is asked of anybody.
         self.draw()?;
         self.runtime.follow(self.app.subscriptions());
+        for input in typed {
+            if self.input(input).is_none() {
+                return Ok(End::Quit);
+            }
+        }
         let mut keyboard = EventStream::new();
         loop {
             tokio::select! {

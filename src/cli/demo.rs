@@ -182,6 +182,10 @@ impl Stage {
             key: '!',
             title: "repair the lookup service",
             run: Arc::new(move || repair(&services)),
+            is_spent: {
+                let services = self.services.clone();
+                Arc::new(move || services.iter().all(|service| service.is_repaired()))
+            },
         };
         let repairing = tokio::spawn(repair_once_redriven(
             self.session.client.polling(),
@@ -189,9 +193,8 @@ impl Stage {
             self.services.clone(),
         ));
         // Too large a future for the stack of its callers.
-        let shown = Box::pin(tui::run(tui::Options {
+        let options = tui::Options {
             config: self.session.config.clone(),
-            client: self.session.client.clone(),
             host_actions: vec![repair],
             open: Some(failing.name().to_owned()),
             inputs: self
@@ -199,13 +202,16 @@ impl Stage {
                 .iter()
                 .map(|service| self.offer(service))
                 .collect(),
+            ends: Some([&failing, &part].map(|it| it.name().to_owned()).into()),
             looks: self.looks,
-            engine: None,
             sessions: None,
             state: None,
             trail: None,
-        }))
-        .await;
+        };
+        let client = self.session.client.clone();
+        let opening = tui::Opening::show(options, client.connection())
+            .map_err(|error| Error::new(Exit::Service, format!("the terminal: {error}")))?;
+        let shown = Box::pin(opening.run(client, None)).await;
         repairing.abort();
         shown.map_err(|error| Error::new(Exit::Service, format!("the terminal: {error}")))?;
         note(format!(

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use crate::cli::args::Global;
 use crate::cli::exit::Error;
 use crate::cli::output::note;
-use crate::client::{self, Client, Options, Target};
+use crate::client::{self, Client, Connection, Options, Target};
 use crate::config::{self, Config, Loaded};
 use crate::local::{self, Local};
 use crate::model::{ExecutionArn, StateMachineArn};
@@ -94,20 +94,48 @@ pub struct Session {
     opened: Arc<Mutex<Option<Local>>>,
 }
 
-impl Session {
-    /// Connects; starts the embedded engine where that is the target.
-    pub async fn open(global: &Global) -> Result<Self, Error> {
+/// Settings, and where they lead.
+pub struct Way {
+    pub config: Config,
+    place: Place,
+}
+
+impl Way {
+    /// Says so where the engine is used for want of anything else.
+    pub fn find(global: &Global) -> Result<Self, Error> {
         let config = settings(global)?.config;
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let home = std::env::var_os("HOME").map(PathBuf::from);
-        match place(&config, is_set, std::path::Path::exists, home.as_deref()) {
-            Place::Aws => Self::aws(config).await,
-            Place::Engine => Self::engine(config).await,
-            Place::EngineInstead => {
-                note("no AWS credentials found: using the embedded engine on this machine (LOCAL)");
-                Self::engine(config).await
-            }
+        let place = place(&config, is_set, std::path::Path::exists, home.as_deref());
+        if place == Place::EngineInstead {
+            note("no AWS credentials found: using the embedded engine on this machine (LOCAL)");
         }
+        Ok(Self { config, place })
+    }
+
+    /// What a screen says of the embedded engine, where the way leads there.
+    pub fn engine(&self) -> Option<Connection> {
+        (self.place != Place::Aws).then(|| Connection {
+            label: "LOCAL".to_owned(),
+            region: local::REGION.to_owned(),
+            local: true,
+            read_only: self.config.read_only,
+        })
+    }
+
+    /// Connects; starts the embedded engine where that is the target.
+    pub async fn open(self) -> Result<Session, Error> {
+        match self.place {
+            Place::Aws => Session::aws(self.config).await,
+            Place::Engine | Place::EngineInstead => Session::engine(self.config).await,
+        }
+    }
+}
+
+impl Session {
+    /// Connects to where settings and flags lead.
+    pub async fn open(global: &Global) -> Result<Self, Error> {
+        Way::find(global)?.open().await
     }
 
     async fn aws(config: Config) -> Result<Self, Error> {

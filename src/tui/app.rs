@@ -3,6 +3,7 @@
 
 mod act;
 mod available;
+mod compare;
 mod input;
 mod lists;
 mod mouse;
@@ -71,6 +72,8 @@ pub struct Settings {
     pub open: Option<String>,
     /// Inputs that the program around offers for a start, as JSON.
     pub inputs: Vec<String>,
+    /// Where all runs end with the dashboard: the names of those that it has not to ask about.
+    pub ends: Option<Vec<String>>,
 }
 
 /// The last thing said on the message line.
@@ -128,6 +131,10 @@ pub struct App {
     is_leaving: bool,
     /// Set by `:read-only`; cannot be taken back.
     locked: bool,
+    /// The run that another one is to be compared with.
+    compared: Option<ExecutionArn>,
+    /// By how much the panes of a view are larger than usual, by its name.
+    pub panes: BTreeMap<String, i16>,
 }
 
 /// Data older than this, in seconds, is read anew at once when the terminal gains the focus.
@@ -171,6 +178,8 @@ impl App {
             out: BTreeSet::new(),
             is_leaving: false,
             locked: false,
+            compared: None,
+            panes: BTreeMap::new(),
         };
         problems.extend(taken);
         match problems.len() {
@@ -218,7 +227,7 @@ impl App {
             Screen::Outputs(it) => Some(&it.run),
             Screen::Logs(it) => Some(&it.run),
             Screen::Execution(it) => Some(&it.run),
-            Screen::Machines(_) | Screen::Machine(_) => None,
+            Screen::Machines(_) | Screen::Machine(_) | Screen::Compare(_) => None,
         }
     }
 
@@ -433,7 +442,7 @@ impl App {
             Event::Started(name, reply) => return self.started(&name, reply),
             Event::Done(deed, reply) => return self.done(&deed, reply),
             Event::Connected(destination, reply) => return self.connected(destination, reply),
-            Event::Identity(reply) => self.identified(reply),
+            Event::Identity(reply) => return self.identified(reply),
             Event::Profiles(profiles) => self.target.profiles.put(Ok(profiles), now),
             Event::Lent(ended) => return self.lent(ended),
             Event::Said(text) => self.say(Tone::Plain, text),
@@ -494,6 +503,7 @@ impl App {
             Screen::Execution(it) => run(&it.arn),
             Screen::Machines(_) => data.machines.read_at(),
             Screen::Machine(it) => data.machine_views.get(&it.arn).and_then(Remote::read_at),
+            Screen::Compare(it) => it.runs.iter().filter_map(run).min(),
         };
         at.map(|at| figures::seconds_between(at, self.now))
     }
@@ -523,6 +533,18 @@ impl App {
         }
     }
 
+    /// Runs that go on and end for good with the dashboard, but for those that nobody asks about.
+    fn lost_by_quitting(&self) -> Vec<&str> {
+        let Some(known) = &self.settings.ends else {
+            return Vec::new();
+        };
+        let executions = self.live.executions().into_iter();
+        executions
+            .filter(|it| !it.status.is_closed() && !known.contains(&it.name))
+            .map(|it| it.name.as_str())
+            .collect()
+    }
+
     /// The line left on the terminal after quitting: what still runs and how to come back.
     pub fn farewell(&self) -> Option<String> {
         let running: Vec<&str> = self
@@ -537,6 +559,12 @@ impl App {
             [one] => format!("{one} is still running"),
             [first, ..] => format!("{first} and {} more are still running", running.len() - 1),
         };
+        if self.settings.ends.is_some() {
+            let own = self.lost_by_quitting();
+            let own = (!own.is_empty()).then(|| own.join(", "))?;
+            let safe = crate::tui::widget::text::visible(&own);
+            return Some(format!("ended with the demo: {safe}"));
+        }
         let local = self.health.connection.local;
         let come_back = if local {
             "`fanout` goes on with the local engine"

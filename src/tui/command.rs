@@ -43,6 +43,7 @@ pub enum Argument {
 pub enum Offer {
     Nothing,
     Hosts,
+    Machines,
     Profiles,
     Regions,
     Themes,
@@ -73,7 +74,7 @@ pub const WORDS: &[Word] = &[
     Word {
         name: "machine",
         help: "show the runs of another state machine, by name or ARN",
-        argument: Argument::Text(Offer::Nothing),
+        argument: Argument::Text(Offer::Machines),
         alone: false,
         make: |rest| Ok(Command::Machine(rest.to_owned())),
     },

@@ -58,6 +58,8 @@ pub struct Health {
     pub budget_used: f64,
     /// The service throttled us lately.
     pub slowed: bool,
+    /// Keys of host actions that have nothing left to do.
+    pub spent: Vec<char>,
 }
 
 /// Where one can be.

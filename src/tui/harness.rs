@@ -70,6 +70,7 @@ pub fn health() -> Health {
         },
         budget_used: 0.31,
         slowed: false,
+        spent: Vec::new(),
     }
 }
 
@@ -88,6 +89,7 @@ pub fn settings() -> Settings {
         remembers: false,
         open: None,
         inputs: Vec::new(),
+        ends: None,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::tui::fuzzy::{Pattern, misspelt};
 use crate::tui::keys::{self, Action, BINDINGS, Binding};
 use crate::tui::theme;
 use crate::tui::widget::input::Field;
+use crate::tui::widget::list::Cursor;
 
 /// What a palette lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Palette {
     pub scope: Scope,
     pub field: Field,
     /// The choice under the cursor.
-    pub at: usize,
+    pub cursor: Cursor,
 }
 
 /// One line of the list.
@@ -79,7 +80,7 @@ impl Palette {
         Self {
             scope,
             field: Field::new(text),
-            at: 0,
+            cursor: Cursor::default(),
         }
     }
 
@@ -87,6 +88,12 @@ impl Palette {
     pub fn lists_profiles(&self) -> bool {
         let (word, _) = command::split(self.field.value());
         self.scope == Scope::Profiles || (self.scope == Scope::All && word == "profile")
+    }
+
+    /// Whether state machines are among what is listed.
+    pub fn lists_machines(&self) -> bool {
+        let (word, _) = command::split(self.field.value());
+        self.scope == Scope::All && word == "machine"
     }
 
     /// What fits what is typed, best first.
@@ -107,23 +114,41 @@ impl Palette {
                 .map(|it| of_binding(app, it))
                 .collect(),
             Scope::All => everything(app, typed.is_empty()),
-            Scope::Sort => orders(app),
-            Scope::Export => formats(),
+            Scope::Sort => return lettered(orders(app)),
+            Scope::Export => return lettered(formats()),
             Scope::Profiles => profiles(app),
             Scope::Regions => regions(app),
         };
         ranked(all, typed)
     }
 
+    /// Whether it is a short menu, whose choices have a letter each: typing chooses, it does not
+    /// search.
+    pub fn is_menu(&self) -> bool {
+        matches!(self.scope, Scope::Sort | Scope::Export)
+    }
+
     /// The line that enter runs: what is typed where that is a whole line, else the choice under
     /// the cursor.
     pub fn line(&self, app: &App) -> String {
         let choices = self.choices(app);
-        match choices.into_iter().nth(self.at) {
+        match choices.into_iter().nth(self.cursor.at) {
             Some(choice) => choice.line,
             None => self.field.value().to_owned(),
         }
     }
+}
+
+/// Gives each choice the first letter of what it is about that no other has.
+fn lettered(mut choices: Vec<Choice>) -> Vec<Choice> {
+    let mut taken = Vec::new();
+    for choice in &mut choices {
+        let (_, name) = command::split(&choice.line);
+        let free = name.chars().find(|letter| !taken.contains(letter));
+        taken.extend(free);
+        choice.keys = free.map_or_else(String::new, String::from);
+    }
+    choices
 }
 
 fn of_binding(app: &App, binding: &Binding) -> Choice {
@@ -187,6 +212,7 @@ fn arguments(app: &App, word: &str, begun: &str, argument: Argument) -> Vec<Choi
         Argument::Text(Offer::Nothing) => Vec::new(),
         Argument::Text(Offer::Hosts) => hosts(app),
         Argument::Text(Offer::Profiles) => profiles(app),
+        Argument::Text(Offer::Machines) => machines(app),
         Argument::Text(Offer::Regions) => regions(app),
         Argument::Text(Offer::Themes) => themes(app),
         Argument::Text(Offer::Spans) => spans(),
@@ -247,6 +273,20 @@ const REGIONS: [(&str, &str); 32] = [
     ("us-west-2", "Oregon"),
 ];
 
+fn machines(app: &App) -> Vec<Choice> {
+    let known = app.data().machines.get().into_iter().flatten();
+    let choice = known.map(|machine| {
+        let is_here = app.data().machine.get() == Some(&machine.arn);
+        let here = if is_here { ", here" } else { "" };
+        let kind = machine.kind.to_lowercase();
+        offered(
+            format!("machine {}", machine.name),
+            &format!("{kind}{here}"),
+        )
+    });
+    choice.collect()
+}
+
 fn regions(app: &App) -> Vec<Choice> {
     let here = &app.health.connection.region;
     let choice = REGIONS.iter().map(|(region, city)| {
@@ -289,7 +329,7 @@ fn profiles(app: &App) -> Vec<Choice> {
             }
         })
         .collect();
-    if app.settings.has_engine {
+    if app.settings.has_engine || connection.local {
         let here = if connection.local { "  here" } else { "" };
         choices.push(Choice {
             line: "engine".to_owned(),

@@ -69,7 +69,7 @@ impl Runtime {
         events: mpsc::Sender<Event>,
     ) -> Self {
         Self {
-            clock: spawn(clock(client.clone(), events.clone())),
+            clock: spawn(clock(client.clone(), hosts.clone(), events.clone())),
             client,
             ways,
             waiting: Waiting::default(),
@@ -116,7 +116,11 @@ impl Runtime {
             self.samples = Samples::default();
             inbox
         });
-        self.clock = spawn(clock(self.client.clone(), self.events.clone()));
+        self.clock = spawn(clock(
+            self.client.clone(),
+            self.hosts.clone(),
+            self.events.clone(),
+        ));
         inbox
     }
 
@@ -350,15 +354,21 @@ pub fn health(client: &Client) -> Health {
         connection: client.connection(),
         budget_used: client.budget_used(),
         slowed: client.slowed(),
+        spent: Vec::new(),
     }
 }
 
-async fn clock(client: Client, events: mpsc::Sender<Event>) {
+async fn clock(client: Client, hosts: Vec<HostAction>, events: mpsc::Sender<Event>) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         seconds.tick().await;
-        let now = Event::Now(Timestamp::now(), Box::new(health(&client)));
+        let spent = hosts.iter().filter(|host| (host.is_spent)());
+        let health = Health {
+            spent: spent.map(|host| host.key).collect(),
+            ..health(&client)
+        };
+        let now = Event::Now(Timestamp::now(), Box::new(health));
         if events.send(now).await.is_err() {
             return;
         }

@@ -1,6 +1,7 @@
 //! Screens: what each holds (a key, a cursor, a filter) and how it is drawn. Data is `App`'s.
 
 pub mod chrome;
+mod compare;
 mod execution;
 mod failures;
 mod live;
@@ -14,6 +15,7 @@ mod runs;
 #[cfg(test)]
 mod tests;
 
+pub use compare::Compare;
 pub use execution::{Execution, Tab, payload_path};
 pub use failures::{Failures, Pane};
 pub use live::Live;
@@ -51,6 +53,7 @@ pub enum Screen {
     Execution(Box<Execution>),
     Machines(Machines),
     Machine(Box<Machine>),
+    Compare(Box<Compare>),
 }
 
 impl Screen {
@@ -84,7 +87,7 @@ impl Screen {
             Self::Outputs(it) => Some(&it.run),
             Self::Logs(it) => Some(&it.run),
             Self::Execution(it) => Some(&it.arn),
-            Self::Machines(_) | Self::Machine(_) => None,
+            Self::Machines(_) | Self::Machine(_) | Self::Compare(_) => None,
         }
     }
 
@@ -96,6 +99,9 @@ impl Screen {
         if let (Self::Machine(one), Self::Machine(other)) = (self, other) {
             return one.arn == other.arn;
         }
+        if let (Self::Compare(one), Self::Compare(other)) = (self, other) {
+            return one.runs == other.runs;
+        }
         std::mem::discriminant(self) == std::mem::discriminant(other) && self.run() == other.run()
     }
 
@@ -103,7 +109,7 @@ impl Screen {
     pub fn rank(&self) -> u8 {
         match self {
             Self::Runs(_) => 0,
-            Self::Live(_) | Self::Machines(_) => 1,
+            Self::Live(_) | Self::Machines(_) | Self::Compare(_) => 1,
             Self::Failures(_) | Self::Outputs(_) | Self::Machine(_) => 2,
             Self::Execution(it) if it.is_child() => 4,
             // Those of one failure lie over the child that they are about.
@@ -123,6 +129,7 @@ impl Screen {
             Self::Execution(it) => it.rows(app),
             Self::Machines(it) => it.rows(app).len(),
             Self::Machine(it) => it.rows(app),
+            Self::Compare(_) => 0,
         }
     }
 
@@ -136,6 +143,7 @@ impl Screen {
             Self::Execution(it) => it.go(to, rows),
             Self::Machines(it) => it.cursor.go(to, rows),
             Self::Machine(it) => it.go(to, rows),
+            Self::Compare(it) => it.scroll.go(to),
         }
     }
 
@@ -148,7 +156,7 @@ impl Screen {
             Self::Execution(it) => it.filter(),
             Self::Machines(it) => Some(&it.filter),
             Self::Machine(it) => it.filter(),
-            Self::Live(_) => None,
+            Self::Live(_) | Self::Compare(_) => None,
         }
     }
 
@@ -174,7 +182,7 @@ impl Screen {
                 it.filter = filter;
             }
             Self::Machine(it) => it.set_filter(filter),
-            Self::Live(_) => {}
+            Self::Live(_) | Self::Compare(_) => {}
         }
     }
 
@@ -220,6 +228,7 @@ impl Screen {
             Self::Machines(_) => "machines",
             Self::Machine(_) => "machine",
             Self::Logs(_) => "logs",
+            Self::Compare(_) => "compare",
         }
     }
 
@@ -271,6 +280,7 @@ impl Screen {
             Self::Execution(it) => it.draw(app, buffer, area),
             Self::Machines(it) => it.draw(app, buffer, area),
             Self::Machine(it) => it.draw(app, buffer, area),
+            Self::Compare(it) => it.draw(app, buffer, area),
         }
     }
 }

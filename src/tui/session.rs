@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 pub use file::{path, read, write};
 
-use crate::model::ExecutionArn;
+use crate::model::{ExecutionArn, StateMachineArn};
+use crate::operations::logs::Focus;
 use crate::tui::app::App;
 use crate::tui::filter::Filter;
-use crate::tui::screen::{Runs, Screen};
+use crate::tui::screen::{Machine, MachineTab, Machines, Runs, Screen, Tab};
 use crate::tui::widget::list::Order;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub struct Session {
     pub filters: BTreeMap<String, Vec<String>>,
     /// Lines given to the palette, newest first.
     pub recent: Vec<String>,
+    /// By how much the panes of a view are larger than usual.
+    pub panes: BTreeMap<String, i16>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,12 @@ pub struct View {
     /// Name of the order.
     pub order: String,
     pub reversed: bool,
+    /// The child of the run that it is about, where it is about one.
+    pub child: Option<ExecutionArn>,
+    /// The state machine that it is about.
+    pub machine: Option<StateMachineArn>,
+    /// Name of the tab.
+    pub tab: String,
 }
 
 impl View {
@@ -45,9 +54,27 @@ impl View {
         let order = screen.order().unwrap_or_default();
         let run = match screen {
             Screen::Runs(it) => it.anchor.clone(),
+            Screen::Execution(it) => Some(it.run.clone()),
             other => other.run().cloned(),
         };
+        let child = match screen {
+            Screen::Execution(it) => Some(it.arn.clone()).filter(|_| it.is_child()),
+            Screen::Logs(it) => it.focus.as_ref().map(|focus| focus.child.clone()),
+            _ => None,
+        };
+        let tab = match screen {
+            Screen::Execution(it) => it.tab.name(),
+            Screen::Machine(it) => it.tab.name(),
+            _ => "",
+        };
+        let machine = match screen {
+            Screen::Machine(it) => Some(it.arn.clone()),
+            _ => None,
+        };
         Self {
+            child,
+            machine,
+            tab: tab.to_owned(),
             name: screen.name().to_owned(),
             run,
             filter: screen.filter().map_or("", Filter::text).to_owned(),
@@ -67,6 +94,18 @@ impl View {
             "live" => Screen::live(run?),
             "failures" => Screen::failures(run?),
             "outputs" => Screen::outputs(run?),
+            "logs" => Screen::logs(run?, self.child.clone().map(Focus::of)),
+            "execution" => {
+                let run = run?;
+                let arn = self.child.clone().unwrap_or_else(|| run.clone());
+                Screen::execution(run, arn, Tab::named(&self.tab))
+            }
+            "machines" => Screen::Machines(Machines::default()),
+            "machine" => {
+                let mut machine = Machine::new(self.machine.clone()?);
+                machine.tab = MachineTab::named(&self.tab);
+                Screen::Machine(Box::new(machine))
+            }
             _ => return None,
         };
         let anchor = match &screen {
@@ -98,6 +137,7 @@ impl App {
             views: self.stack().iter().map(View::of).collect(),
             filters: self.filters_by_view().clone(),
             recent: self.recent.clone(),
+            panes: self.panes.clone(),
         }
     }
 
@@ -106,6 +146,7 @@ impl App {
         let screens: Vec<Screen> = session.views.iter().filter_map(View::screen).collect();
         self.restore_stack(screens);
         self.recent = session.recent;
+        self.panes = session.panes;
         self.restore_filters(session.filters);
         if let Some(machine) = session.machine {
             self.settings.machine = machine;
@@ -153,6 +194,26 @@ mod tests {
     }
 
     #[test]
+    fn executions_logs_and_machines_come_back_with_their_tabs() {
+        let back = |keys: &str| {
+            let before = Harness::sample().traced().keys(keys);
+            let text = serde_json::to_string(&before.app.session()).unwrap();
+            let again = restored(serde_json::from_str(&text).unwrap());
+            let stacks = [before, again].map(|it| it.app.session().views);
+            assert_eq!(stacks[0], stacks[1], "{keys}");
+            stacks[0].last().unwrap().clone()
+        };
+        let graph = back("<enter>gp");
+        assert_eq!((&*graph.name, &*graph.tab), ("execution", "Graph"));
+        assert_eq!(back("<enter>l").name, "logs");
+        assert_eq!(back("6").name, "machines");
+        let resized = Harness::sample().keys("+++_");
+        assert_eq!(resized.app.session().panes["runs"], 2);
+        let again = restored(resized.app.session());
+        assert_eq!(again.app.pane("runs"), 2);
+    }
+
+    #[test]
     fn a_run_that_is_gone_leads_back_to_the_list() {
         let mut again = restored(Harness::sample().keys("<enter>").app.session());
         assert_eq!(again.app.shown_run(), Some(&arn(GOING)));
@@ -174,7 +235,7 @@ mod tests {
         /// Whatever stands in the file, the list of runs comes first and nothing panics.
         #[test]
         fn any_session_is_restored(
-            names in prop::collection::vec(("runs|live|failures|outputs|none", any::<Option<String>>(), ".{0,8}", "failed|line|x"), 0..5),
+            names in prop::collection::vec(("runs|live|failures|outputs|logs|execution|machines|machine|none", any::<Option<String>>(), ".{0,8}", "failed|line|x"), 0..5),
         ) {
             let views = names.into_iter().map(|(name, run, filter, order)| View {
                 name,
@@ -182,6 +243,7 @@ mod tests {
                 filter,
                 order,
                 reversed: true,
+                ..View::default()
             });
             let harness = restored(Session { views: views.collect(), ..Session::default() });
             prop_assert!(!harness.app.stack().is_empty());

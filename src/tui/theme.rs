@@ -149,6 +149,11 @@ impl Theme {
         if self.ascii { ascii } else { glyph }
     }
 
+    /// Of an execution that succeeded, while nobody knows whether all its items did.
+    pub fn ended_well(self) -> &'static str {
+        if self.ascii { "." } else { "·" }
+    }
+
     pub fn state(self, state: RunState) -> Style {
         match state {
             RunState::Running | RunState::Redrive => self.accent(),

@@ -112,6 +112,10 @@ impl App {
             Action::CopyArn => return self.copy(Self::subject_in_full),
             Action::Mouse => return self.switch_mouse(),
             Action::Trail => return self.open_trail(),
+            Action::MarkCompare => self.mark_for_comparison(),
+            Action::Compare => self.compare(),
+            Action::Grow => self.resize_pane(1),
+            Action::Shrink => self.resize_pane(-1),
             Action::Refresh => return self.refresh(),
             Action::Redraw => return vec![Effect::Redraw],
             Action::Suspend => return vec![Effect::Suspend],
@@ -139,6 +143,7 @@ impl App {
             Screen::Outputs(_) => self.scroll_preview(to),
             Screen::Execution(it) => it.scroll(to),
             Screen::Machine(it) => it.scroll(to),
+            Screen::Compare(it) => it.scroll.go(to),
             Screen::Runs(_) | Screen::Live(_) | Screen::Logs(_) | Screen::Machines(_) => {}
         }
     }
@@ -259,6 +264,7 @@ impl App {
             }
             Screen::Machine(_) => self.in_tree(Tree::toggle),
             Screen::Outputs(_) => self.open_output(),
+            Screen::Compare(_) => {}
         }
     }
 
@@ -301,16 +307,23 @@ impl App {
         Vec::new()
     }
 
-    /// Quits; with a transfer under way only when asked twice.
+    /// Quits; with a transfer under way, or runs that would be lost, only when asked twice.
     fn quit(&mut self) -> Vec<Effect> {
-        if self.transfers.is_empty() || self.is_leaving {
-            return vec![Effect::Quit];
-        }
+        let lost = self.lost_by_quitting();
+        let reason = match (self.transfers.is_empty(), lost.as_slice()) {
+            _ if self.is_leaving => return vec![Effect::Quit],
+            (true, []) => return vec![Effect::Quit],
+            (true, [one]) => format!("{one} goes on and ends with the demo"),
+            (true, [one, ..]) => {
+                format!(
+                    "{one} and {} more go on and end with the demo",
+                    lost.len() - 1
+                )
+            }
+            (false, _) => "a transfer is under way and would be lost".to_owned(),
+        };
         self.is_leaving = true;
-        self.say(
-            Tone::Warn,
-            "a transfer is under way and would be lost: once more quits",
-        );
+        self.say(Tone::Warn, format!("{reason}: once more quits"));
         Vec::new()
     }
 
@@ -351,8 +364,12 @@ impl App {
         }
     }
 
-    /// The lines of the failure under the cursor, else of the run.
+    /// The lines of the failure or the state under the cursor, else of the run.
     fn logs_here(&mut self) {
+        let state = match self.screen() {
+            Screen::Execution(it) => it.chosen_state(self.data()),
+            _ => None,
+        };
         let focus = match self.screen() {
             Screen::Failures(it) if it.pane == Pane::Members => {
                 it.chosen(self).map(|(_, failure)| Focus::on(failure))
@@ -373,6 +390,13 @@ impl App {
             _ => None,
         };
         self.show_for_run(|run| Screen::logs(run, focus.clone()));
+        // A filter's words have no spaces: of a name with some, its longest word.
+        let word = state
+            .as_deref()
+            .and_then(|it| it.split_whitespace().max_by_key(|it| it.len()));
+        if let (Some(word), Screen::Logs(_)) = (word, self.screen()) {
+            self.set_filter(&format!("state:{word}"));
+        }
     }
 
     fn open_search(&mut self) {

@@ -77,6 +77,7 @@ impl App {
                 Pane::Members => known(self.shown_child(), "no item is chosen"),
             },
             Screen::Outputs(it) => self.can_open_output(it),
+            Screen::Compare(_) => Err("this is all there is"),
             Screen::Logs(it) => match it.chosen() {
                 Some(entry) if entry.is_json => Ok(()),
                 _ => Err("only lines with JSON unfold"),
@@ -159,6 +160,7 @@ impl App {
             Screen::Failures(_)
             | Screen::Outputs(_)
             | Screen::Execution(_)
+            | Screen::Compare(_)
             | Screen::Machine(_) => Ok(()),
             Screen::Runs(_) | Screen::Live(_) | Screen::Logs(_) | Screen::Machines(_) => {
                 Err("there is no preview here")

@@ -1,6 +1,6 @@
 //! What keys and pasted text mean, wherever they go.
 
-use crossterm::event::{KeyCode, KeyEvent};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::model::{ExecutionArn, ObjectAddress, StateMachineArn};
 use crate::tui::app::{App, Overlay};
@@ -11,9 +11,18 @@ use crate::tui::filter::Filter;
 use crate::tui::keys::{Action, Key, Resolution};
 use crate::tui::pace::Tone;
 use crate::tui::screen::{Screen, chosen_machine};
+use crate::tui::widget::list::Cursor;
 
 impl App {
     pub(super) fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
+        if self.is_two_keys(key) {
+            let mut effects = self.key(KeyCode::Esc.into());
+            effects.extend(self.key(KeyEvent {
+                modifiers: key.modifiers - KeyModifiers::ALT,
+                ..key
+            }));
+            return effects;
+        }
         let pressed = Key::from(key);
         // These work wherever the keys go: in dialogs and text fields too.
         if let Resolution::Action(action @ (Action::Quit | Action::Suspend | Action::Redraw)) =
@@ -77,6 +86,23 @@ impl App {
         }
     }
 
+    /// Whether what came as alt with a character was escape and then the character: terminals send
+    /// the same bytes for both, so it is the one that means something here.
+    fn is_two_keys(&self, key: KeyEvent) -> bool {
+        let KeyCode::Char(typed) = key.code else {
+            return false;
+        };
+        if !key.modifiers.contains(KeyModifiers::ALT) {
+            return false;
+        }
+        let is_text = self.dialog.is_some() || self.overlay.is_some();
+        match is_text {
+            // By words, in fields.
+            true => !matches!(typed, 'b' | 'f'),
+            false => self.keymap.resolve(self.prefix, Key::from(key)) == Resolution::Nothing,
+        }
+    }
+
     pub(super) fn host(&self, pressed: Key) -> Vec<Effect> {
         let mut hosts = self.settings.hosts.iter();
         let index = hosts.position(|(key, _)| Some(*key) == pressed.typed());
@@ -117,7 +143,7 @@ impl App {
             }
             Some(Overlay::Palette(palette)) => {
                 palette.field.paste(pasted);
-                palette.at = 0;
+                palette.cursor = Cursor::default();
             }
             Some(Overlay::Search(field)) => {
                 field.paste(pasted);

@@ -10,6 +10,7 @@ use crate::tui::keys::{self, Binding};
 use crate::tui::pace::Tone;
 use crate::tui::palette::{Palette, Scope};
 use crate::tui::screen::{Runs, Screen, chrome};
+use crate::tui::widget::list::{Cursor, Move};
 
 /// Lines that are remembered.
 const REMEMBERED: usize = 20;
@@ -20,6 +21,7 @@ impl App {
     }
 
     pub(super) fn palette_key(&mut self, mut palette: Palette, key: KeyEvent) -> Vec<Effect> {
+        let len = palette.choices(self).len();
         match key.code {
             KeyCode::Esc => return Vec::new(),
             KeyCode::Enter => {
@@ -41,18 +43,24 @@ impl App {
                 };
                 palette = Palette::typed(Scope::All, &format!("{line}{gap}"));
             }
-            KeyCode::Down => palette.at += 1,
-            KeyCode::Up => palette.at = palette.at.saturating_sub(1),
-            KeyCode::PageDown => palette.at += 10,
-            KeyCode::PageUp => palette.at = palette.at.saturating_sub(10),
+            KeyCode::Down => palette.cursor.go(Move::Lines(1), len),
+            KeyCode::Up => palette.cursor.go(Move::Lines(-1), len),
+            KeyCode::PageDown => palette.cursor.turn_page(1, len),
+            KeyCode::PageUp => palette.cursor.turn_page(-1, len),
+            KeyCode::Char(letter) if palette.is_menu() => {
+                let choices = palette.choices(self);
+                let chosen = choices.iter().find(|it| it.keys == String::from(letter));
+                if let Some(choice) = chosen {
+                    return self.command(&choice.line);
+                }
+            }
             _ => {
                 if palette.field.key(key) {
-                    palette.at = 0;
+                    palette.cursor = Cursor::default();
                 }
             }
         }
-        let last = palette.choices(self).len().saturating_sub(1);
-        palette.at = palette.at.min(last);
+        palette.cursor.at = palette.cursor.row(palette.choices(self).len());
         self.overlay = Some(Overlay::Palette(palette));
         Vec::new()
     }

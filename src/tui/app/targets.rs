@@ -24,6 +24,9 @@ use super::Overlay;
 const ATTEMPTS: i64 = 10;
 /// Between two writings of what is remembered, seconds.
 const REMEMBER: i64 = 3;
+/// Before the end of a sign-in one is told of it, and it is looked at again, seconds.
+const NEAR_END: i64 = 600;
+const LOOK_AGAIN: i64 = 60;
 /// Before a service that could not say who we are is asked again, seconds.
 const WHO_AGAIN: i64 = 60;
 
@@ -50,6 +53,8 @@ pub struct Target {
     /// A run of the last visit, until it is known to be there still.
     pub(super) restored: Option<ExecutionArn>,
     saved: Option<(Session, Timestamp)>,
+    /// The end of a sign-in that was told of.
+    warned: Option<Timestamp>,
 }
 
 impl Target {
@@ -127,6 +132,10 @@ impl App {
             self.target.sign_in = Some(SignIn::open("nobody is signed in".to_owned()));
             return Vec::new();
         }
+        if self.ends_soon().is_some() {
+            self.target.sign_in = Some(SignIn::open("the sign-in ends soon".to_owned()));
+            return Vec::new();
+        }
         self.say(Tone::Plain, "connecting anew…");
         vec![Effect::Connect(self.target.at.clone())]
     }
@@ -156,17 +165,20 @@ impl App {
             self.target.tried = Some(now);
             return vec![Effect::Connect(self.target.at.clone())];
         }
+        let mut effects = self.warn_of_end();
         if !self.settings.remembers {
-            return Vec::new();
+            return effects;
         }
         let session = self.session();
-        match &self.target.saved {
-            Some((saved, at)) if *saved == session || since(*at) < REMEMBER => Vec::new(),
-            _ => {
-                self.target.saved = Some((session.clone(), now));
-                vec![Effect::Remember(Box::new(session))]
-            }
+        let is_saved = match &self.target.saved {
+            Some((saved, at)) => *saved == session || since(*at) < REMEMBER,
+            None => false,
+        };
+        if !is_saved {
+            self.target.saved = Some((session.clone(), now));
+            effects.push(Effect::Remember(Box::new(session)));
         }
+        effects
     }
 
     /// Asks about who we are and which profiles there are, where that is not known and wanted.
@@ -177,7 +189,8 @@ impl App {
         let is_due = match &self.target.identity {
             Remote::Waiting => is_answered,
             Remote::Failed { at, .. } => age(*at) >= WHO_AGAIN,
-            Remote::Known { .. } => false,
+            // Somebody may have signed in again elsewhere.
+            Remote::Known { at, .. } => self.ends_soon().is_some() && age(*at) >= LOOK_AGAIN,
         };
         let is_signed_in = self.target.expired.is_none();
         if is_due && is_signed_in && !self.health.connection.local {
@@ -187,6 +200,13 @@ impl App {
             &self.overlay,
             Some(Overlay::Palette(palette)) if palette.lists_profiles()
         );
+        let names_machine = matches!(
+            &self.overlay,
+            Some(Overlay::Palette(palette)) if palette.lists_machines()
+        );
+        if names_machine && matches!(self.live.machines, Remote::Waiting) {
+            asks.push(Ask::Machines);
+        }
         let is_unknown = matches!(self.target.profiles, Remote::Waiting);
         if is_unknown && (lists_profiles || self.target.sign_in.is_some()) {
             asks.push(Ask::Profiles);
@@ -194,8 +214,31 @@ impl App {
         asks
     }
 
+    /// When the sign-in ends, once that is near.
+    fn ends_soon(&self) -> Option<Timestamp> {
+        let ends = self.target.identity.get()?.ends?;
+        let left = figures::seconds_between(self.now, ends);
+        (left <= NEAR_END && self.target.expired.is_none()).then_some(ends)
+    }
+
+    /// Tells once that the sign-in is about to end.
+    fn warn_of_end(&mut self) -> Vec<Effect> {
+        let Some(ends) = self.ends_soon() else {
+            return Vec::new();
+        };
+        if self.target.warned.replace(ends) == Some(ends) {
+            return Vec::new();
+        }
+        let left = figures::span(figures::seconds_between(self.now, ends));
+        let label = &self.health.connection.label;
+        let said = format!("the sign-in of {label} ends in {left}");
+        let effects = self.notify(Some(said.clone()));
+        self.say(Tone::Warn, format!("{said}: `:sign-in` renews it"));
+        effects
+    }
+
     /// Who we are. Another account than before ends everything that was about the old one.
-    pub(super) fn identified(&mut self, reply: Reply<Identity>) {
+    pub(super) fn identified(&mut self, reply: Reply<Identity>) -> Vec<Effect> {
         match &reply {
             Ok(identity) => {
                 self.target.is_rechecking = false;
@@ -214,6 +257,7 @@ impl App {
             Err(_) => self.target.is_rechecking = false,
         }
         self.target.identity.put(reply, self.now);
+        self.warn_of_end()
     }
 
     /// Forgets all data and goes to the list of runs.
@@ -265,6 +309,10 @@ impl App {
     }
 
     pub(super) fn go_to_engine(&mut self) -> Vec<Effect> {
+        if self.health.connection.local {
+            self.say(Tone::Plain, "this is the embedded engine");
+            return Vec::new();
+        }
         if !self.settings.has_engine {
             self.say(Tone::Warn, "the embedded engine is not at hand here");
             return Vec::new();

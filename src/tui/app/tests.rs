@@ -1,5 +1,6 @@
 //! Scenarios: keys and replies in, effects and screens out.
 
+mod leaving;
 mod lists;
 mod moving;
 mod starting;

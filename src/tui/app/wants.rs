@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{ExecutionArn, MapRun, StateMachineArn, Timestamp};
+use crate::model::{ExecutionArn, MapRun, StateMachineArn, Status, Timestamp};
 use crate::operations::runs::Run;
 use crate::tui::app::App;
 use crate::tui::data::{Remote, Stamp};
@@ -50,6 +50,10 @@ impl App {
                 polls
             }
             Screen::Execution(it) => self.polls_of(&it.arn, false),
+            Screen::Compare(it) => {
+                let polls = it.runs.iter().map(|run| self.polls_of(run, false));
+                polls.flatten().collect()
+            }
             Screen::Machines(_) | Screen::Machine(_) => BTreeSet::new(),
         }
     }
@@ -86,6 +90,12 @@ impl App {
             Screen::Logs(it) => asks.extend(self.description(&it.run)),
             Screen::Machines(it) => asks.extend(self.wanted_by_machines(it)),
             Screen::Machine(it) => asks.extend(self.wanted_by_machine(it)),
+            Screen::Compare(it) => {
+                for run in &it.runs {
+                    asks.extend(self.wanted_by_run(run));
+                    asks.extend(self.definition(run));
+                }
+            }
             Screen::Execution(it) => {
                 asks.extend(self.description(&it.arn));
                 asks.extend(self.definition(&it.arn));
@@ -203,7 +213,27 @@ impl App {
         let listed = rows[shown].iter().filter(|it| !is_express(it));
         let due = listed.filter_map(|it| self.recent(&it.arn));
         asks.extend(due.take(free));
+        asks.extend(
+            machines
+                .chosen(self)
+                .into_iter()
+                .flat_map(|it| self.undescribed(&it.arn)),
+        );
         asks
+    }
+
+    /// The newest executions of a machine of which it is not known whether they succeeded in whole.
+    fn undescribed(&self, machine: &StateMachineArn) -> Vec<Ask> {
+        let out = |it: &&Subject| matches!(it, Subject::Describe(_));
+        let free = DESCRIBED_AT_ONCE.saturating_sub(self.out.iter().filter(out).count());
+        let newest = self.live.recent(machine).map_or(&[][..], |it| &it.newest);
+        let unknown = newest
+            .iter()
+            .filter(|it| it.status == Status::Succeeded && !self.live.runs.contains_key(&it.arn));
+        let asks = unknown.map(|it| Ask::Describe(it.arn.clone()));
+        asks.filter(|ask| !self.is_out(&ask.subject()))
+            .take(free)
+            .collect()
     }
 
     fn wanted_by_machine(&self, machine: &Machine) -> Vec<Ask> {

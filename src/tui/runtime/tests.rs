@@ -39,6 +39,7 @@ async fn it_is_idle_when_all_is_answered() {
         key: 'R',
         title: "repair",
         run: std::sync::Arc::new(|| "repaired".to_owned()),
+        is_spent: Arc::new(|| false),
     };
     let (events, mut inbox) = mpsc::channel(8);
     let mut runtime = Runtime::new(client, vec![said], Ways::default(), events);

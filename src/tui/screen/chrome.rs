@@ -206,7 +206,7 @@ const TAB_ACTIONS: [Action; TABS.len()] = [
 
 fn tabs(app: &App, short: bool) -> Vec<Span<'static>> {
     let current = match app.screen() {
-        Screen::Runs(_) => 0,
+        Screen::Runs(_) | Screen::Compare(_) => 0,
         Screen::Live(_) => 1,
         Screen::Failures(_) => 2,
         Screen::Outputs(_) => 3,
@@ -326,6 +326,8 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Filter,
             Action::Sort,
             Action::Choose,
+            Action::MarkCompare,
+            Action::Compare,
             Action::Menu,
             Action::Command,
         ],
@@ -411,6 +413,7 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Back,
             Action::Command,
         ],
+        Screen::Compare(_) => &[Action::ScrollDown, Action::Back, Action::Command],
         Screen::Machine(_) => &[
             Action::NextTab,
             Action::Filter,
@@ -503,6 +506,9 @@ fn key_hints(app: &App, cells: usize) -> Line<'static> {
             let hint = match (binding.action, app.screen()) {
                 (Action::Filter, Screen::Logs(_)) => "search",
                 (Action::Filter, _) if app.is_reading() => "search",
+                (Action::Right, Screen::Logs(_)) => "sideways",
+                (Action::Bottom, Screen::Logs(_)) => "newest",
+                (Action::Freeze, _) if app.frozen.is_some() => "go on",
                 _ => binding.hint,
             };
             (key.to_owned(), hint.to_owned())
@@ -510,6 +516,7 @@ fn key_hints(app: &App, cells: usize) -> Line<'static> {
         // Its keys may have been taken away.
         .filter(|(key, _)| !key.is_empty());
     let hosts = app.settings.hosts.iter();
+    let hosts = hosts.filter(|(key, _)| !app.health.spent.contains(key));
     let hosts = hosts.map(|(key, title)| (key.to_string(), (*title).to_owned()));
     let help = (
         app.keymap.key_of(Action::Help).to_owned(),

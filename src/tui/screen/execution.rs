@@ -46,6 +46,17 @@ impl Tab {
         (Self::Payload, "Input/Output"),
     ];
 
+    pub fn name(self) -> &'static str {
+        let known = Self::ALL.iter().find(|(tab, _)| *tab == self);
+        known.map_or("", |(_, name)| name)
+    }
+
+    /// The tab of this name, else the first.
+    pub fn named(name: &str) -> Self {
+        let known = Self::ALL.iter().find(|(_, known)| *known == name);
+        known.map_or(Self::Summary, |(tab, _)| *tab)
+    }
+
     /// The one so many tabs to the right, around the end.
     fn moved(self, by: isize) -> Self {
         let all = Self::ALL.len() as isize;
@@ -235,6 +246,22 @@ impl Execution {
                 self.show_event(app, visit);
             }
             Tab::Summary | Tab::Payload => {}
+        }
+    }
+
+    /// The state under the cursor of graph or timeline.
+    pub fn chosen_state(&self, data: &Data) -> Option<String> {
+        match self.tab {
+            Tab::Graph => {
+                let picture = graph::picture(data, &self.arn)?;
+                Some(self.graph.chosen(picture)?.name.clone())
+            }
+            Tab::Timeline => {
+                let rows = timeline::visits(self, data);
+                let visit = rows.get(self.timeline.row(rows.len()))?;
+                Some(self.history(data)?.trace.visits.get(*visit)?.state.clone())
+            }
+            Tab::Summary | Tab::Events | Tab::Payload => None,
         }
     }
 

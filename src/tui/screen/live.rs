@@ -102,6 +102,22 @@ impl Live {
             _ => view.groups().min(3) as u16,
         };
         let mut y = top.bottom();
+        let attempts = match area.height {
+            0..20 => Vec::new(),
+            _ => view.attempts(cells),
+        };
+        if !attempts.is_empty() {
+            pane::divide(buffer, area, y, "Attempts", Style::new());
+            let rows = padded(Rect {
+                y: y + 1,
+                height: attempts.len() as u16,
+                ..inside
+            });
+            y += attempts.len() as u16 + 1;
+            for (row, line) in (0..).zip(attempts) {
+                pane::line(buffer, rows, row, line);
+            }
+        }
         if groups > 0 {
             pane::divide(buffer, area, y, &view.groups_title(), Style::new());
             let rows = padded(Rect {

@@ -85,6 +85,21 @@ impl Logs {
         self.shown.len()
     }
 
+    /// The line under the cursor with those before it, at most so many: time and text.
+    pub fn newest(&self, most: usize) -> Vec<String> {
+        let end = (self.at + 1).min(self.shown.len());
+        let shown = (end.saturating_sub(most)..end).filter_map(|index| self.shown.get(index));
+        let line = shown.map(|it| {
+            let at = it.entry.line.at.strftime("%H:%M:%S");
+            format!("{at} {}", it.entry.text)
+        });
+        let lines: Vec<String> = line.collect();
+        match lines.is_empty() {
+            true => vec!["no log line is known yet".to_owned()],
+            false => lines,
+        }
+    }
+
     /// The line under the cursor.
     pub fn chosen(&self) -> Option<&Entry> {
         self.shown.get(self.at).map(|it| &*it.entry)

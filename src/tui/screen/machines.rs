@@ -66,7 +66,10 @@ impl Machines {
             };
             return absence(buffer, area, known.trouble(), waiting, theme);
         }
-        let below = if area.height > 14 { BELOW } else { 0 };
+        let below = match area.height {
+            0..15 => 0,
+            height => pane::resized(BELOW, app.pane("machines"), height),
+        };
         let list = Rect {
             height: inside.height.saturating_sub(below),
             ..inside
@@ -117,7 +120,10 @@ impl Machines {
         pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
         let height = area.height.saturating_sub(1) as usize;
         let chosen = self.cursor.row(rows.len());
-        for (line, index) in (1..).zip(self.cursor.window(rows.len(), height)) {
+        let shown = self.cursor.window(rows.len(), height);
+        app.places
+            .note_list(area, shown.clone(), chosen, rows.len());
+        for (line, index) in (1..).zip(shown) {
             let machine = rows[index];
             let is_shown = app.data().machine.get() == Some(&machine.arn);
             let recent = app.data().recent(&machine.arn);
@@ -126,7 +132,7 @@ impl Machines {
                     ("–".to_owned(), "not listed".to_owned(), "–".to_owned())
                 }
                 None => ("?".to_owned(), "?".to_owned(), "?".to_owned()),
-                Some(recent) => (glyphs(recent, theme), share(recent), open(recent)),
+                Some(recent) => (glyphs(recent, app), share(recent), open(recent)),
             };
             let name_style = if is_shown { theme.bold() } else { Style::new() };
             let cells = [
@@ -153,15 +159,19 @@ pub fn is_express(machine: &StateMachine) -> bool {
 }
 
 /// One glyph for each of the newest executions, the newest last.
-fn glyphs(recent: &Recent, theme: Theme) -> String {
+fn glyphs(recent: &Recent, app: &App) -> String {
     let newest = recent.newest.iter().rev();
-    newest.map(|it| theme.glyph(state(it))).collect()
+    newest.map(|it| glyph(it, app)).collect()
 }
 
-/// What a list alone tells of an execution.
-pub fn state(execution: &Execution) -> RunState {
-    let ended = execution.stopped.unwrap_or(execution.started);
-    RunState::of(execution, None, ended)
+/// Whether an execution that succeeded did so in whole or in part is not known before its counts
+/// are: it has a glyph of its own until then.
+pub fn glyph(execution: &Execution, app: &App) -> &'static str {
+    let theme = app.theme();
+    match app.data().state(execution, app.now) {
+        RunState::Succeeded if app.data().run(&execution.arn).is_none() => theme.ended_well(),
+        state => theme.glyph(state),
+    }
 }
 
 /// `7 of 9 OK`.
@@ -224,12 +234,11 @@ fn newest(recent: &Recent, app: &App) -> String {
     let Some(newest) = recent.newest.first() else {
         return "never started".to_owned();
     };
-    let state = app.data().state(newest, app.now);
     let ago = figures::span(figures::seconds_between(newest.started, app.now));
     format!(
         "newest {} {} {}, started {ago} ago; {} of the newest that ended succeeded, {} open",
         text::middle(&newest.name, 40),
-        app.theme().glyph(state),
+        glyph(newest, app),
         app.data().state_word(newest, app.now),
         share(recent),
         open(recent),

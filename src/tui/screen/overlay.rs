@@ -12,7 +12,6 @@ use crate::tui::keys;
 use crate::tui::palette::{Choice, Palette, Scope};
 use crate::tui::screen::Screen;
 use crate::tui::widget::input::Field;
-use crate::tui::widget::list::Cursor;
 use crate::tui::widget::{pane, text};
 
 pub fn draw(app: &App, buffer: &mut Buffer, body: Rect) {
@@ -108,21 +107,30 @@ fn draw_palette(app: &App, buffer: &mut Buffer, body: Rect, palette: &Palette) {
         Scope::All => "Commands: type to find",
         Scope::Keys => "Help: keys and what they do",
         Scope::Here => "What can be done here",
-        Scope::Sort => "Sort the list",
-        Scope::Export => "Write what is shown into a file",
+        Scope::Sort => "Sort the list: a letter, or ↑↓ and enter",
+        Scope::Export => "Write what is shown into a file: a letter, or ↑↓ and enter",
         Scope::Profiles => "Go to another target: Region, name, account, role",
         Scope::Regions => "Go to another Region",
     };
-    let cells = (body.width as usize).saturating_sub(4);
+    let place = match choices.len() {
+        0 => String::new(),
+        all => format!("   {} of {all}", palette.cursor.row(all) + 1),
+    };
+    let title = format!("{title}{place}");
+    let cells = (body.width as usize).saturating_sub(4).max(2);
     let room = (body.height as usize).saturating_sub(2);
     let height = match palette.scope {
         Scope::Keys => room,
         _ => room.min(SHOWN),
     };
-    let window = Cursor::on(palette.at).window(choices.len(), height);
+    let at = palette.cursor.row(choices.len());
+    let window = palette.cursor.window(choices.len(), height);
     let lines = window.map(|index| {
-        let line = choice_line(app, palette.scope, &choices[index], cells);
-        match index == palette.at {
+        let mut line = choice_line(app, palette.scope, &choices[index], cells - 2);
+        let is_chosen = index == at;
+        let mark = if is_chosen { "▸ " } else { "  " };
+        line.spans.insert(0, Span::raw(mark));
+        match is_chosen {
             true => line.style(theme.chosen()),
             false => line,
         }
@@ -138,7 +146,7 @@ fn draw_palette(app: &App, buffer: &mut Buffer, body: Rect, palette: &Palette) {
     if palette.scope == Scope::Keys {
         lines.resize(height, Line::default());
     }
-    corner(buffer, body, title, body.width.saturating_sub(4), &lines);
+    corner(buffer, body, &title, body.width.saturating_sub(4), &lines);
     draw_line(app, buffer, body, sign(palette.scope), &palette.field);
 }
 

@@ -7,6 +7,7 @@ use ratatui::text::Line;
 
 use crate::tui::app::{App, Overlay};
 use crate::tui::pace::Verdict;
+use crate::tui::screen::Screen;
 use crate::tui::widget::{figures, pane, text};
 
 pub fn draw(app: &App, buffer: &mut Buffer, area: Rect) {
@@ -34,7 +35,14 @@ pub fn draw(app: &App, buffer: &mut Buffer, area: Rect) {
                 format!("{} {}", state.word(), theme.glyph(state)),
                 theme.state(state),
             ));
-            lines.extend(counts(app).into_iter().map(|line| (line, Style::new())));
+            match app.screen() {
+                Screen::Logs(logs) => {
+                    let room = (area.height as usize).saturating_sub(7);
+                    let newest = logs.newest(room).into_iter();
+                    lines.extend(newest.map(|line| (line, Style::new())));
+                }
+                _ => lines.extend(counts(app).into_iter().map(|line| (line, Style::new()))),
+            }
         }
         None => lines.push(("no run is known yet".to_owned(), Style::new())),
     }

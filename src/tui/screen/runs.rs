@@ -149,6 +149,10 @@ impl Runs {
             14..30 => 5,
             _ => 10,
         };
+        let below = match below {
+            0 => 0,
+            usual => pane::resized(usual, app.pane("runs"), area.height),
+        };
         let rows = self.rows(app);
         let (area, beside) = if area.width < WIDE {
             (area, Rect::ZERO)
@@ -355,7 +359,7 @@ fn next(app: &App, run: &Execution, map_run: Option<&MapRun>, state: RunState) -
         RunState::Queued => "backlog".to_owned(),
         RunState::Part => {
             let open = map_run.map_or(0, |it| it.items.failures() + it.items.aborted);
-            format!("{} open", figures::count(open))
+            format!("re-run {}", figures::count(open))
         }
         RunState::Failed | RunState::TimedOut | RunState::Stopped => {
             let until = run
@@ -363,7 +367,7 @@ fn next(app: &App, run: &Execution, map_run: Option<&MapRun>, state: RunState) -
                 .and_then(|at| at.checked_add(REDRIVE_PERIOD).ok());
             let left = until.map(|at| figures::seconds_between(app.now, at));
             left.map_or_else(String::new, |left| {
-                format!("{} left", figures::coarse(left))
+                format!("redrive {}", figures::coarse(left))
             })
         }
         RunState::Expired => "over".to_owned(),

@@ -48,7 +48,7 @@ pub fn whole_percent(part: u64, whole: u64) -> String {
 
 /// Bytes, in powers of 1,000 as S3's own tools count: `398.2 MB`.
 pub fn bytes(size: u64) -> String {
-    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if size < 1_000 {
         return format!("{size} B");
     }
@@ -171,7 +171,7 @@ mod tests {
     fn sizes_round_into_the_next_unit() {
         assert_eq!(
             [999, 65_000, 398_200_000, 999_999].map(bytes),
-            ["999 B", "65.0 KB", "398.2 MB", "1.0 MB"]
+            ["999 B", "65.0 kB", "398.2 MB", "1.0 MB"]
         );
     }
 }

@@ -26,14 +26,6 @@ pub struct Cursor {
 const UNSEEN: usize = 20;
 
 impl Cursor {
-    /// A cursor on this row.
-    pub fn on(at: usize) -> Self {
-        Self {
-            at,
-            ..Self::default()
-        }
-    }
-
     pub fn go(&mut self, to: Move, len: usize) {
         let page = self.height.get().max(1) as isize;
         let target = match to {
@@ -44,6 +36,17 @@ impl Cursor {
             Move::Bottom => len,
         };
         self.at = target.min(len.saturating_sub(1));
+    }
+
+    /// Shows the page after (`by` 1) or before (-1) the one that is shown, the cursor at its far
+    /// end: in a list without a strip that stands out, a page is what one sees move.
+    pub fn turn_page(&mut self, by: isize, len: usize) {
+        let shown = self.shown(len);
+        let target = match by {
+            1.. => shown.end + shown.len(),
+            _ => (shown.start + 1).saturating_sub(shown.len()),
+        };
+        self.at = target.saturating_sub(1).min(len.saturating_sub(1));
     }
 
     /// The chosen row of a list that has `len` rows now.

@@ -78,3 +78,12 @@ fn put(buffer: &mut Buffer, x: u16, y: u16, symbol: &str, style: Style) {
         cell.set_symbol(symbol).set_style(style);
     }
 }
+
+/// A pane of this usual size, made larger by `steps`: both it and what is before it stay usable.
+pub fn resized(usual: u16, steps: i16, whole: u16) -> u16 {
+    const LEAST: u16 = 4;
+    let most = whole.saturating_sub(LEAST * 2).max(LEAST);
+    usual
+        .saturating_add_signed(steps)
+        .clamp(LEAST.min(usual), most.max(usual))
+}

@@ -76,7 +76,7 @@ fn the_palette_filters_sorts_and_goes_back_in_time() {
 
 #[test]
 fn the_sort_menu_sorts_and_one_key_turns_the_order_around() {
-    let harness = Harness::sample().keys("sfai<enter>");
+    let harness = Harness::sample().keys("sxf");
     assert_eq!(shown(&harness)[0], LOST);
     assert!(harness.frame(120, 36).contains("most failed first"));
     let harness = harness.keys("S");

@@ -10,6 +10,7 @@ use crate::tui::app::App;
 use crate::tui::filter::Filter;
 use crate::tui::history::History;
 use crate::tui::screen::execution::{Execution, Payload};
+use crate::tui::screen::places::{Rows, below_header};
 use crate::tui::theme::Theme;
 use crate::tui::widget::list::{Cursor, Move};
 use crate::tui::widget::table::{self, Align, Column};
@@ -152,23 +153,20 @@ impl Events {
             Line::styled(text::fit(&title, cells), app.theme().dim()),
         );
         if area.width >= BESIDE {
-            let list = Rect {
-                width: LIST,
-                ..area
-            };
-            let beside = Rect::new(
-                area.x + LIST + 2,
-                area.y,
-                area.width - LIST - 2,
-                area.height,
-            );
+            // What is beside the list is what grows.
+            let beside = pane::resized(area.width - LIST, app.pane("execution") * 4, area.width);
+            let width = area.width - beside;
+            let list = Rect { width, ..area };
             for y in area.y..area.bottom() {
-                buffer[(area.x + LIST, y)].set_symbol("│");
+                buffer[(area.x + width, y)].set_symbol("│");
             }
+            let beside = Rect::new(area.x + width + 2, area.y, beside - 2, area.height);
             self.draw_list(history, app, buffer, list);
             self.draw_payload(history, app, buffer, beside);
         } else {
-            let height = (area.height / 2).max(3);
+            let usual = area.height - (area.height / 2).max(3).min(area.height);
+            let below = pane::resized(usual, app.pane("execution"), area.height);
+            let height = area.height - below;
             let list = Rect { height, ..area };
             let below = Rect::new(
                 area.x,
@@ -206,7 +204,16 @@ impl Events {
         } else {
             theme.chosen()
         };
-        for (line, row) in (1..).zip(self.cursor.window(self.shown.len(), height)) {
+        let window = self.cursor.window(self.shown.len(), height);
+        app.places.note_rows(Rows {
+            area: below_header(area),
+            height: 1,
+            first: window.start,
+            chosen,
+            len: self.shown.len(),
+            has_keys: !self.in_payload,
+        });
+        for (line, row) in (1..).zip(window) {
             let Some(event) = history.event(self.shown[row]) else {
                 continue;
             };

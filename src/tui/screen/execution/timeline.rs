@@ -97,7 +97,14 @@ pub fn draw(screen: &Execution, app: &App, buffer: &mut Buffer, area: Rect) {
     let detail = if area.height > 14 { DETAIL } else { 0 };
     let height = area.height.saturating_sub(1 + detail) as usize;
     let chosen = screen.timeline.row(shown.len());
-    for (line, row) in (1..).zip(screen.timeline.window(shown.len(), height)) {
+    let window = screen.timeline.window(shown.len(), height);
+    let list = Rect {
+        height: area.height.saturating_sub(detail),
+        ..area
+    };
+    app.places
+        .note_list(list, window.clone(), chosen, shown.len());
+    for (line, row) in (1..).zip(window) {
         let visit = &trace.visits[shown[row]];
         let (glyph, word, style) = theme.outcome(visit.outcome);
         let tries = match visit.attempts.len() {

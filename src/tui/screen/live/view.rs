@@ -276,7 +276,7 @@ impl<'a> View<'a> {
 
     /// The attempts of a redriven Map Run side by side, the newest last. Those that nobody watched
     /// are told by their number alone.
-    fn attempts(&self, cells: usize) -> Vec<Line<'static>> {
+    pub(super) fn attempts(&self, cells: usize) -> Vec<Line<'static>> {
         const SHOWN: usize = 3;
         if self.map_run.redrive_count == 0 {
             return Vec::new();
@@ -364,11 +364,31 @@ impl<'a> View<'a> {
         let began = self.map_run.redriven.unwrap_or(self.map_run.started);
         let took = figures::seconds_between(began, end);
         let mut rows = vec![("ended", figures::full(end)), ("took", figures::span(took))];
-        if self.map_run.redriven.is_none() {
-            let mean = self.map_run.items.done() as f64 / took.max(1) as f64;
-            rows.push(("mean", figures::rate(mean)));
-        }
+        // A redrive did only what the attempt before left open.
+        let done = match self.map_run.redriven {
+            None => Some(self.map_run.items.done()),
+            Some(_) => self.left_before().map(|left| {
+                let left_now = self
+                    .map_run
+                    .items
+                    .total
+                    .saturating_sub(self.map_run.items.done());
+                left.saturating_sub(left_now)
+            }),
+        };
+        rows.extend(done.map(|done| {
+            let mean = done as f64 / took.max(1) as f64;
+            ("mean", figures::rate(mean))
+        }));
         rows
+    }
+
+    /// Items that had not succeeded when the attempt before this one ended, where it was watched.
+    fn left_before(&self) -> Option<u64> {
+        let last = self.map_run.redrive_count.checked_sub(1)?;
+        let known = self.app.data().attempts(&self.map_run.arn).iter();
+        let before = known.rev().find(|it| it.redrive_count == last)?;
+        Some(before.items.total.saturating_sub(before.items.succeeded))
     }
 
     fn figures_of_the_way(&self) -> Vec<(&'static str, String)> {

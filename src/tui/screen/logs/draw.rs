@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{Logs, found, is_pattern};
-use crate::operations::logs::{Level, Phase, Sources};
+use crate::operations::logs::{Level, Origin, Phase, Sources};
 use crate::tui::app::App;
 use crate::tui::data::{Book, Entry, Placed};
 use crate::tui::screen::absence;
@@ -229,6 +229,9 @@ fn about(book: Option<&Book>) -> String {
     {
         parts.push(format!("not read before {}", figures::clock(back_to)));
     }
+    if book.sources.as_ref().is_some_and(has_functions) {
+        parts.push("functions' lines may be other runs' too".to_owned());
+    }
     parts.extend(book.sources.as_ref().map(places));
     parts.join("   ")
 }
@@ -290,6 +293,12 @@ fn phase(book: Option<&Book>) -> Option<String> {
         Some(Phase::Found(_)) => return None,
     };
     Some(what)
+}
+
+/// Whether functions' lines are among them, which do not say whose they are.
+fn has_functions(sources: &Sources) -> bool {
+    let mut groups = sources.groups.iter();
+    groups.any(|group| group.exists && group.origin != Origin::Machine)
 }
 
 /// The groups, and why they are these.

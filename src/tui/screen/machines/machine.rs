@@ -28,6 +28,19 @@ pub enum Tab {
     Versions,
 }
 
+impl Tab {
+    pub fn name(self) -> &'static str {
+        let known = TABS.iter().find(|(tab, _)| *tab == self);
+        known.map_or("", |(_, name)| name)
+    }
+
+    /// The tab of this name, else the first.
+    pub fn named(name: &str) -> Self {
+        let known = TABS.iter().find(|(_, known)| *known == name);
+        known.map_or(Self::Summary, |(tab, _)| *tab)
+    }
+}
+
 const TABS: [(Tab, &str); 4] = [
     (Tab::Summary, "Summary"),
     (Tab::Definition, "Definition"),
