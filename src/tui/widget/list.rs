@@ -26,6 +26,14 @@ pub struct Cursor {
 const UNSEEN: usize = 20;
 
 impl Cursor {
+    /// A cursor on this row.
+    pub fn on(at: usize) -> Self {
+        Self {
+            at,
+            ..Self::default()
+        }
+    }
+
     pub fn go(&mut self, to: Move, len: usize) {
         let page = self.height.get().max(1) as isize;
         let target = match to {
