@@ -485,6 +485,12 @@ fn overlay_hints(app: &App, overlay: &Overlay) -> Vec<(&'static str, &'static st
             ("↓", "to the list"),
         ],
         Overlay::Search(_) => vec![("enter", "keep"), ("esc", "clear"), ("n N", "go on after")],
+        Overlay::Palette(palette) if palette.is_menu() => vec![
+            ("a letter", "does it"),
+            ("↑↓", "choose"),
+            ("enter", "do it"),
+            ("esc", "leave"),
+        ],
         Overlay::Palette(_) => vec![
             ("type", "search"),
             ("↑↓", "choose"),

@@ -28,8 +28,8 @@ pub struct Compare {
 const MEMBERS: usize = 500;
 /// Causes listed.
 const CAUSES: usize = 20;
-/// Cells of what a row is about.
-const LABEL: usize = 26;
+/// Cells of what a row is about, at the most.
+const LABEL: usize = 44;
 
 /// What stands beside each other. `None` is not known.
 struct Row {
@@ -288,7 +288,7 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
 
 /// A row's label and its two values, with a sign between them where they differ.
 fn draw_row(row: &Row, cells: usize, style: Style, names: Style) -> Line<'static> {
-    let label = LABEL.min(cells / 3);
+    let label = LABEL.min(cells / 4);
     let room = cells.saturating_sub(label + 6) / 2;
     let cell = |value: &Option<String>| {
         let shown = text::visible(value.as_deref().unwrap_or("?"));
