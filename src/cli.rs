@@ -214,11 +214,17 @@ async fn ask(
         Verb::Outputs(Outputs::Reconcile { run }) => {
             reconcile::reconcile(session, &run, global, out).await
         }
-        Verb::Outputs(Outputs::Merge { run, to, dry_run }) => {
+        Verb::Outputs(Outputs::Merge {
+            run,
+            to,
+            dry_run,
+            plan,
+        }) => {
             let to = to.as_deref();
-            match dry_run {
-                true => reconcile::plan(session, &run, to, out).await,
-                false => reconcile::merge(session, &run, to, global, out).await,
+            match (plan, dry_run) {
+                (Some(file), _) => reconcile::save(session, &run, to, &file, out).await,
+                (None, true) => reconcile::plan(session, &run, to, out).await,
+                (None, false) => reconcile::merge(session, &run, to, global, out).await,
             }
         }
         Verb::Outputs(Outputs::Get { run, files, to }) => {

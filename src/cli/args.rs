@@ -445,6 +445,9 @@ pub enum Outputs {
         /// Show what would be read and written; change nothing
         #[arg(long)]
         dry_run: bool,
+        /// Write the plan into a new file for `fanout apply`; change nothing
+        #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+        plan: Option<PathBuf>,
     },
 }
 

@@ -1,14 +1,18 @@
 //! `outputs reconcile|merge`: whether every line has its result, and one file of all of them.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::cli::args::Global;
 use crate::cli::exit::{Error, Exit};
 use crate::cli::output::{Format, Meter, Output, VERSION, confirm};
+use crate::cli::repair;
 use crate::cli::session::Session;
 use crate::cli::start::{mark, say_checks};
 use crate::cli::views;
 use crate::operations::merge::{self, Merged, Plan, To};
+use crate::operations::plan;
 use crate::operations::reconcile::{self, Lines, Reconciliation};
 use crate::operations::runs;
 
@@ -106,6 +110,19 @@ pub async fn plan(
         Ok(()) => Exit::Done,
         Err(_) => Exit::Refused,
     })
+}
+
+/// The plan into a file.
+pub async fn save(
+    session: &Session,
+    run: &str,
+    to: Option<&str>,
+    file: &Path,
+    out: &mut Output,
+) -> Result<Exit, Error> {
+    let plan = planned(session, run, to).await?;
+    let plan = plan::Plan::Merge(Box::new(plan));
+    repair::write(vec![plan], file, out)
 }
 
 pub async fn merge(

@@ -146,10 +146,11 @@ fn inner(plan: &Plan) -> Value {
     match plan {
         Plan::Redrive(plan) => json!(plan),
         Plan::Rerun(plan) => json!(plan),
+        Plan::Merge(plan) => json!(plan),
     }
 }
 
-fn write(plans: Vec<Plan>, path: &Path, out: &mut Output) -> Result<Exit, Error> {
+pub(super) fn write(plans: Vec<Plan>, path: &Path, out: &mut Output) -> Result<Exit, Error> {
     let mut plans = plans.into_iter();
     let (Some(plan), None) = (plans.next(), plans.next()) else {
         return Err(Error::usage("--plan takes one run"));
@@ -271,6 +272,8 @@ async fn repetition(session: &Session, operation: &Operation) -> Result<Vec<Plan
                     ..fresh
                 }))
             }
+            // It has been merged; there is nothing to repeat.
+            Plan::Merge(_) => continue,
             Plan::Rerun(before) => {
                 let plan = rerun::next(session, execution, before, now).await?;
                 Plan::Rerun(Box::new(plan))
@@ -311,6 +314,7 @@ fn entry(item: &Item) -> Value {
         (Plan::Rerun(plan), Stage::Accepted { execution, .. }) => {
             json!({"plan": plan, "started": execution})
         }
+        (Plan::Merge(plan), Stage::Accepted { .. }) => json!({"plan": plan, "merged": plan.to}),
         (plan, stage) => json!({"plan": inner(plan), "stage": stage}),
     }
 }
@@ -325,6 +329,7 @@ fn question(plans: &[Plan]) -> String {
             )
         }
         [Plan::Rerun(plan)] => format!("start {} with {items} chosen items?", plan.name),
+        [Plan::Merge(plan)] => format!("merge {items} lines into {}?", plan.to),
         plans => format!("redrive {} runs: {items} items run again?", plans.len()),
     }
 }
@@ -339,6 +344,7 @@ fn say_done(item: &Item, waits: bool, out: &mut Output) -> Result<(), Error> {
         }
         (Plan::Redrive(_), _) => format!("redriven {name}: {items} items run again"),
         (Plan::Rerun(plan), _) => format!("started {}: {items} items of {name}", plan.name),
+        (Plan::Merge(plan), _) => format!("merged {items} lines of {name} into {}", plan.to),
     };
     match (waits, out.format) {
         (true, _) => note(text),

@@ -112,6 +112,7 @@ impl Client {
         definition: &str,
         role: &str,
     ) -> Result<StateMachineArn, Error> {
+        const ACTION: Action = Action::CreateStateMachine;
         let request = self
             .shared
             .sfn
@@ -119,7 +120,6 @@ impl Client {
             .name(name)
             .definition(definition)
             .role_arn(role);
-        const ACTION: Action = Action::CreateStateMachine;
         let command = || {
             let definition = digest(definition);
             let arguments = [
@@ -140,13 +140,13 @@ impl Client {
         arn: &StateMachineArn,
         definition: &str,
     ) -> Result<(), Error> {
+        const ACTION: Action = Action::UpdateStateMachine;
         let request = self
             .shared
             .sfn
             .update_state_machine()
             .state_machine_arn(arn.as_str())
             .definition(definition);
-        const ACTION: Action = Action::UpdateStateMachine;
         let command = || {
             let definition = digest(definition);
             let arguments = [
@@ -325,6 +325,7 @@ impl Client {
         name: &str,
         input: &str,
     ) -> Result<ExecutionArn, Error> {
+        const ACTION: Action = Action::StartExecution;
         let request = self
             .shared
             .sfn
@@ -332,7 +333,6 @@ impl Client {
             .state_machine_arn(machine.as_str())
             .name(name)
             .input(input);
-        const ACTION: Action = Action::StartExecution;
         let command = || {
             let (machine, input) = (machine.as_str(), digest(input));
             let arguments = [
@@ -354,6 +354,7 @@ impl Client {
         error: Option<&str>,
         cause: Option<&str>,
     ) -> Result<(), Error> {
+        const ACTION: Action = Action::StopExecution;
         let request = self
             .shared
             .sfn
@@ -361,7 +362,6 @@ impl Client {
             .execution_arn(arn.as_str())
             .set_error(error.map(str::to_owned))
             .set_cause(cause.map(str::to_owned));
-        const ACTION: Action = Action::StopExecution;
         let command = || {
             let mut arguments = vec![("execution-arn", arn.as_str())];
             arguments.extend(error.map(|error| ("error", error)));
@@ -381,13 +381,13 @@ impl Client {
         arn: &ExecutionArn,
         token: &str,
     ) -> Result<Timestamp, Error> {
+        const ACTION: Action = Action::RedriveExecution;
         let request = self
             .shared
             .sfn
             .redrive_execution()
             .execution_arn(arn.as_str())
             .client_token(token);
-        const ACTION: Action = Action::RedriveExecution;
         let command = || {
             let arguments = [("execution-arn", arn.as_str())];
             aws("stepfunctions redrive-execution", &arguments)

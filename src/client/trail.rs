@@ -72,8 +72,8 @@ pub(super) fn aws(operation: &str, arguments: &[(&str, &str)]) -> String {
 /// Stands for a text that is not to be told.
 pub(super) fn digest(text: &str) -> String {
     let hash = Sha256::digest(text);
-    let digits: String = hash[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("({} bytes, sha256 {digits}…)", text.len())
+    let start = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+    format!("({} bytes, sha256 {start:08x}…)", text.len())
 }
 
 #[cfg(test)]

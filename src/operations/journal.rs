@@ -14,7 +14,7 @@ use crate::model::{ExecutionArn, Prices, Timestamp};
 use crate::operations::plan::Plan;
 use crate::operations::records::JsonLines;
 use crate::operations::runs::is_absent;
-use crate::operations::{Error, Progress, ledger, redrive, rerun};
+use crate::operations::{Error, Progress, ledger, merge, redrive, rerun};
 
 /// Folder of journals, in that of what outlives the process.
 const FOLDER: &str = "journal";
@@ -291,6 +291,11 @@ impl Operation {
                 let done = rerun::run(client, planned, subset.as_mut(), progress).await;
                 done.map(|execution| (at, execution))
             }
+            Plan::Merge(plan) => {
+                self.write(&Row::Sent { item: number, at })?;
+                let done = merge::run(client, plan, |_| ()).await;
+                done.map(|_| (at, plan.execution.clone()))
+            }
         };
         match done {
             Ok((at, execution)) => Ok(Stage::Accepted { at, execution }),
@@ -380,5 +385,7 @@ async fn taken_in(client: &Client, plan: &Plan) -> Result<Option<ExecutionArn>, 
             Err(error) if is_absent(&error.kind) => Ok(None),
             Err(error) => Err(error.into()),
         },
+        // Merging again writes the same, once.
+        Plan::Merge(_) => Ok(None),
     }
 }

@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::model::{ExecutionArn, Prices, Timestamp};
 use crate::operations::ledger::{self, Attempt, GroupCount, Ledger};
 use crate::operations::runs;
-use crate::operations::{Check, Error, Verdict, redrive, rerun};
+use crate::operations::{Check, Error, Verdict, merge, redrive, rerun};
 
 /// Version of the files. Members may be added under the same one.
 const VERSION: u32 = 1;
@@ -34,6 +34,7 @@ pub struct Saved {
 pub enum Plan {
     Redrive(Box<redrive::Plan>),
     Rerun(Box<rerun::Plan>),
+    Merge(Box<merge::Plan>),
 }
 
 impl Plan {
@@ -42,24 +43,26 @@ impl Plan {
         match self {
             Self::Redrive(plan) => &plan.execution,
             Self::Rerun(plan) => &plan.execution,
+            Self::Merge(plan) => &plan.execution,
         }
     }
 
-    /// Items that will run.
+    /// Items that will run, or lines that are merged.
     pub fn will_run(&self) -> u64 {
         match self {
             Self::Redrive(plan) => plan.will_run(),
             Self::Rerun(plan) => plan.items,
+            Self::Merge(plan) => plan.lines,
         }
     }
 
     /// `Err` is the reason why it cannot be carried out.
     pub fn allowed(&self) -> Result<(), String> {
-        let allowed = match self {
-            Self::Redrive(plan) => &plan.allowed,
-            Self::Rerun(plan) => &plan.allowed,
-        };
-        allowed.clone()?;
+        match self {
+            Self::Redrive(plan) => plan.allowed.clone()?,
+            Self::Rerun(plan) => plan.allowed.clone()?,
+            Self::Merge(_) => {}
+        }
         let bad = self.checks().iter().find(|it| it.verdict == Verdict::Bad);
         bad.map_or(Ok(()), |check| Err(check.text.clone()))
     }
@@ -68,6 +71,7 @@ impl Plan {
         match self {
             Self::Redrive(plan) => &plan.checks,
             Self::Rerun(plan) => &plan.checks,
+            Self::Merge(plan) => &plan.checks,
         }
     }
 
@@ -76,6 +80,7 @@ impl Plan {
         match self {
             Self::Redrive(plan) => plan.command(),
             Self::Rerun(plan) => plan.command(),
+            Self::Merge(plan) => plan.command(),
         }
     }
 
@@ -83,6 +88,7 @@ impl Plan {
         match self {
             Self::Redrive(plan) => plan.note.as_ref(),
             Self::Rerun(plan) => plan.wish.note.as_ref(),
+            Self::Merge(_) => None,
         }
     }
 
@@ -94,6 +100,10 @@ impl Plan {
         state: &Path,
         at: Timestamp,
     ) -> Result<(), Error> {
+        // A merge is no attempt: nothing runs.
+        if matches!(self, Self::Merge(_)) {
+            return Ok(());
+        }
         let run = runs::describe(client, self.execution()).await?;
         let Some(map_run) = run.map_run() else {
             return Ok(());
@@ -136,6 +146,15 @@ impl Plan {
                 let (fresh, _) = rerun::plan(client, execution, wish, now, prices).await?;
                 let moved = fresh.moved_since(planned);
                 Ok((Self::Rerun(Box::new(fresh)), moved))
+            }
+            Self::Merge(planned) => {
+                let run = runs::describe(client, &planned.execution).await?;
+                let fresh = merge::plan(client, &run, Some(planned.to.clone())).await?;
+                let mut moved: Vec<String> = fresh.allowed().err().into_iter().collect();
+                if fresh.digest != planned.digest {
+                    moved.push("there are other results to merge by now".to_owned());
+                }
+                Ok((Self::Merge(Box::new(fresh)), moved))
             }
         }
     }

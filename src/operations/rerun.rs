@@ -18,6 +18,7 @@ use crate::model::{
 use crate::operations::cost::{self, Cost, Time};
 use crate::operations::redrive::{Definition, limit};
 use crate::operations::runs::{self, Run, is_absent, is_name};
+use crate::operations::start::hex;
 use crate::operations::{Check, Error, Progress, refuse_bad, results};
 
 mod chosen;
@@ -221,7 +222,7 @@ pub async fn plan(
     let output = parsed(run.detail.output.as_deref());
     if plan.wish.everything {
         plan.take_everything(map_run, input, is_shipped(&definition));
-        plan.check(client, &definition, &used.revision, None)
+        plan.check(client, &definition, used.revision.as_deref(), None)
             .await?;
         plan.estimate(client, map_run, &definition, prices).await;
         return Ok((plan, None));
@@ -255,7 +256,7 @@ pub async fn plan(
         plan.allowed = Err(reason);
         return Ok((plan, None));
     }
-    plan.check(client, &definition, &used.revision, way.as_ref())
+    plan.check(client, &definition, used.revision.as_deref(), way.as_ref())
         .await?;
     plan.estimate(client, map_run, &definition, prices).await;
     Ok((plan, Some(subset)))
@@ -419,7 +420,7 @@ impl Plan {
         self.items = map_run.items.total;
         self.exact = true;
         "the run's input".clone_into(&mut self.source);
-        self.sha256 = digits(&Sha256::digest(input.to_string()));
+        self.sha256 = hex(&Sha256::digest(input.to_string()));
         self.name = match &self.wish.name {
             Some(name) => name.clone(),
             None => derived_name(&self.execution, &self.sha256, &self.wish),
@@ -459,7 +460,7 @@ impl Plan {
         &mut self,
         client: &Client,
         used: &Value,
-        used_revision: &Option<String>,
+        used_revision: Option<&str>,
         way: Option<&Way>,
     ) -> Result<(), Error> {
         if !self.exact {
@@ -471,7 +472,7 @@ impl Plan {
         let deployed = client.state_machine(&self.machine).await?;
         let now = parsed(Some(&deployed.definition));
         let definition = Definition {
-            used: used_revision.clone(),
+            used: used_revision.map(str::to_owned),
             deployed: deployed.revision,
             changed: now != *used,
         };
@@ -616,10 +617,6 @@ fn set_limits(members: &mut Map<String, Value>, limits: &Limits) {
     }
 }
 
-fn digits(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// `<run>-r<n>-<hash>`, n counting the re-runs from the first run on: a re-run's own re-run is the
 /// next.
 fn derived_name(execution: &ExecutionArn, sha256: &str, wish: &Wish) -> String {
@@ -634,10 +631,7 @@ fn derived_name(execution: &ExecutionArn, sha256: &str, wish: &Wish) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    let digits: String = hash.finalize()[..4]
-        .iter()
-        .map(|it| format!("{it:02x}"))
-        .collect();
+    let digits = hex(&hash.finalize()[..4]);
     let (stem, generation) = generation(execution.name());
     let end = format!("-r{}-{digits}", generation + 1);
     let mut stem = stem.to_owned();

@@ -20,6 +20,7 @@ pub mod template;
 mod tests;
 
 pub use file::LINE_LIMIT;
+pub(super) use file::hex;
 use template::{Filled, Template, Values};
 
 /// Bytes of an execution's input that the service takes.

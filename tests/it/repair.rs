@@ -404,3 +404,33 @@ fn the_ledger_tells_whether_a_redrive_helped() {
     ];
     serving.fanout(&repeated).success();
 }
+
+#[test]
+fn a_merge_is_planned_written_down_and_carried_out_by_somebody_else() {
+    let (serving, lookup) = (Serving::start(), Lookup::start());
+    let run = started(&serving, &lookup, 40, 1, 1);
+    serving
+        .fanout(&[
+            "outputs",
+            "merge",
+            &run,
+            "--to",
+            "all.txt",
+            "--plan",
+            "merge.json",
+        ])
+        .success();
+    assert!(!serving.folder().join("all.txt").exists());
+    serving
+        .fanout(&["apply", "merge.json", "--dry-run"])
+        .success();
+    serving.fanout(&["apply", "merge.json", "--yes"]).success();
+    let merged = fs::read_to_string(serving.folder().join("all.txt")).unwrap();
+    assert!(merged.lines().all(|line| line.ends_with(" ok")), "{merged}");
+    let again = serving.fanout(&["apply", "merge.json", "--yes"]).exit(4);
+    assert!(
+        again.stderr().contains("no longer fits"),
+        "{}",
+        again.stderr()
+    );
+}

@@ -12,6 +12,10 @@ pub fn show(plan: &Plan, out: &mut Output) -> Result<(), Error> {
     match plan {
         Plan::Redrive(plan) => show_redrive(plan, out)?,
         Plan::Rerun(plan) => show_rerun(plan, out)?,
+        Plan::Merge(plan) => {
+            let (name, lines) = (plan.execution.name(), views::grouped(plan.lines));
+            out.line(format!("merge {name}, {lines} lines, into {}", plan.to))?;
+        }
     }
     if plan.allowed().is_err() {
         return Ok(());

@@ -74,7 +74,7 @@ pub(super) async fn gather(
     plan.facts.map_run_redrives = redrives(run);
     let history = history_check(client, plan).await;
     plan.checks.extend(history);
-    definition_check(client, plan, &used.revision, &definition).await;
+    definition_check(client, plan, used.revision.as_deref(), &definition).await;
     let maps = newest_of_each_label(run);
     let caught = maps.iter().any(|map_run| {
         let state = results::map_state(&definition, map_run.arn.label());
@@ -147,14 +147,14 @@ async fn history_check(client: &Client, plan: &mut Plan) -> Option<Check> {
 async fn definition_check(
     client: &Client,
     plan: &mut Plan,
-    used_revision: &Option<String>,
+    used_revision: Option<&str>,
     used: &Value,
 ) {
     let check = match client.state_machine(&plan.execution.state_machine()).await {
         Ok(deployed) => {
             let changed = parsed(&deployed.definition).as_ref() != Some(used);
             let definition = Definition {
-                used: used_revision.clone(),
+                used: used_revision.map(str::to_owned),
                 deployed: deployed.revision,
                 changed,
             };

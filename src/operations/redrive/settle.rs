@@ -7,7 +7,7 @@ use crate::model::{ExecutionArn, Limits, Status};
 use crate::operations::{Error, runs};
 
 /// How long a Map Run may take until it runs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// Sets limits as soon as the execution's Map Run runs. One that has ended by then needs none.

@@ -17,6 +17,7 @@ use crate::client::{Client, ObjectWriter};
 use crate::model::{MapRun, ObjectAddress};
 use crate::operations::Error;
 use crate::operations::failures::{self, Found, GroupKey, Outcome, Record};
+use crate::operations::start::hex;
 
 /// Bytes of a line of the file of failed lines.
 const LINE_LIMIT: usize = 8 << 20;
@@ -390,12 +391,7 @@ impl Subset {
         }
         writer.finish(&mut piece);
         hash.update(&piece);
-        let digits = hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Ok((bytes + piece.len() as u64, digits))
+        Ok((bytes + piece.len() as u64, hex(&hash.finalize())))
     }
 
     /// Writes that object.

@@ -261,10 +261,8 @@ fn place(arguments: &Value, name: &str, is_first: bool) -> Result<Place, String>
 fn input_path(text: &str, is_first: bool) -> Option<Vec<String>> {
     let context = ["$$.Execution.Input.", "$states.context.Execution.Input."];
     let own = ["$.", "$states.input."];
-    let prefixes = context.iter().chain(own.iter().filter(|_| is_first));
-    let fields = prefixes
-        .filter_map(|prefix| text.strip_prefix(prefix))
-        .next()?;
+    let mut prefixes = context.iter().chain(own.iter().filter(|_| is_first));
+    let fields = prefixes.find_map(|prefix| text.strip_prefix(prefix))?;
     let plain = |field: &str| {
         let legal = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
         !field.is_empty() && field.chars().all(legal)
@@ -363,11 +361,10 @@ impl Writer {
 fn before_array(pointer: &str) -> Vec<u8> {
     let names = pointer.split('/').skip(1);
     let names = names.map(|name| name.replace("~1", "/").replace("~0", "~"));
-    let mut text: String = names
-        .map(|name| format!("{{{}:", Value::String(name)))
-        .collect();
-    text.push('[');
-    text.into_bytes()
+    let open = names.fold(String::new(), |open, name| {
+        open + "{" + &Value::String(name).to_string() + ":"
+    });
+    (open + "[").into_bytes()
 }
 
 fn cells<'m>(members: &'m Map<String, Value>, columns: &[String]) -> Result<Vec<&'m str>, String> {

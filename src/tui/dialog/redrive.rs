@@ -214,7 +214,7 @@ impl Redrive {
             return None;
         }
         let wish = self.wish();
-        if self.asked.iter().any(|asked| *asked == wish) {
+        if self.asked.contains(&wish) {
             return None;
         }
         self.asked
@@ -342,6 +342,7 @@ impl Redrive {
             (Some(1), Ok(plan)) => Reaction::Close(vec![match plan {
                 plan::Plan::Redrive(plan) => Effect::Redrive(plan),
                 plan::Plan::Rerun(plan) => Effect::Rerun(plan),
+                plan::Plan::Merge(_) => return Reaction::nothing(),
             }]),
             (Some(_), Ok(_)) => {
                 let mut wish = self.wish();

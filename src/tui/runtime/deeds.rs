@@ -89,6 +89,7 @@ fn words(plan: &Plan) -> String {
             let run = plan.execution.name();
             format!("started {} with {items} items of {run}", plan.name)
         }
+        Plan::Merge(plan) => format!("merged {items} lines into {}", plan.to),
     }
 }
 

@@ -224,9 +224,9 @@ fn redrive_lines(plan: &Plan, app: &App, cells: usize, theme: Theme) -> Vec<Line
         format!("  {}  {after}", text::left("states after it", 15)),
     ];
     lines.push(columns("What will run", "What will not", cells).style(theme.bold()));
-    for row in 0..left.len() {
+    for (row, left) in left.iter().enumerate() {
         let right = right.get(row).map_or("", String::as_str);
-        lines.push(columns(&left[row], right, cells));
+        lines.push(columns(left, right, cells));
     }
     lines.push(Line::styled(count("in all", plan.will_run()), theme.bold()));
     for reason in &plan.facts.stays {
