@@ -37,6 +37,7 @@ mod selection;
 mod session;
 pub mod terminal;
 mod theme;
+mod transfers;
 mod widget;
 
 use std::collections::VecDeque;

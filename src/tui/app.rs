@@ -33,7 +33,6 @@ use crossterm::event::KeyEventKind;
 use self::notice::Known;
 use crate::config::{Keys, Profile};
 use crate::model::{Execution, ExecutionArn, Timestamp};
-use crate::operations::Progress;
 use crate::operations::logs::Query;
 use crate::tui::data::{Data, Remote};
 use crate::tui::dialog::Dialog;
@@ -43,6 +42,7 @@ use crate::tui::pace::Tone;
 use crate::tui::screen::places::Places;
 use crate::tui::screen::{Runs, Screen};
 use crate::tui::theme::Theme;
+use crate::tui::transfers::Transfers;
 use crate::tui::widget::figures;
 
 /// What the dashboard is told once, at the start.
@@ -108,8 +108,8 @@ pub struct App {
     pub recent: Vec<String>,
     /// What is being copied, where that says more than how long it is.
     copying: Option<String>,
-    /// Uploads and downloads under way.
-    pub transfers: BTreeMap<Deed, Progress>,
+    /// Uploads, downloads and searches.
+    pub transfers: Transfers,
     /// When the view was frozen, and the data as it was then.
     pub frozen: Option<(Box<Data>, Timestamp)>,
     pub mouse: Mouse,
@@ -165,7 +165,7 @@ impl App {
             filters: BTreeMap::new(),
             recent: Vec::new(),
             copying: None,
-            transfers: BTreeMap::new(),
+            transfers: Transfers::default(),
             frozen: None,
             mouse: Mouse::default(),
             places: Places::default(),
@@ -255,6 +255,9 @@ impl App {
         self.settle();
         effects.extend(self.wants().into_iter().map(Effect::Ask));
         effects.extend(self.wanted_of_target().into_iter().map(Effect::Ask));
+        for effect in &effects {
+            self.transfers.begin(effect);
+        }
         effects.retain(|effect| match effect {
             Effect::Ask(ask) => self.send(ask),
             _ => true,
@@ -437,7 +440,7 @@ impl App {
                 if let Deed::Search(address) = &deed {
                     self.search_progressed(address, progress);
                 }
-                self.transfers.insert(deed, progress);
+                self.transfers.progressed(&deed, progress, now);
             }
             Event::Started(name, reply) => return self.started(&name, reply),
             Event::Done(deed, reply) => return self.done(&deed, reply),

@@ -14,6 +14,7 @@ mod plain;
 mod runs;
 #[cfg(test)]
 mod tests;
+mod transfers;
 
 pub use compare::Compare;
 pub use execution::{Execution, Tab, payload_path};

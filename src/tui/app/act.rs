@@ -16,7 +16,7 @@ use crate::tui::palette::Scope;
 use crate::tui::screen::outputs::Pane as OutputsPane;
 use crate::tui::screen::{Machine, Machines, Pane, Screen, Tab, chosen_machine, payload_path};
 use crate::tui::widget::input::Field;
-use crate::tui::widget::list::Move;
+use crate::tui::widget::list::{Cursor, Move};
 use crate::tui::widget::tree::Tree;
 
 impl App {
@@ -108,6 +108,7 @@ impl App {
             Action::Download => return self.download(),
             Action::Link => return self.link(),
             Action::Rounds => self.merge_rounds(),
+            Action::Transfers => self.overlay = Some(Overlay::Transfers(Cursor::default())),
             Action::Copy => return self.copy(Self::subject),
             Action::CopyArn => return self.copy(Self::subject_in_full),
             Action::Mouse => return self.switch_mouse(),
@@ -310,20 +311,20 @@ impl App {
     /// Quits; with a transfer under way, or runs that would be lost, only when asked twice.
     fn quit(&mut self) -> Vec<Effect> {
         let lost = self.lost_by_quitting();
-        let reason = match (self.transfers.is_empty(), lost.as_slice()) {
+        let reason = match (self.transfers.warning(), lost.as_slice()) {
             _ if self.is_leaving => return vec![Effect::Quit],
-            (true, []) => return vec![Effect::Quit],
-            (true, [one]) => format!("{one} goes on and ends with the demo"),
-            (true, [one, ..]) => {
+            (None, []) => return vec![Effect::Quit],
+            (None, [one]) => format!("{one} goes on and ends with the demo"),
+            (None, [one, ..]) => {
                 format!(
                     "{one} and {} more go on and end with the demo",
                     lost.len() - 1
                 )
             }
-            (false, _) => "a transfer is under way and would be lost".to_owned(),
+            (Some(warning), _) => format!("under way: {warning}"),
         };
         self.is_leaving = true;
-        self.say(Tone::Warn, format!("{reason}: once more quits"));
+        self.say(Tone::Warn, format!("{reason}; once more quits"));
         Vec::new()
     }
 

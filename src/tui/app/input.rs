@@ -145,6 +145,7 @@ impl App {
                 palette.field.paste(pasted);
                 palette.cursor = Cursor::default();
             }
+            Some(Overlay::Transfers(_)) => {}
             Some(Overlay::Search(field)) => {
                 field.paste(pasted);
                 let text = field.value().to_owned();

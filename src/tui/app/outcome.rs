@@ -43,7 +43,9 @@ impl App {
     }
 
     pub(super) fn started(&mut self, name: &str, reply: Reply<ExecutionArn>) -> Vec<Effect> {
-        self.transfers.remove(&Deed::Start(name.to_owned()));
+        let said = reply.as_ref().map(|_| "started".to_owned());
+        let said = said.map_err(Clone::clone);
+        self.transfers.ended(&Deed::Start(name.to_owned()), &said);
         match reply {
             Ok(arn) => {
                 self.say(Tone::Good, format!("✓ started {name}"));
@@ -61,7 +63,7 @@ impl App {
     }
 
     pub(super) fn done(&mut self, deed: &Deed, reply: Reply<String>) -> Vec<Effect> {
-        self.transfers.remove(deed);
+        self.transfers.ended(deed, &reply);
         if let Deed::Search(address) = deed {
             self.search_ended(address, &reply);
         }

@@ -149,13 +149,13 @@ impl App {
         Some(Vec::new())
     }
 
-    fn stop_search(&mut self, address: &ObjectAddress) -> Vec<Effect> {
+    pub(super) fn stop_search(&mut self, address: &ObjectAddress) -> Vec<Effect> {
         if let Some(search) = self.live.searches.get_mut(address) {
             search.progress = None;
             search.trouble = Some(format!("stopped at {} matches", search.count));
         }
         let deed = Deed::Search(address.clone());
-        self.transfers.remove(&deed);
+        self.transfers.cancelled(&deed);
         vec![Effect::Cancel(deed)]
     }
 

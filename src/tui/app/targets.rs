@@ -325,10 +325,10 @@ impl App {
 
     /// Connects to another target; this one stays until that is done.
     fn go_to(&mut self, destination: Destination) -> Vec<Effect> {
-        if !self.transfers.is_empty() {
+        if let Some(warning) = self.transfers.warning() {
             self.say(
                 Tone::Warn,
-                "a transfer is under way and would be lost: wait for its end",
+                format!("under way: {warning}; wait for the end, or cancel in the drawer"),
             );
             return Vec::new();
         }

@@ -290,7 +290,9 @@ fn message(app: &App, cells: usize) -> Line<'static> {
         }
         None => Span::raw(""),
     };
-    let right = app.transfers.iter().next().map(|(deed, progress)| {
+    let going = app.transfers.going().count();
+    let right = app.transfers.going().next().map(|transfer| {
+        let (deed, progress) = (&transfer.deed, &transfer.progress);
         let what = match deed {
             Deed::Start(name) => format!("↑ {}", text::middle(name, 24)),
             Deed::Download(address) => format!("↓ {}", text::middle(address.file_name(), 24)),
@@ -303,7 +305,11 @@ fn message(app: &App, cells: usize) -> Line<'static> {
             | Deed::Export(_)
             | Deed::Template(_) => String::new(),
         };
-        Span::raw(format!("  {what} {} ", start::progress(*progress)))
+        let others = match going {
+            0 | 1 => String::new(),
+            many => format!(", {} more", many - 1),
+        };
+        Span::raw(format!("  {what} {}{others} ", start::progress(*progress)))
     });
     both_ends(vec![left], right.into_iter().collect(), cells)
 }
@@ -381,6 +387,7 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Download,
             Action::Link,
             Action::Choose,
+            Action::Transfers,
             Action::Rounds,
             Action::Copy,
             Action::Export,
@@ -483,6 +490,13 @@ fn overlay_hints(app: &App, overlay: &Overlay) -> Vec<(&'static str, &'static st
             ("esc", "clear"),
             ("↑", "filters before"),
             ("↓", "to the list"),
+        ],
+        Overlay::Transfers(_) => vec![
+            ("j k", "choose"),
+            ("x", "cancel"),
+            ("r", "again, or go on"),
+            ("c", "clear what ended"),
+            ("esc", "close"),
         ],
         Overlay::Search(_) => vec![("enter", "keep"), ("esc", "clear"), ("n N", "go on after")],
         Overlay::Palette(palette) if palette.is_menu() => vec![

@@ -10,7 +10,7 @@ use crate::tui::app::{App, Overlay};
 use crate::tui::filter::Filter;
 use crate::tui::keys;
 use crate::tui::palette::{Choice, Palette, Scope};
-use crate::tui::screen::Screen;
+use crate::tui::screen::{Screen, transfers};
 use crate::tui::widget::input::Field;
 use crate::tui::widget::{pane, text};
 
@@ -25,6 +25,7 @@ pub fn draw(app: &App, buffer: &mut Buffer, body: Rect) {
             draw_line(app, buffer, body, "/", &line.field);
         }
         Some(Overlay::Palette(palette)) => draw_palette(app, buffer, body, palette),
+        Some(Overlay::Transfers(cursor)) => transfers::draw(app, buffer, body, cursor),
         None => draw_menu(app, buffer, body),
     }
 }

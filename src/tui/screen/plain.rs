@@ -54,6 +54,7 @@ pub fn draw(app: &App, buffer: &mut Buffer, area: Rect) {
         lines.push((message.text.clone(), theme.bold()));
     }
     match &app.overlay {
+        Some(Overlay::Transfers(_)) => {}
         Some(Overlay::Search(field)) => lines.push((format!("/{}", field.value()), theme.bold())),
         Some(Overlay::Filter(line)) => {
             lines.push((format!("/{}", line.field.value()), theme.bold()));
