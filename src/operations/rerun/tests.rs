@@ -1,4 +1,8 @@
+use serde_json::json;
+
+use super::making::{derived_name, generation, shipped_input};
 use super::*;
+use crate::operations::runs::is_name;
 
 fn arn(name: &str) -> ExecutionArn {
     ExecutionArn::new(format!(

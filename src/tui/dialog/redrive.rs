@@ -277,6 +277,11 @@ impl Redrive {
         self.way == Way::Rerun
     }
 
+    /// Whether the lines that will run can be edited first.
+    pub fn edits_lines(&self) -> bool {
+        self.way == Way::Rerun
+    }
+
     fn must_type(&self) -> bool {
         let items = self.plan().map(|plan| plan.will_run());
         items.is_some_and(|items| self.is_prod || items > TYPED_ABOVE)

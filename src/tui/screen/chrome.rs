@@ -472,7 +472,12 @@ fn dialog_hints(dialog: &Dialog) -> Vec<(&'static str, &'static str)> {
     if !matches!(dialog, Dialog::Start(_)) {
         hints.push(("←→", "choose a button"));
     }
-    hints.extend([("ctrl-y", "copy as command"), ("esc", "cancel")]);
+    hints.push(("ctrl-y", "copy as command"));
+    if let Dialog::Redrive(dialog) = dialog {
+        hints.push(("ctrl-o", "write the plan, run nothing"));
+        hints.extend(dialog.edits_lines().then_some(("ctrl-e", "edit lines")));
+    }
+    hints.push(("esc", "cancel"));
     hints
 }
 
