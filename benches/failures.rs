@@ -66,7 +66,7 @@ fn record(number: u64) -> String {
         95..=97 => (
             "DataLimitExceeded",
             format!(
-                "https://lookup.internal/v1?q={number} answered {} bytes",
+                "https://lookup.internal/v1?q={number} sent {} bytes",
                 number * 3
             ),
         ),

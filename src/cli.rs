@@ -163,8 +163,21 @@ async fn ask(
             ..
         } => repair::attempts(session, &run, out).await,
         Verb::Failures {
-            run, group, limit, ..
-        } => failures::run(session, &run, group, limit, out).await,
+            run,
+            group,
+            limit,
+            export,
+            line,
+            ..
+        } => {
+            let wanted = match (group, export, line) {
+                (true, ..) => failures::Wanted::Groups,
+                (_, Some(file), _) => failures::Wanted::File(file),
+                (.., Some(line)) => failures::Wanted::Line(line),
+                _ => failures::Wanted::List(limit),
+            };
+            failures::run(session, &run, wanted, out).await
+        }
         Verb::Logs {
             run,
             follow,

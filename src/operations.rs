@@ -2,6 +2,7 @@
 //! value that a dialog, `--dry-run` and `--json` all show, and that `run` carries out.
 
 pub mod cost;
+pub mod export;
 pub mod failures;
 pub mod journal;
 pub mod ledger;

@@ -196,21 +196,34 @@ pub enum Verb {
     ///
     /// Exact from result files once the Map Run has closed, from the newest failed children before.
     ///
-    /// JSON: {version, exact, source, failures: [{line, error, cause, status, child, stopped,
-    /// input}]}, with --group {version, exact, source, groups: [{error, message, count, first_line,
-    /// last_line, example}]}. NDJSON: one failure or group a line.
+    /// A line's number is known where the item carries it. --line also looks for the line by the
+    /// item's index or by its content, and says which it was; that reads the source once and keeps
+    /// an index of its lines in the cache folder. In CSV files, text that a spreadsheet would take
+    /// for a formula gets an apostrophe before it.
+    ///
+    /// JSON: {version, exact, source, failures: [{line, line_method, error, cause, status, child,
+    /// stopped, input}]}, with --group {version, exact, source, read, counted, margin, aborted,
+    /// never_started, not_redrivable, groups: [{error, message, count, first_line, last_line, first,
+    /// last, trend, spread, state, seen_before, example}]}, with --export {version, file, rows,
+    /// exact, source}. NDJSON: one failure or group a line.
     Failures {
         run: String,
         /// Put failures with the same error and cause together
         #[arg(long)]
         group: bool,
-        /// How many failures are read
+        /// How many failures are read; groups and files are of all there are
         #[arg(long, default_value_t = 100_000, value_parser = at_least_one, value_name = "N")]
         limit: usize,
+        /// Write all failures into a new file: .csv, .json or .jsonl
+        #[arg(long, value_name = "FILE", conflicts_with = "group")]
+        export: Option<PathBuf>,
+        /// Only what failed of this line of the source
+        #[arg(long, value_name = "N", conflicts_with_all = ["group", "export"], value_parser = clap::value_parser!(u64).range(1..))]
+        line: Option<u64>,
         /// What each attempt has left, as this machine's ledger knows it: did a redrive help?
         ///
         /// JSON: {version, run, attempts: [{attempt, at, counts, groups, exact, note}]}.
-        #[arg(long, conflicts_with_all = ["group", "limit"])]
+        #[arg(long, conflicts_with_all = ["group", "limit", "export", "line"])]
         attempts: bool,
     },
     /// Show what a run, or one child of it, wrote to CloudWatch Logs

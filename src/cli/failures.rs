@@ -1,25 +1,37 @@
 //! `failures`: what went wrong, line by line or by cause.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use crate::cli::exit::{Error, Exit};
-use crate::cli::output::{Format, Output, VERSION, note};
+use crate::cli::output::{self, Output, VERSION, note};
 use crate::cli::session::Session;
 use crate::cli::views;
 use crate::config;
 use crate::model::{Failure, MapRun, Timestamp};
-use crate::operations::failures::{self, Failures, Group, Survey, Trend};
+use crate::operations::export::Format;
+use crate::operations::failures::{self, Failures, Group, Method, Survey, Trend};
 use crate::operations::ledger::Ledger;
 use crate::operations::{self, runs};
 
 /// Characters of a cause on a line.
 const SHOWN: usize = 160;
 
+/// What is to be shown of the failures.
+pub enum Wanted {
+    /// At most so many.
+    List(usize),
+    Groups,
+    File(PathBuf),
+    /// Those of this line of the source.
+    Line(u64),
+}
+
 pub async fn run(
     session: &Session,
     run: &str,
-    group: bool,
-    limit: usize,
+    wanted: Wanted,
     out: &mut Output,
 ) -> Result<Exit, Error> {
     let execution = session.find(run).await?;
@@ -30,13 +42,90 @@ pub async fn run(
             run.execution().name
         )));
     };
-    if group {
-        return groups(session, map_run, out).await;
+    match wanted {
+        Wanted::Groups => return groups(session, map_run, out).await,
+        Wanted::File(file) => return export(session, map_run, &file, out).await,
+        Wanted::Line(line) => return of_line(session, map_run, line, out).await,
+        Wanted::List(limit) => {
+            let found = failures::of(&session.client, map_run, limit).await?;
+            print_failures(&found, out)?;
+            if out.is_text() {
+                note(source(&found, map_run.items.failures()));
+            }
+        }
     }
-    let found = failures::of(&session.client, map_run, limit).await?;
-    print_failures(&found, out)?;
-    if out.is_text() {
-        note(source(&found, map_run.items.failures()));
+    Ok(Exit::Done)
+}
+
+/// Writes all failures into a new file.
+async fn export(
+    session: &Session,
+    map_run: &MapRun,
+    file: &Path,
+    out: &mut Output,
+) -> Result<Exit, Error> {
+    let Some(format) = Format::of(file) else {
+        return Err(Error::usage(format!(
+            "--export {}: the name has to end with .csv, .json or .jsonl",
+            file.display()
+        )));
+    };
+    let all = failures::Wanted::default();
+    let done = failures::export(&session.client, map_run, file, format, &all).await?;
+    match out.is_text() {
+        true => {
+            let rows = views::grouped(done.rows);
+            let all = if done.exact { ", all there are" } else { "" };
+            let source = &done.source;
+            note(format!("wrote {rows} failures{all}, from {source}"));
+            out.line(file.display().to_string())?;
+        }
+        false => out.document(&json!({
+            "version": VERSION, "file": file, "rows": done.rows,
+            "exact": done.exact, "source": done.source,
+        }))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Shows what failed of one line of the source, and how that is known.
+async fn of_line(
+    session: &Session,
+    map_run: &MapRun,
+    line: u64,
+    out: &mut Output,
+) -> Result<Exit, Error> {
+    if !map_run.status.is_closed() {
+        return Err(Error::refused(
+            "the Map Run is going on: which lines failed is known when it has ended",
+        ));
+    }
+    let cache = config::cache_dir()?;
+    let found = failures::of_line(&session.client, map_run, line, &cache).await?;
+    let view = |(failure, method): &(Failure, Method)| {
+        let mut view = view(failure);
+        view["line"] = match method {
+            Method::Candidates(_) => Value::Null,
+            _ => json!(line),
+        };
+        view["line_method"] = json!(method.words());
+        view
+    };
+    match out.format {
+        output::Format::Text => {
+            for (failure, method) in &found {
+                out.line(self::line(failure, Some(line)))?;
+                note(format!("line {line}: matched {}", method.words()));
+            }
+            if found.is_empty() {
+                note(format!("no failure is known to be of line {line}"));
+            }
+        }
+        output::Format::Ndjson => found.iter().try_for_each(|it| out.document(&view(it)))?,
+        output::Format::Json => {
+            let views: Vec<Value> = found.iter().map(view).collect();
+            out.document(&json!({"version": VERSION, "failures": views}))?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -57,17 +146,17 @@ fn source(found: &Failures, counted: u64) -> String {
 fn print_failures(found: &Failures, out: &mut Output) -> Result<(), Error> {
     let views = found.items.iter().map(view);
     match out.format {
-        Format::Text => {
+        output::Format::Text => {
             for failure in &found.items {
-                out.line(line(failure))?;
+                out.line(line(failure, failure.line))?;
             }
             Ok(())
         }
-        Format::Ndjson => {
+        output::Format::Ndjson => {
             let mut views = views;
             views.try_for_each(|failure| out.document(&failure))
         }
-        Format::Json => {
+        output::Format::Json => {
             let views: Vec<Value> = views.collect();
             out.document(&json!({
                 "version": VERSION, "exact": found.exact, "source": found.source, "failures": views,
@@ -79,6 +168,7 @@ fn print_failures(found: &Failures, out: &mut Output) -> Result<(), Error> {
 fn view(failure: &Failure) -> Value {
     json!({
         "line": failure.line,
+        "line_method": failure.line.map(|_| Method::Number.words()),
         "error": failure.error,
         "cause": failure.cause.as_deref().map(failures::message),
         "status": failure.status,
@@ -88,8 +178,8 @@ fn view(failure: &Failure) -> Value {
     })
 }
 
-fn line(failure: &Failure) -> String {
-    let number = failure.line.map_or("?".to_owned(), |line| line.to_string());
+fn line(failure: &Failure, number: Option<u64>) -> String {
+    let number = number.map_or("?".to_owned(), |line| line.to_string());
     let error = failure.error.as_deref().unwrap_or(failure.status.as_str());
     let cause = failures::message(failure.cause.as_deref().unwrap_or_default());
     let cause: String = cause.chars().take(SHOWN).collect();
@@ -116,14 +206,14 @@ async fn groups(session: &Session, map_run: &MapRun, out: &mut Output) -> Result
         Err(error) => return Err(error.into()),
     }
     match out.format {
-        Format::Text => {
+        output::Format::Text => {
             for line in group_lines(&found.groups) {
                 out.line(line)?;
             }
             note(what_was_read(&found));
         }
-        Format::Ndjson => found.groups.iter().try_for_each(|it| out.document(it))?,
-        Format::Json => out.document(&json!({
+        output::Format::Ndjson => found.groups.iter().try_for_each(|it| out.document(it))?,
+        output::Format::Json => out.document(&json!({
             "version": VERSION, "exact": found.exact, "source": found.source,
             "read": found.read, "counted": found.counted, "margin": found.margin(),
             "aborted": found.aborted, "never_started": map_run.items.pending,

@@ -14,22 +14,27 @@ use crate::operations::Error;
 mod cause;
 mod children;
 mod complete;
+mod export;
 mod group;
 mod histogram;
 mod index;
+mod lines;
 mod mask;
 mod reading;
 mod record;
+mod source_line;
 mod survey;
 mod tally;
 
 pub use cause::{is_request_id, message, request_id};
 pub use children::{more, of_child};
 pub use complete::complete;
+pub use export::{COLUMNS, Exported, Wanted, cells, export};
 pub use group::{Group, GroupKey, Over, Spread, Trend};
 pub use mask::{Kind, mask, values};
 pub use reading::{File, Found, Place, Source, each};
 pub use record::{Outcome, Record, line_of};
+pub use source_line::{Method, SourceLine, of_line, source_line};
 pub use survey::{Choice, Grouping, MemberOrder, Row, Survey, sample, survey};
 pub use tally::{error_of, group, key_of};
 

@@ -349,6 +349,15 @@ impl App {
                 self.complain(&reply);
                 self.live.put_failures(arn, reply, now);
             }
+            Event::FailuresSoFar(arn, set) => self.live.put_failures_so_far(arn, set, now),
+            Event::SourceLine(child, reply) => {
+                self.complain(&reply);
+                self.live.put_source_line(child, reply, now);
+            }
+            Event::Members(query, first, reply) => {
+                self.complain(&reply);
+                self.live.members.put(query, first, reply);
+            }
             Event::Outputs(arn, reply) => {
                 self.complain(&reply);
                 self.live.outputs.entry(arn).or_default().put(reply, now);

@@ -2,8 +2,10 @@
 
 mod book;
 mod detail;
+mod members;
 
 pub use detail::{Definition, MachineView};
+pub use members::{MemberPage, MemberQuery, Members};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use crate::model::{
     Page, RunState, StateMachine, StateMachineArn, Status, Timestamp,
 };
 use crate::operations::Progress;
-use crate::operations::failures::{Failures, Group};
+use crate::operations::failures::{Group, SourceLine, Survey};
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
 use crate::operations::outputs::{Hit, Output, Page as Bytes};
@@ -93,15 +95,13 @@ impl<T> Remote<T> {
 }
 
 /// Failed items of a Map Run, grouped. Made where there is time for it: not while drawing.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct FailureSet {
-    pub list: Arc<Failures>,
-    /// Largest first, each with the indexes of its members in `list`.
-    pub groups: Arc<Vec<(Group, Vec<u32>)>>,
-    /// Where a child stands in `list`.
-    pub index: Arc<HashMap<ExecutionArn, u32>>,
-    /// Of each in `list`, the index of its group.
-    pub group_of: Arc<Vec<u32>>,
+    pub survey: Arc<Survey>,
+    /// Of those that are kept, group and number there, newest first.
+    pub newest: Arc<Vec<(u32, u32)>>,
+    /// Where a child that is kept stands.
+    index: Arc<HashMap<ExecutionArn, (u32, u32)>>,
     /// The counts this was read for.
     pub stamp: Stamp,
 }
@@ -123,34 +123,36 @@ impl Stamp {
 }
 
 impl FailureSet {
-    /// `groups` with the members of each, as indexes into `list`.
-    pub fn new(list: Failures, groups: Vec<(Group, Vec<u32>)>, stamp: Stamp) -> Self {
-        let children = list.items.iter().map(|failure| failure.child.clone());
-        let index = children.zip(0..).collect();
-        let mut group_of = vec![0; list.items.len()];
-        for ((_, members), number) in groups.iter().zip(0..) {
-            for member in members {
-                if let Some(place) = group_of.get_mut(*member as usize) {
-                    *place = number;
-                }
-            }
-        }
+    pub fn new(survey: Arc<Survey>, stamp: Stamp) -> Self {
+        let mut newest: Vec<_> = survey
+            .kept()
+            .map(|(group, number, it)| (it.stopped, (group as u32, number as u32)))
+            .collect();
+        newest.sort_by_key(|(stopped, _)| std::cmp::Reverse(*stopped));
         Self {
-            list: Arc::new(list),
-            groups: Arc::new(groups),
-            index: Arc::new(index),
-            group_of: Arc::new(group_of),
+            index: Arc::new(survey.places()),
+            newest: Arc::new(newest.into_iter().map(|(_, place)| place).collect()),
+            survey,
             stamp,
         }
     }
 
-    pub fn failure(&self, index: u32) -> Option<&Failure> {
-        self.list.items.get(index as usize)
+    pub fn groups(&self) -> &[Group] {
+        &self.survey.groups
     }
 
-    pub fn of_child(&self, child: &ExecutionArn) -> Option<(u32, &Failure)> {
-        let index = *self.index.get(child)?;
-        Some((index, self.failure(index)?))
+    pub fn is_exact(&self) -> bool {
+        self.survey.exact
+    }
+
+    /// One that is kept, by group and number.
+    pub fn failure(&self, (group, number): (u32, u32)) -> Option<&Failure> {
+        self.survey.member(group as usize, u64::from(number))
+    }
+
+    pub fn of_child(&self, child: &ExecutionArn) -> Option<((u32, u32), &Failure)> {
+        let place = *self.index.get(child)?;
+        Some((place, self.failure(place)?))
     }
 }
 
@@ -168,6 +170,8 @@ pub struct Fresh<'a> {
 const FAILURE_SETS: usize = 4;
 /// Attempts kept of a Map Run.
 const ATTEMPTS: usize = 8;
+/// Source lines kept, 64 KiB each at the most.
+const SOURCE_LINES: usize = 64;
 /// Previews kept, 256 KiB each at the most, and lists of versions.
 const PREVIEWS: usize = 32;
 
@@ -210,6 +214,10 @@ pub struct Data {
     attempts: HashMap<MapRunArn, Vec<MapRun>>,
     pub failed_children: HashMap<MapRunArn, Remote<Vec<Execution>>>,
     pub failures: HashMap<MapRunArn, Remote<FailureSet>>,
+    /// Of the list that is looked at.
+    pub members: Members,
+    /// By child.
+    pub source_lines: HashMap<ExecutionArn, Remote<SourceLine>>,
     pub outputs: HashMap<ExecutionArn, Remote<Vec<Output>>>,
     pub previews: HashMap<ObjectAddress, Remote<Preview>>,
     pub versions: HashMap<ObjectAddress, Remote<Option<Vec<ObjectVersion>>>>,
@@ -405,6 +413,25 @@ impl Data {
         self.failures.entry(arn).or_default().put(reply, now);
     }
 
+    /// Takes in what has been read so far. What is whole already is worth more.
+    pub fn put_failures_so_far(&mut self, arn: MapRunArn, set: FailureSet, now: Timestamp) {
+        if !self.failure_set(&arn).is_some_and(FailureSet::is_exact) {
+            self.put_failures(arn, Ok(set), now);
+        }
+    }
+
+    pub fn put_source_line(
+        &mut self,
+        child: ExecutionArn,
+        reply: Reply<SourceLine>,
+        now: Timestamp,
+    ) {
+        if self.source_lines.len() >= SOURCE_LINES && !self.source_lines.contains_key(&child) {
+            self.source_lines.clear();
+        }
+        self.source_lines.entry(child).or_default().put(reply, now);
+    }
+
     /// Takes in a page: it joins those of the same version of the object.
     pub fn put_preview(&mut self, object: Object, reply: Reply<Bytes>, now: Timestamp) {
         if self.previews.len() >= PREVIEWS && !self.previews.contains_key(&object.address) {
@@ -466,7 +493,7 @@ impl Data {
     pub fn fresh(&self, map_run: &MapRunArn, most: usize) -> Vec<Fresh<'_>> {
         let set = self.failure_set(map_run);
         let listed = self.failed_children.get(map_run).and_then(Remote::get);
-        let known = |child: &ExecutionArn| set.is_some_and(|set| set.index.contains_key(child));
+        let known = |child: &ExecutionArn| set.is_some_and(|set| set.of_child(child).is_some());
         let unread = listed
             .into_iter()
             .flatten()
@@ -478,17 +505,16 @@ impl Data {
                 group: None,
             });
         let read = set.into_iter().flat_map(|set| {
-            let groups = set.group_of.iter();
-            set.list
-                .items
-                .iter()
-                .zip(groups)
-                .map(|(failure, group)| Fresh {
+            let places = set.newest.iter();
+            places.filter_map(|place| {
+                let failure = set.failure(*place)?;
+                Some(Fresh {
                     child: &failure.child,
                     stopped: failure.stopped,
                     failure: Some(failure),
-                    group: Some(group + 1),
+                    group: Some(place.0 + 1),
                 })
+            })
         });
         let read: Vec<Fresh<'_>> = read.take(most).collect();
         if read.is_empty() {

@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::client::{Connection, Identity, ObjectVersion, Profile};
 use crate::model::{
-    Execution, ExecutionArn, ExecutionDetail, HistoryEvent, Limits, MapRun, MapRunArn, Object,
-    ObjectAddress, Page, StateMachine, StateMachineArn, Timestamp,
+    Execution, ExecutionArn, ExecutionDetail, Failure, HistoryEvent, Limits, MapRun, MapRunArn,
+    Object, ObjectAddress, Page, StateMachine, StateMachineArn, Timestamp,
 };
+use crate::operations::failures::SourceLine;
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
 use crate::operations::outputs::{self, Hit, Output};
@@ -21,8 +22,9 @@ use crate::operations::rerun::edit::Edited;
 use crate::operations::runs::Run;
 use crate::operations::start::Source;
 use crate::operations::{Progress, plan, redrive, rerun, start, trail};
-use crate::tui::data::{Definition, FailureSet, MachineView, News};
+use crate::tui::data::{Definition, FailureSet, MachineView, MemberPage, MemberQuery, News};
 use crate::tui::history::Part;
+use crate::tui::runtime::ExportOf;
 use crate::tui::selection::Selection;
 use crate::tui::session::Session;
 
@@ -126,6 +128,12 @@ pub enum Event {
     MapRun(MapRunArn, Reply<Box<MapRun>>),
     FailedChildren(MapRunArn, Reply<Vec<Execution>>),
     Failures(MapRunArn, Reply<FailureSet>),
+    /// What has been read of them while reading goes on.
+    FailuresSoFar(MapRunArn, FailureSet),
+    /// The line that a failed child worked on.
+    SourceLine(ExecutionArn, Reply<SourceLine>),
+    /// Rows of a list of members, from that number on.
+    Members(MemberQuery, u64, Reply<MemberPage>),
     Outputs(ExecutionArn, Reply<Vec<Output>>),
     /// A page of an object.
     Preview(Box<Object>, Reply<outputs::Page>),
@@ -223,6 +231,10 @@ pub enum Ask {
     Describe(ExecutionArn),
     Older(StateMachineArn, String),
     Failures(Box<MapRun>),
+    /// Rows of a list of members, from that number on.
+    Members(MemberQuery, u64),
+    /// Which line of the source a failed child worked on.
+    SourceLine(Box<MapRun>, Box<Failure>),
     Outputs(Box<Run>),
     /// The page that begins at this byte.
     Preview(Box<Object>, u64),
@@ -255,6 +267,8 @@ pub enum Subject {
     Describe(ExecutionArn),
     Older,
     Failures(MapRunArn),
+    Members,
+    SourceLine(ExecutionArn),
     Outputs(ExecutionArn),
     Preview(ObjectAddress),
     Versions(ObjectAddress),
@@ -284,6 +298,8 @@ impl Ask {
             Self::Describe(arn) => Subject::Describe(arn.clone()),
             Self::Older(..) => Subject::Older,
             Self::Failures(map_run) => Subject::Failures(map_run.arn.clone()),
+            Self::Members(..) => Subject::Members,
+            Self::SourceLine(_, failure) => Subject::SourceLine(failure.child.clone()),
             Self::Outputs(run) => Subject::Outputs(run.execution().arn.clone()),
             Self::Preview(object, _) => Subject::Preview(object.address.clone()),
             Self::Versions(address) => Subject::Versions(address.clone()),
@@ -314,6 +330,8 @@ impl Event {
             Self::Run(arn, _) => Subject::Describe(arn.clone()),
             Self::Older(..) => Subject::Older,
             Self::Failures(arn, _) => Subject::Failures(arn.clone()),
+            Self::Members(..) => Subject::Members,
+            Self::SourceLine(child, _) => Subject::SourceLine(child.clone()),
             Self::Outputs(arn, _) => Subject::Outputs(arn.clone()),
             Self::Preview(object, _) => Subject::Preview(object.address.clone()),
             Self::Versions(address, _) => Subject::Versions(address.clone()),
@@ -374,6 +392,8 @@ pub enum Effect {
     Link(ObjectAddress),
     /// Ends a deed that is under way.
     Cancel(Deed),
+    /// Writes failures into the deed's file.
+    ExportFailures(Deed, Box<ExportOf>),
     /// Writes a text into the deed's file.
     Export(Deed, String),
     /// Keeps an input as the deed's template: that of another template, with this over it.

@@ -28,6 +28,8 @@ struct Term {
 enum Test {
     /// Lower case; a number equals a number, all else contains it.
     Holds(String),
+    /// Lower case, the parts between `*`: the whole value must fit.
+    Like(Vec<String>),
     More(f64),
     AtLeast(f64),
     Less(f64),
@@ -71,6 +73,19 @@ impl Filter {
         self.terms.iter().all(|term| term.fits(row))
     }
 
+    /// Whether a row of which only these columns are known may still be shown: terms about other
+    /// columns, and those that may be anywhere, are left out.
+    pub fn may_match(&self, row: &[(&str, &str)]) -> bool {
+        let mut terms = self.terms.iter();
+        terms.all(|term| !term.is_about(row) || term.fits(row))
+    }
+
+    /// Whether these columns are all that is asked about.
+    pub fn needs_only(&self, columns: &[&str]) -> bool {
+        let row: Vec<(&str, &str)> = columns.iter().map(|column| (*column, "")).collect();
+        self.fuzzy.is_none() && self.terms.iter().all(|term| term.is_about(&row))
+    }
+
     /// The first column that is asked for and not there; its word is searched as text.
     pub fn unknown<'a>(&'a self, columns: &[&str]) -> Option<&'a str> {
         let mut terms = self.terms.iter();
@@ -109,6 +124,11 @@ impl Term {
         })
     }
 
+    fn is_about(&self, row: &[(&str, &str)]) -> bool {
+        let wanted = self.column.as_deref();
+        wanted.is_some_and(|wanted| row.iter().any(|(column, _)| *column == wanted))
+    }
+
     fn fits(&self, row: &[(&str, &str)]) -> bool {
         let column = self.column.as_deref().and_then(|wanted| {
             let mut columns = row.iter();
@@ -144,6 +164,8 @@ impl Test {
             Self::Less(than)
         } else if let Some((from, to)) = range {
             Self::Between(from, to)
+        } else if value.contains('*') {
+            Self::Like(value.split('*').map(str::to_owned).collect())
         } else {
             Self::Holds(value.to_owned())
         }
@@ -157,6 +179,7 @@ impl Test {
                 (Some(wanted), Some(value)) => (wanted - value).abs() < 0.5,
                 _ => contains(value, wanted),
             },
+            Self::Like(parts) => is_like(&value.to_lowercase(), parts),
             Self::More(than) => number(value)? > *than,
             Self::AtLeast(least) => number(value)? >= *least,
             Self::Less(than) => number(value)? < *than,
@@ -165,6 +188,23 @@ impl Test {
         };
         Some(holds)
     }
+}
+
+/// Whether `text` is these parts with anything between them.
+fn is_like(text: &str, parts: &[String]) -> bool {
+    let [first, between @ .., last] = parts else {
+        return false;
+    };
+    let Some(mut rest) = text.strip_prefix(first.as_str()) else {
+        return false;
+    };
+    for part in between {
+        match rest.find(part.as_str()) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last.as_str())
 }
 
 /// `1,877`, `10k`, `2.5M`.
@@ -274,6 +314,34 @@ mod tests {
         ] {
             assert!(!fits(text), "{text}");
         }
+    }
+
+    #[test]
+    fn stars_stand_for_anything() {
+        for text in [
+            "run:inv*",
+            "run:*77",
+            "run:*voice*7",
+            "run:*",
+            "!run:*78",
+            "state:f*l*d",
+        ] {
+            assert!(fits(text), "{text}");
+        }
+        for text in ["run:voice*", "run:*invoice", "run:inv*77*77", "!run:inv*"] {
+            assert!(!fits(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_row_does_not_hide_it() {
+        let filter = Filter::new("error:pay* line:1..400 oz");
+        let may = |error, line| filter.may_match(&[("error", error), ("line", line)]);
+        assert!(may("Payment.Timeout", "7"));
+        assert!(!may("Validation", "7") && !may("Payment.Timeout", "500"));
+        assert!(filter.may_match(&[("error", "payment")]));
+        assert!(!filter.needs_only(&["error", "line"]));
+        assert!(Filter::new("line:7").needs_only(&["line"]));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::model::{
     MapRunArn, Object, ObjectAddress, Page, RedriveStatus, StateMachineArn, StateMachineDetail,
     Status, Timestamp,
 };
-use crate::operations::failures::{Failures, Group, Spread};
+use crate::operations::failures::{Failures, Survey};
 use crate::operations::machines::{Drift, OwnDefinition};
 use crate::operations::outputs::{Kind, Output};
 use crate::operations::runs::Run;
@@ -238,50 +238,29 @@ pub fn failure(number: u64, error: &str, message: &str) -> Failure {
 
 /// Two groups: `worst` failures of one error and a third as many of another.
 pub fn failure_set(map_run: &MapRun, worst: u64, exact: bool) -> FailureSet {
+    set_of(map_run, failures_of(worst), exact)
+}
+
+/// The failures of [`failure_set`].
+pub fn failures_of(worst: u64) -> Vec<Failure> {
     let first = "upstream did not answer in 3000 ms";
     let second = "field tax_id must not be empty";
     let mut items: Vec<Failure> = (1..=worst)
         .map(|number| failure(number * 7, "PaymentGateway.Timeout", first))
         .collect();
-    let split = items.len() as u32;
     items.extend((1..=worst / 3).map(|number| failure(number * 11, "ValidationError", second)));
-    let all = items.len() as u32;
-    let group = |error: &str, message: &str, members: std::ops::Range<u32>, step: u64| {
-        let count = u64::from(members.end - members.start);
-        let group = Group {
-            error: error.to_owned(),
-            message: message.to_owned(),
-            count,
-            first_line: Some(step),
-            last_line: Some(step * count),
-            first: None,
-            last: None,
-            trend: None,
-            spread: Spread::lines(Vec::new()),
-            state: None,
-            seen_before: None,
-            example: None,
-            said: String::new(),
-            first_member: None,
-        };
-        (group, members.collect())
-    };
-    let groups = vec![
-        group(
-            "PaymentGateway.Timeout",
-            "upstream did not answer in <n> ms",
-            0..split,
-            7,
-        ),
-        group("ValidationError", second, split..all, 11),
-    ];
+    items
+}
+
+pub fn set_of(map_run: &MapRun, items: Vec<Failure>, exact: bool) -> FailureSet {
     let source = if exact { "FAILED_0.json" } else { "children" };
     let list = Failures {
         items,
         exact,
         source: source.to_owned(),
     };
-    FailureSet::new(list, groups, Stamp::of(map_run))
+    let survey = Survey::of(list, map_run.executions.failures());
+    FailureSet::new(Arc::new(survey), Stamp::of(map_run))
 }
 
 pub fn output(kind: Kind, key: &str, size: u64) -> Output {

@@ -8,19 +8,19 @@
 mod answers;
 mod connect;
 mod deeds;
+mod failures;
 mod polls;
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::client::{self, Client, ErrorKind};
-use crate::model::{Failure, MapRunArn, Timestamp};
+use crate::model::Timestamp;
 use crate::operations;
 use crate::operations::plan::Plan;
 use crate::tui::HostAction;
@@ -29,9 +29,10 @@ use crate::tui::terminal::clipboard::Tool;
 
 use connect::Waiting;
 pub use connect::{OpenEngine, Ways};
+use failures::Readings;
+pub use failures::{ExportOf, fits};
 
 type Task = AbortOnDropHandle<()>;
-type Samples = Arc<tokio::sync::Mutex<HashMap<MapRunArn, Vec<Failure>>>>;
 
 /// How long a second key is waited for before a menu shows what it can be.
 /// How long a link to an object is valid.
@@ -54,8 +55,7 @@ pub struct Runtime {
     moment: Option<Task>,
     copied: Option<Task>,
     clock: Task,
-    /// Failures read so far of Map Runs that are going.
-    samples: Samples,
+    readings: Readings,
     /// Set by `:read-only`: nothing that changes something is performed any more.
     locked: bool,
 }
@@ -71,6 +71,7 @@ impl Runtime {
         Self {
             clock: spawn(clock(client.clone(), hosts.clone(), events.clone())),
             client,
+            readings: Readings::new(ways.state.as_deref()),
             ways,
             waiting: Waiting::default(),
             connecting: None,
@@ -79,7 +80,6 @@ impl Runtime {
             events,
             polls: HashMap::new(),
             asks: HashMap::new(),
-            samples: Samples::default(),
             deeds: HashMap::new(),
             said: None,
             moment: None,
@@ -113,7 +113,7 @@ impl Runtime {
         let inbox = fresh.then(|| {
             let (events, inbox) = mpsc::channel(self.events.max_capacity());
             self.events = events;
-            self.samples = Samples::default();
+            self.readings = Readings::new(self.ways.state.as_deref());
             inbox
         });
         self.clock = spawn(clock(
@@ -136,12 +136,12 @@ impl Runtime {
         match effect {
             Effect::Ask(ask) => {
                 let subject = ask.subject();
-                let samples = Arc::clone(&self.samples);
+                let readings = self.readings.clone();
                 let records = self.ways.records();
                 put(
                     &mut self.asks,
                     subject,
-                    answers::answer(client, ask, samples, records, events),
+                    answers::answer(client, ask, readings, records, events),
                 );
             }
             // Lines that are being followed are as new as they can be, and many to read again.
@@ -192,6 +192,13 @@ impl Runtime {
                     let linked = url.map(|url| (url, until)).map_err(of_client);
                     tell(&events, Event::Linked(address, linked)).await;
                 }));
+            }
+            Effect::ExportFailures(deed, asked) => {
+                put(
+                    &mut self.deeds,
+                    deed.clone(),
+                    failures::export(client, deed, *asked, events),
+                );
             }
             Effect::Export(deed, text) => {
                 put(

@@ -18,7 +18,7 @@ mod transfers;
 
 pub use compare::Compare;
 pub use execution::{Execution, Tab, payload_path};
-pub use failures::{Failures, Pane};
+pub use failures::{Failures, ItemTab, Pane, SORTS as MEMBER_SORTS};
 pub use live::Live;
 pub use logs::Logs;
 pub use machines::machine::{Machine, Tab as MachineTab};

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod crash;
+mod failures;
 mod functions;
 mod house;
 mod killed_merge;

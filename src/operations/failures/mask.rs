@@ -258,7 +258,14 @@ fn is_id(word: &str) -> bool {
             _ => return false,
         }
     }
-    8 <= digits + letters && 0 < digits && 0 < letters
+    let is_mixed = 8 <= digits + letters && 0 < digits && 0 < letters;
+    is_mixed || is_uuid(word)
+}
+
+fn is_uuid(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    let dashes = [8, 13, 18, 23];
+    bytes.len() == 36 && dashes.iter().all(|at| bytes[*at] == b'-') && !bytes.ends_with(b"-")
 }
 
 /// An IPv4 or IPv6 address, with or without a port.
@@ -278,13 +285,19 @@ fn is_path(word: &str) -> bool {
 }
 
 fn is_http_status(word: &str, previous: &str) -> bool {
-    // A message may begin with it: `404 Not Found: …`.
-    const ANNOUNCED: [&str; 7] = [
-        "", "status", "code", "answered", "http", "http/1.1", "http/2",
-    ];
-    let is_code = word.len() == 3 && word.parse().is_ok_and(|code| (100..600).contains(&code));
-    let fits = |it: &&str| it.eq_ignore_ascii_case(previous);
-    is_code && ANNOUNCED.iter().any(|it| fits(&it))
+    const ANNOUNCED: [&str; 6] = ["status", "code", "answered", "http", "http/1.1", "http/2"];
+    let code = match word.len() {
+        3 => word.parse().unwrap_or(0),
+        _ => 0,
+    };
+    match previous {
+        // A message may begin with one that tells of trouble: `404 Not Found: …`.
+        "" => (400..600).contains(&code),
+        _ => {
+            let is_announced = ANNOUNCED.iter().any(|it| it.eq_ignore_ascii_case(previous));
+            is_announced && (100..600).contains(&code)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -311,6 +324,8 @@ mod tests {
             ),
             ("no host 10.0.0.1:8080, ::1", "no host <ip>, <ip>"),
             ("id 6f0c2b9e-1111-4222-8333-444455556666.", "id <id>."),
+            ("id 00000000-1111-4222-8333-444455556666", "id <id>"),
+            ("137 rows, 200 of them bad", "<n> rows, <n> of them bad"),
             ("trace=deadbeef01 beef", "trace=<id> beef"),
             ("open /tmp/a.b: denied", "open <path>: denied"),
             ("row line-3118, 14 %", "row line-<n>, <n> %"),

@@ -14,9 +14,11 @@ use crate::tui::marks::Marking;
 use crate::tui::pace::Tone;
 use crate::tui::palette::Scope;
 use crate::tui::screen::outputs::Pane as OutputsPane;
-use crate::tui::screen::{Machine, Machines, Pane, Screen, Tab, chosen_machine, payload_path};
+use crate::tui::screen::{
+    ItemTab, Machine, Machines, Pane, Screen, Tab, chosen_machine, payload_path,
+};
 use crate::tui::widget::input::Field;
-use crate::tui::widget::list::{Cursor, Move};
+use crate::tui::widget::list::{Cursor, Move, Scroll};
 use crate::tui::widget::tree::Tree;
 
 impl App {
@@ -75,6 +77,7 @@ impl App {
             Action::FoldAll => self.in_tree(Tree::fold_all),
             Action::UnfoldAll => self.in_tree(Tree::unfold_all),
             Action::FirstFailure => self.first_failure(),
+            Action::SourceLine => return self.find_source_line(),
             Action::Sort if matches!(self.screen(), Screen::Execution(_)) => self.reverse(),
             Action::Sort => self.open_palette(Scope::Sort),
             Action::Reverse => self.reverse(),
@@ -187,7 +190,7 @@ impl App {
     pub fn shown_child(&self) -> Option<ExecutionArn> {
         match self.screen() {
             Screen::Live(it) => it.chosen(self),
-            Screen::Failures(it) => it.chosen(self).map(|(_, it)| it.child.clone()),
+            Screen::Failures(it) => it.chosen(self).map(|it| it.child.clone()),
             _ => None,
         }
     }
@@ -196,6 +199,10 @@ impl App {
         match self.screen_mut() {
             Screen::Execution(it) => it.turn(by),
             Screen::Machine(it) => it.turn(by),
+            Screen::Failures(it) => {
+                it.tab = it.tab.turned(by);
+                it.scroll = Scroll::default();
+            }
             _ => {}
         }
     }
@@ -239,7 +246,7 @@ impl App {
                 let child = live.chosen(self);
                 self.show_for_run(Screen::failures);
                 if let Some(child) = child {
-                    self.choose_failure(|set| set.of_child(&child).map(|(index, _)| index));
+                    self.choose_failure(|set| set.of_child(&child).map(|(place, _)| place));
                 }
             }
             Screen::Logs(_) => {
@@ -334,34 +341,52 @@ impl App {
         }
     }
 
+    /// Looks for the line that the failure under the cursor worked on, and shows it.
+    fn find_source_line(&mut self) -> Vec<Effect> {
+        let Screen::Failures(it) = self.screen() else {
+            return Vec::new();
+        };
+        let known = it.chosen(self).zip(self.data().map_run(&it.run));
+        let ask = known.map(|(failure, map_run)| {
+            Ask::SourceLine(Box::new(map_run.clone()), Box::new(failure.clone()))
+        });
+        if let Screen::Failures(it) = self.screen_mut() {
+            it.tab = ItemTab::Source;
+            it.scroll = Scroll::default();
+        }
+        let Some(ask) = ask else {
+            return Vec::new();
+        };
+        if let Ask::SourceLine(_, failure) = &ask {
+            self.live
+                .source_lines
+                .entry(failure.child.clone())
+                .or_default();
+        }
+        vec![Effect::Ask(ask)]
+    }
+
     fn first_failure(&mut self) {
         self.show_for_run(Screen::failures);
         self.choose_failure(|set| {
-            let numbered = set.list.items.iter().zip(0..);
-            let first = numbered
-                .filter_map(|(it, index)| Some((it.line?, index)))
+            let groups = (0..).zip(set.groups());
+            let first = groups
+                .filter_map(|(group, it)| Some((it.first_line?, group, it.first_member?)))
                 .min();
-            first.map(|(_, index)| index).or(Some(0))
+            first.map_or(Some((0, 0)), |(_, group, member)| {
+                Some((group, u32::try_from(member).ok()?))
+            })
         });
     }
 
-    /// Puts the cursors of the failures screen on one failure, by its index.
-    fn choose_failure(&mut self, which: impl Fn(&FailureSet) -> Option<u32>) {
+    /// Puts the cursors of the failures screen on one failure, by its group and number there.
+    fn choose_failure(&mut self, which: impl Fn(&FailureSet) -> Option<(u32, u32)>) {
         let Screen::Failures(it) = self.screen() else {
             return;
         };
-        let found = it.set(self).and_then(|set| {
-            let index = which(set)?;
-            let group = *set.group_of.get(index as usize)? as usize;
-            let (_, members) = set.groups.get(group)?;
-            let member = members.iter().position(|member| *member == index)?;
-            Some((group, member))
-        });
-        if let (Some((group, member)), Screen::Failures(it)) = (found, self.screen_mut()) {
-            it.filter = crate::tui::filter::Filter::default();
-            it.groups.at = group;
-            it.members.at = member;
-            it.pane = Pane::Members;
+        let found = it.set(self).and_then(which);
+        if let (Some((group, number)), Screen::Failures(it)) = (found, self.screen_mut()) {
+            it.choose(group, number);
         }
     }
 
@@ -372,9 +397,7 @@ impl App {
             _ => None,
         };
         let focus = match self.screen() {
-            Screen::Failures(it) if it.pane == Pane::Members => {
-                it.chosen(self).map(|(_, failure)| Focus::on(failure))
-            }
+            Screen::Failures(it) if it.pane == Pane::Members => it.chosen(self).map(Focus::on),
             Screen::Live(it) => it.chosen(self).map(|child| {
                 let map_run = self.data().map_run(&it.run);
                 let set = map_run.and_then(|it| self.data().failure_set(&it.arn));
@@ -536,7 +559,7 @@ impl App {
             }
             Screen::Outputs(it) => it.chosen(self).map(|it| it.object.address.to_string()),
             Screen::Failures(it) if it.pane == Pane::Members => {
-                it.chosen(self).map(|(_, it)| it.child.name().to_owned())
+                it.chosen(self).map(|it| it.child.name().to_owned())
             }
             Screen::Logs(it) => it.chosen().map(|it| it.text.clone()),
             _ => self.shown_run().map(|it| it.name().to_owned()),
@@ -558,7 +581,7 @@ impl App {
             Screen::Machines(_) | Screen::Machine(_) => chosen_machine(self).map(|it| it.0),
             Screen::Outputs(it) => it.chosen(self).map(|it| it.object.address.to_string()),
             Screen::Failures(it) if it.pane == Pane::Members => {
-                it.chosen(self).map(|(_, it)| it.child.to_string())
+                it.chosen(self).map(|it| it.child.to_string())
             }
             Screen::Logs(it) => it.chosen().map(|it| it.line.message.clone()),
             _ => self.shown_run().map(ToString::to_string),

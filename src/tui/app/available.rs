@@ -97,6 +97,13 @@ impl App {
         Ok(())
     }
 
+    pub fn can_find_line(&self) -> Availability {
+        match self.screen() {
+            Screen::Failures(it) => known(it.chosen(self), "no item is chosen"),
+            _ => Err("open the failures first"),
+        }
+    }
+
     pub fn can_download(&self) -> Availability {
         match self.screen() {
             Screen::Outputs(it) => known(it.chosen(self), "no object is chosen"),
@@ -126,7 +133,7 @@ impl App {
 
     pub fn has_tabs(&self) -> Availability {
         match self.screen() {
-            Screen::Execution(_) | Screen::Machine(_) => Ok(()),
+            Screen::Execution(_) | Screen::Machine(_) | Screen::Failures(_) => Ok(()),
             _ => Err("there are no tabs here"),
         }
     }

@@ -15,6 +15,7 @@ use crate::tui::filter::Filter;
 use crate::tui::keys::Availability;
 use crate::tui::marks::Marking;
 use crate::tui::pace::Tone;
+use crate::tui::runtime::ExportOf;
 use crate::tui::screen::outputs::Row;
 use crate::tui::screen::{Pane, Screen, Tab};
 use crate::tui::widget::figures;
@@ -200,19 +201,13 @@ impl App {
                 }
             }
             Screen::Failures(it) => {
-                let keys: Vec<ExecutionArn> = it
-                    .shown(self)
-                    .into_iter()
-                    .map(|failure| failure.child.clone())
-                    .collect();
-                let at = it.members.row(keys.len());
-                let is_group = it.pane == Pane::Groups;
-                if let Screen::Failures(it) = self.screen_mut() {
-                    match (is_group, marking) {
-                        // A group is its members.
-                        (true, Marking::Toggle) => it.marks.toggle_all(&keys),
-                        _ => it.marks.apply(marking, &keys, at),
-                    }
+                let keys = it.mark_keys(self);
+                let marked = match self.screen_mut() {
+                    Screen::Failures(it) => it.mark(marking, keys),
+                    _ => Ok(()),
+                };
+                if let Err(why) = marked {
+                    self.say(Tone::Warn, why);
                 }
             }
             Screen::Outputs(it) => {
@@ -326,16 +321,40 @@ impl App {
 
     /// Writes what is shown into a file of the download folder.
     pub(super) fn export(&mut self, format: Format) -> Vec<Effect> {
-        let Some(sheet) = Sheet::of(self) else {
-            self.say(Tone::Warn, "there is no list to export here");
-            return Vec::new();
-        };
         let at = self.now.strftime("%Y%m%dT%H%M%SZ");
         let file = format!("{}-{at}.{}", self.screen().name(), format.extension());
         let path = self.settings.download_dir.join(file);
-        let text = sheet.text(format);
+        let deed = Deed::Export(path.clone());
+        let effect = match self.failures_to_export(format) {
+            Some(asked) => Effect::ExportFailures(deed, Box::new(asked)),
+            None => match Sheet::of(self) {
+                Some(sheet) => Effect::Export(deed, sheet.text(format)),
+                None => {
+                    self.say(Tone::Warn, "there is no list to export here");
+                    return Vec::new();
+                }
+            },
+        };
         self.say(Tone::Plain, format!("writing {}…", path.display()));
-        vec![Effect::Export(Deed::Export(path), text)]
+        vec![effect]
+    }
+
+    /// Of the failures of a run that has ended, all that fit the filter, or those of the chosen group
+    /// where its members have the keys: they are read while they are written.
+    fn failures_to_export(&self, format: Format) -> Option<ExportOf> {
+        let Screen::Failures(it) = self.screen() else {
+            return None;
+        };
+        let map_run = self.data().map_run(&it.run)?;
+        let set = it.set(self)?;
+        let list = it.list(self)?;
+        let group = set.groups().get(list.group)?;
+        map_run.status.is_closed().then(|| ExportOf {
+            map_run: Box::new(map_run.clone()),
+            format,
+            group: (it.pane == Pane::Members).then(|| group.key()),
+            filter: it.filter.text().to_owned(),
+        })
     }
 
     pub fn can_export(&self) -> Availability {
@@ -357,7 +376,7 @@ impl App {
         }
         let arn = match self.screen() {
             Screen::Failures(it) if it.pane == Pane::Members => {
-                it.chosen(self).map(|(_, it)| it.child.clone())
+                it.chosen(self).map(|it| it.child.clone())
             }
             _ => self.shown_run().cloned(),
         };

@@ -184,7 +184,7 @@ fn a_click_into_the_other_pane_goes_there() {
     let Screen::Failures(failures) = harness.app.screen() else {
         panic!("the failures should be shown")
     };
-    let (_, chosen) = failures.chosen(&harness.app).unwrap();
+    let chosen = failures.chosen(&harness.app).unwrap();
     assert_eq!(chosen.line, Some(21));
 }
 

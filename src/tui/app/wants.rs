@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use crate::model::{ExecutionArn, MapRun, StateMachineArn, Status, Timestamp};
 use crate::operations::runs::Run;
-use crate::tui::app::App;
+use crate::tui::app::{App, Overlay};
 use crate::tui::data::{Remote, Stamp};
 use crate::tui::event::{Ask, Subject, Subscription};
 use crate::tui::history::Part;
-use crate::tui::screen::{Machine, Machines, Runs, Screen, is_express};
+use crate::tui::screen::{Failures, ItemTab, Machine, Machines, Runs, Screen, is_express};
 use crate::tui::widget::figures;
 
 /// Descriptions out at a time: the list should fill up, the budget should not.
@@ -30,6 +30,8 @@ const UNWATCHED: i64 = 5;
 const HISTORY_PACE: i64 = 2;
 /// Seconds between two looks at a state machine and at its newest executions.
 const MACHINES_PACE: i64 = 30;
+/// Rows before the cursor that are wanted with it after a jump.
+const AROUND: usize = 32;
 /// Rows from the end of the list at which the next page is wanted.
 const NEARLY_AT_END: usize = 5;
 
@@ -86,7 +88,10 @@ impl App {
         match self.screen() {
             Screen::Runs(runs) => asks.extend(self.wanted_by_list(runs)),
             Screen::Live(it) => asks.extend(self.wanted_by_run(&it.run)),
-            Screen::Failures(it) => asks.extend(self.wanted_by_run(&it.run)),
+            Screen::Failures(it) => {
+                asks.extend(self.wanted_by_run(&it.run));
+                asks.extend(self.wanted_by_failures(it));
+            }
             Screen::Logs(it) => asks.extend(self.description(&it.run)),
             Screen::Machines(it) => asks.extend(self.wanted_by_machines(it)),
             Screen::Machine(it) => asks.extend(self.wanted_by_machine(it)),
@@ -133,6 +138,32 @@ impl App {
         if let (true, true, Some(machine)) = (near_end, moved, self.live.machine.get()) {
             let next = self.live.next_page();
             asks.extend(next.map(|token| Ask::Older(machine.clone(), token.to_owned())));
+        }
+        asks
+    }
+
+    /// Rows that are not kept, and of a Standard child its history.
+    fn wanted_by_failures(&self, failures: &Failures) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        let Some(list) = failures.list(self) else {
+            return asks;
+        };
+        let len = list.len();
+        let chosen = failures.members.row(len);
+        let shown = failures.members.shown(len);
+        // A jump comes before the frame that shows where it led.
+        let around = chosen.saturating_sub(AROUND)..len.min(chosen + 1);
+        let missing = match shown.contains(&chosen) {
+            true => list.missing(shown),
+            false => list.missing(around),
+        };
+        // A filter that is being written asks for something else with every key.
+        let is_written = matches!(self.overlay, Some(Overlay::Filter(_)));
+        if list.trouble().is_none() && !is_written {
+            asks.extend(missing.map(|(query, first)| Ask::Members(query, first)));
+        }
+        if let (Some(failure), ItemTab::History) = (list.row(chosen), failures.tab) {
+            asks.extend(self.history(&failure.child));
         }
         asks
     }

@@ -1,6 +1,6 @@
 //! What is asked once, and its answer.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,22 +8,18 @@ use tokio::sync::mpsc;
 
 use crate::client::{self, Client};
 use crate::config;
-use crate::model::{ExecutionArn, Failure, HistoryEvent, MapRun, Page, Timestamp};
-use crate::operations::failures::Group;
+use crate::model::{ExecutionArn, HistoryEvent, Page, Timestamp};
 use crate::operations::rerun::edit::{self, Edited};
 use crate::operations::rerun::{Subset, Wish};
 use crate::operations::trail::Trail;
 use crate::operations::{self, failures, machines, outputs, redrive, rerun, runs, start};
-use crate::tui::data::{Definition, FailureSet, MachineView, Stamp};
+use crate::tui::data::{Definition, MachineView};
 use crate::tui::event::{Ask, Cause, Event, Reply, StartForm, Trouble};
 use crate::tui::history::Part;
 use crate::tui::runtime::connect::Records;
-use crate::tui::runtime::{Samples, of_client, of_operation, tell};
+use crate::tui::runtime::failures::Readings;
+use crate::tui::runtime::{of_client, of_operation, tell};
 
-/// Map Runs whose failures are kept between two readings.
-const SAMPLES: usize = 4;
-/// Failures read of a Map Run that is going, and of one that has ended.
-const READ: (usize, usize) = (1_000, 10_000);
 /// Events of the page that is asked for again and again.
 const PEEKED: u8 = 20;
 /// Changes that the trail shows.
@@ -34,7 +30,7 @@ const PATHS: usize = 5_000;
 pub async fn answer(
     client: Client,
     ask: Ask,
-    samples: Samples,
+    readings: Readings,
     records: Records,
     events: mpsc::Sender<Event>,
 ) {
@@ -48,8 +44,26 @@ pub async fn answer(
             Event::Older(machine, page.map_err(of_client))
         }
         Ask::Failures(map_run) => {
-            let set = failure_set(&client.polling(), &map_run, &samples).await;
+            let set = readings.read(&client.polling(), &map_run, &events).await;
             Event::Failures(map_run.arn, set)
+        }
+        Ask::SourceLine(map_run, failure) => {
+            let found = match config::cache_dir() {
+                Ok(cache) => failures::source_line(&client, &map_run, &failure, &cache)
+                    .await
+                    .map_err(of_operation),
+                Err(error) => Err(Trouble {
+                    text: error.to_string(),
+                    hint: None,
+                    slowed: false,
+                    cause: Cause::Other,
+                }),
+            };
+            Event::SourceLine(failure.child, found)
+        }
+        Ask::Members(query, first) => {
+            let page = readings.members(&client, &query, first).await;
+            Event::Members(query, first, page)
         }
         Ask::Outputs(run) => {
             let outputs = outputs::list(&client, &run).await;
@@ -207,59 +221,6 @@ async fn events_of(
         Part::Oldest => client.history(arn, false, None).await,
         Part::After(token) => client.history(arn, false, Some(token.clone())).await,
     }
-}
-
-/// Reads and groups failures. Grouping is work for a thread of its own.
-async fn failure_set(client: &Client, map_run: &MapRun, samples: &Samples) -> Reply<FailureSet> {
-    let list = if map_run.status.is_closed() {
-        failures::of(client, map_run, READ.1).await
-    } else {
-        let known = samples.lock().await.get(&map_run.arn).cloned();
-        failures::more(client, map_run, READ.0, known.unwrap_or_default()).await
-    };
-    let list = list.map_err(of_operation)?;
-    let mut samples = samples.lock().await;
-    if samples.len() >= SAMPLES {
-        samples.clear();
-    }
-    if map_run.status.is_closed() {
-        samples.remove(&map_run.arn);
-    } else {
-        samples.insert(map_run.arn.clone(), list.items.clone());
-    }
-    drop(samples);
-    let stamp = Stamp::of(map_run);
-    let grouped = tokio::task::spawn_blocking(move || {
-        let groups = with_members(&list.items);
-        FailureSet::new(list, groups, stamp)
-    });
-    grouped.await.map_err(|_| Trouble {
-        text: "grouping the failures failed inside".to_owned(),
-        hint: None,
-        slowed: false,
-        cause: Cause::Other,
-    })
-}
-
-/// The groups of `items`, each with the indexes of its members.
-pub fn with_members(items: &[Failure]) -> Vec<(Group, Vec<u32>)> {
-    let mut members: HashMap<(String, String), Vec<u32>> = HashMap::new();
-    for (item, index) in items.iter().zip(0..) {
-        for group in failures::group(std::slice::from_ref(item)) {
-            members
-                .entry((group.error, group.message))
-                .or_default()
-                .push(index);
-        }
-    }
-    failures::group(items)
-        .into_iter()
-        .map(|group| {
-            let key = (group.error.clone(), group.message.clone());
-            let members = members.remove(&key).unwrap_or_default();
-            (group, members)
-        })
-        .collect()
 }
 
 async fn plan_start(client: &Client, form: &StartForm) -> Result<start::Plan, operations::Error> {

@@ -1,25 +1,11 @@
 //! The runtime without a dashboard.
 
-use super::answers::{paths, with_members};
+use super::answers::paths;
 use super::deeds::reporter;
 use super::*;
 use crate::client::Target;
-use crate::model::{ExecutionArn, Failure, Status};
+use crate::model::ExecutionArn;
 use crate::operations::Progress;
-
-fn failure(error: &str, cause: &str) -> Failure {
-    Failure {
-        child: ExecutionArn::new(format!("arn:aws:states:r:a:execution:SM/L:{error}{cause}")),
-        status: Status::Failed,
-        line: None,
-        error: Some(error.to_owned()),
-        cause: Some(cause.to_owned()),
-        input: None,
-        stopped: None,
-        started: None,
-        redrives: 0,
-    }
-}
 
 #[tokio::test]
 async fn it_is_idle_when_all_is_answered() {
@@ -39,7 +25,7 @@ async fn it_is_idle_when_all_is_answered() {
         key: 'R',
         title: "repair",
         run: std::sync::Arc::new(|| "repaired".to_owned()),
-        is_spent: Arc::new(|| false),
+        is_spent: std::sync::Arc::new(|| false),
     };
     let (events, mut inbox) = mpsc::channel(8);
     let mut runtime = Runtime::new(client, vec![said], Ways::default(), events);
@@ -52,26 +38,6 @@ async fn it_is_idle_when_all_is_answered() {
     runtime.perform(Effect::ReadOnly);
     runtime.perform(Effect::Stop(ExecutionArn::new("arn")));
     while !matches!(inbox.recv().await, Some(Event::Said(text)) if text.contains("read-only")) {}
-}
-
-#[test]
-fn every_failure_is_a_member_of_one_group() {
-    let items = [
-        failure("A", "took 10 ms"),
-        failure("B", "no"),
-        failure("A", "took 20 ms"),
-        failure("A", "other"),
-    ];
-    let groups = with_members(&items);
-    let mut members: Vec<u32> = groups
-        .iter()
-        .flat_map(|(_, members)| members.clone())
-        .collect();
-    members.sort_unstable();
-    assert_eq!(members, [0, 1, 2, 3]);
-    for (group, members) in groups {
-        assert_eq!(group.count, members.len() as u64);
-    }
 }
 
 #[tokio::test]

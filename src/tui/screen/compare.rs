@@ -226,7 +226,7 @@ impl Compare {
         });
         let mut counts: BTreeMap<(&str, &str), [Option<u64>; 2]> = BTreeMap::new();
         for (side, set) in sets.iter().enumerate() {
-            for (group, _) in set.iter().flat_map(|it| it.groups.iter()) {
+            for group in set.iter().flat_map(|it| it.groups()) {
                 let key = (group.error.as_str(), group.message.as_str());
                 counts.entry(key).or_default()[side] = Some(group.count);
             }
@@ -240,7 +240,7 @@ impl Compare {
             .map(|((error, message), counts)| {
                 let value = |side: usize| {
                     let set: Option<&FailureSet> = sets[side];
-                    let about = set.map_or("", |it| if it.list.exact { "" } else { "~" });
+                    let about = set.map_or("", |it| if it.is_exact() { "" } else { "~" });
                     let known = set.is_some() || nothing_failed[side].is_some();
                     let count = counts[side].unwrap_or(0);
                     known.then(|| format!("{about}{}", figures::count(count)))

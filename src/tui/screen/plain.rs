@@ -99,7 +99,7 @@ fn counts(app: &App) -> Vec<String> {
     }
     lines.push(verdict.headline);
     if let Some(set) = app.data().failure_set(&map_run.arn)
-        && let Some(failure) = set.list.items.first()
+        && let Some(failure) = set.newest.first().and_then(|it| set.failure(*it))
     {
         lines.push(format!(
             "last error {}",

@@ -462,29 +462,29 @@ fn errors(app: &App, map_run: &MapRun, cells: usize, tall: bool) -> Vec<Line<'st
     let Some(set) = app.data().failure_set(&map_run.arn) else {
         return Vec::new();
     };
-    let about = if set.list.exact { "" } else { "~" };
+    let about = if set.is_exact() { "" } else { "~" };
     let count = |number: u64| format!("{about}{}", figures::count(number));
     if !tall {
         let all: Vec<String> = set
-            .groups
+            .groups()
             .iter()
             .take(3)
-            .map(|(group, _)| format!("{} {}", group.error, count(group.count)))
+            .map(|group| format!("{} {}", group.error, count(group.count)))
             .collect();
         return vec![Line::raw(text::fit(
             &format!("errors   {}", all.join("   ")),
             cells,
         ))];
     }
-    let read = if set.list.exact {
+    let read = if set.is_exact() {
         "Errors".to_owned()
     } else {
-        let read = figures::count(set.list.items.len() as u64);
+        let read = figures::count(set.survey.read);
         let all = figures::count(map_run.items.failures());
         format!("Errors  ({read} of {all} read)")
     };
     let mut lines = vec![Line::default(), Line::styled(read, theme.dim())];
-    for (number, (group, _)) in (1..).zip(set.groups.iter().take(3)) {
+    for (number, group) in (1..).zip(set.groups().iter().take(3)) {
         let room = cells.saturating_sub(48);
         let message = text::left(&text::fit(&group.message, room), room);
         lines.push(Line::from(vec![

@@ -4,8 +4,8 @@ use crate::model::{Page, Status};
 use crate::operations::{Check, Verdict, redrive};
 use crate::tui::event::Event;
 use crate::tui::harness::{
-    GOING, Harness, LOST, PART, ago, arn, counts, execution, failure_set, health, machine, now,
-    run, sample, settings, trouble,
+    GOING, Harness, LOST, PART, ago, arn, counts, execution, failures_of, health, machine, now,
+    run, sample, set_of, settings, trouble,
 };
 use crate::tui::theme::{Palette, Theme};
 
@@ -177,15 +177,14 @@ fn failures_that_cannot_be_read() {
 fn failures_with_hostile_text() {
     let mut harness = Harness::sample();
     let map_run = harness.app.data().map_run(&arn(LOST)).unwrap().clone();
-    let mut set = failure_set(&map_run, 3, true);
-    let mut list = (*set.list).clone();
-    for failure in &mut list.items {
+    let mut items = failures_of(3);
+    for failure in &mut items {
         failure.error = Some("\x1b]0;title\x07Evil\u{202e}rorrE".to_owned());
         failure.cause = Some("line one\nline two\t\x1b[2J日本語".to_owned());
         failure.input = Some("{\"n\":1,\"line\":\"\\u001b[31m\"} \x1b[31m".to_owned());
         failure.line = None;
     }
-    set.list = std::sync::Arc::new(list);
+    let set = set_of(&map_run, items, true);
     harness.send(Event::Failures(map_run.arn, Ok(set)));
     harness.keys("j3<enter>").check("failures_hostile");
 }
@@ -364,13 +363,12 @@ proptest::proptest! {
         let mut harness = Harness::new();
         harness.list(&[run]);
         let map_run = harness.app.data().map_run(&arn).unwrap().clone();
-        let mut set = failure_set(&map_run, 3, true);
-        let mut list = (*set.list).clone();
-        for failure in &mut list.items {
+        let mut items = failures_of(3);
+        for failure in &mut items {
             failure.error = Some(error.clone());
             failure.cause = Some(name.clone());
         }
-        set.list = std::sync::Arc::new(list);
+        let set = set_of(&map_run, items, true);
         harness.send(Event::Failures(map_run.arn, Ok(set)));
         for key in ["", "<enter>", "3", "d"] {
             harness = harness.keys(key);

@@ -215,12 +215,13 @@ fn a_group_of_failures_is_marked_as_a_whole() {
     let Screen::Failures(it) = harness.app.screen() else {
         panic!("failures");
     };
-    assert_eq!(it.marks.len(), 9);
+    let marked = it.marked(&harness.app);
+    assert_eq!((marked.groups.len(), marked.in_groups), (1, 9));
     let harness = harness.keys("k ");
     let Screen::Failures(it) = harness.app.screen() else {
         panic!("failures");
     };
-    assert_eq!(it.marks.len(), 0);
+    assert_eq!(it.marked(&harness.app), Default::default());
 }
 
 #[test]

@@ -1,23 +1,101 @@
 //! Which members of a group are shown, and in what order.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use super::{Failures, SORTS};
 use crate::model::{Failure, Timestamp};
-use crate::operations::failures;
+use crate::operations::failures::Survey;
 use crate::tui::app::App;
-use crate::tui::data::FailureSet;
-use crate::tui::filter::AGE;
-use crate::tui::widget::figures;
+use crate::tui::data::{FailureSet, MemberQuery, Members};
+use crate::tui::event::Trouble;
+use crate::tui::runtime::fits;
 use crate::tui::widget::list::Order;
+
+/// The members of the chosen group as they are listed.
+pub struct List<'a> {
+    survey: &'a Survey,
+    /// Index of the group.
+    pub group: usize,
+    rows: Rows<'a>,
+}
+
+enum Rows<'a> {
+    /// Numbers of members that are all kept.
+    AtHand(Arc<Vec<u32>>),
+    /// Read in pages.
+    Stored(MemberQuery, &'a Members),
+}
+
+impl<'a> List<'a> {
+    /// How many rows there are; 0 also while that is not known.
+    pub fn len(&self) -> usize {
+        self.total().unwrap_or_default() as usize
+    }
+
+    /// The same, `None` while it is not known.
+    pub fn total(&self) -> Option<u64> {
+        match &self.rows {
+            Rows::AtHand(numbers) => Some(numbers.len() as u64),
+            Rows::Stored(query, _) if query.is_plain() => {
+                self.survey.groups.get(self.group).map(|it| it.count)
+            }
+            Rows::Stored(query, members) => members.total(query),
+        }
+    }
+
+    /// A row, where it has been read.
+    pub fn row(&self, row: usize) -> Option<&'a Failure> {
+        match &self.rows {
+            Rows::AtHand(numbers) => {
+                let number = *numbers.get(row)?;
+                self.survey.member(self.group, u64::from(number))
+            }
+            Rows::Stored(query, members) => {
+                let kept = query.is_plain().then_some(row as u64);
+                let kept = kept.and_then(|row| self.survey.member(self.group, row));
+                kept.or_else(|| members.row(query, row as u64))
+            }
+        }
+    }
+
+    /// What is to be asked for so that these rows can be shown.
+    pub fn missing(&self, rows: Range<usize>) -> Option<(MemberQuery, u64)> {
+        let Rows::Stored(query, _) = &self.rows else {
+            return None;
+        };
+        let first = match self.total() {
+            None => 0,
+            Some(_) => rows.into_iter().find(|row| self.row(*row).is_none())?,
+        };
+        Some((query.clone(), first as u64))
+    }
+
+    pub fn trouble(&self) -> Option<&'a Trouble> {
+        match &self.rows {
+            Rows::AtHand(_) => None,
+            Rows::Stored(query, members) => members.trouble(query),
+        }
+    }
+
+    /// Whether every row can be had without asking.
+    pub fn is_at_hand(&self) -> bool {
+        matches!(self.rows, Rows::AtHand(_))
+    }
+
+    /// The rows that have been read.
+    pub fn read(&self) -> impl Iterator<Item = &'a Failure> {
+        (0..self.len()).filter_map(|row| self.row(row))
+    }
+}
 
 #[derive(Debug, Clone)]
 pub(super) struct MembersShown {
     /// Of this reading.
-    list: Weak<failures::Failures>,
+    survey: Weak<Survey>,
     asked: Asked,
-    members: Arc<Vec<u32>>,
+    numbers: Arc<Vec<u32>>,
 }
 
 /// What must be the same for members still to be those asked for.
@@ -31,39 +109,69 @@ struct Asked {
 }
 
 impl Failures {
-    /// Members of the chosen group, as indexes into the list, that fit the filter.
-    pub(super) fn filtered(&self, set: &FailureSet, now: Timestamp) -> Arc<Vec<u32>> {
+    /// The groups that the filter leaves, as indexes: what it asks of an error hides the others.
+    pub fn groups_shown(&self, set: &FailureSet) -> Vec<usize> {
+        let groups = set.groups().iter().enumerate();
+        let fits = groups.filter(|(_, group)| self.filter.may_match(&[("error", &group.error)]));
+        fits.map(|(index, _)| index).collect()
+    }
+
+    /// The members of the chosen group.
+    pub fn list<'a>(&self, app: &'a App) -> Option<List<'a>> {
+        let set = self.set(app)?;
+        let shown = self.groups_shown(set);
+        let group = *shown.get(self.groups.row(shown.len()))?;
+        let rows = match set.survey.is_at_hand(group) {
+            true => Rows::AtHand(self.at_hand(set, group, app.now)),
+            false => {
+                let query = MemberQuery {
+                    map_run: self.map_run(app)?.arn.clone(),
+                    stamp: set.stamp,
+                    group: group as u32,
+                    filter: self.filter.text().to_owned(),
+                    order: self.order,
+                };
+                Rows::Stored(query, &app.data().members)
+            }
+        };
+        Some(List {
+            survey: &set.survey,
+            group,
+            rows,
+        })
+    }
+
+    /// Members of a group that is kept whole, as numbers, that fit the filter.
+    fn at_hand(&self, set: &FailureSet, group: usize, now: Timestamp) -> Arc<Vec<u32>> {
         let asked = Asked {
-            group: self.groups.row(set.groups.len()),
+            group,
             filter: self.filter.text().to_owned(),
             order: self.order,
             now,
         };
-        let list = Arc::downgrade(&set.list);
+        let survey = Arc::downgrade(&set.survey);
         if let Some(before) = &*self.members_shown.borrow()
-            && before.list.ptr_eq(&list)
+            && before.survey.ptr_eq(&survey)
             && before.asked == asked
         {
-            return Arc::clone(&before.members);
+            return Arc::clone(&before.numbers);
         }
-        let members = Arc::new(self.filter_members(set, asked.group, now));
+        let numbers = Arc::new(self.filtered(&set.survey, group, now));
         *self.members_shown.borrow_mut() = Some(MembersShown {
-            list,
+            survey,
             asked,
-            members: Arc::clone(&members),
+            numbers: Arc::clone(&numbers),
         });
-        members
+        numbers
     }
 
-    fn filter_members(&self, set: &FailureSet, group: usize, now: Timestamp) -> Vec<u32> {
-        let Some((_, members)) = set.groups.get(group) else {
-            return Vec::new();
-        };
-        let mut rows = members.clone();
+    fn filtered(&self, survey: &Survey, group: usize, now: Timestamp) -> Vec<u32> {
+        let of = |number: &u32| survey.member(group, u64::from(*number));
+        let count = survey.groups.get(group).map_or(0, |it| it.count);
+        let mut rows: Vec<u32> = (0..count as u32).collect();
         if !self.filter.is_empty() {
-            rows.retain(|index| set.failure(*index).is_some_and(|it| self.fits(it, now)));
+            rows.retain(|number| of(number).is_some_and(|it| fits(&self.filter, it, now)));
         }
-        let of = |index: &u32| set.failure(*index);
         match self.order.name(SORTS) {
             "line" => rows.sort_by_key(|it| of(it).and_then(|it| it.line)),
             "ended" => rows.sort_by_key(|it| Reverse(of(it).and_then(|it| it.stopped))),
@@ -75,32 +183,9 @@ impl Failures {
         rows
     }
 
-    /// The members that are shown.
+    /// The members that are shown, as far as they have been read.
     pub fn shown<'a>(&self, app: &'a App) -> Vec<&'a Failure> {
-        let Some(set) = self.set(app) else {
-            return Vec::new();
-        };
-        let members = self.filtered(set, app.now);
-        members
-            .iter()
-            .filter_map(|index| set.failure(*index))
-            .collect()
-    }
-
-    fn fits(&self, failure: &Failure, now: Timestamp) -> bool {
-        let age = failure.stopped.map(|at| figures::seconds_between(at, now));
-        let age = age.map_or_else(|| "?".to_owned(), |age| age.to_string());
-        let line = failure
-            .line
-            .map(|line| line.to_string())
-            .unwrap_or_default();
-        self.filter.matches(&[
-            ("line", &line),
-            ("error", failure.error.as_deref().unwrap_or_default()),
-            ("cause", failure.cause.as_deref().unwrap_or_default()),
-            ("input", failure.input.as_deref().unwrap_or_default()),
-            ("child", failure.child.name()),
-            (AGE, &age),
-        ])
+        self.list(app)
+            .map_or_else(Vec::new, |list| list.read().collect())
     }
 }

@@ -416,18 +416,17 @@ impl<'a> View<'a> {
 
     pub(super) fn groups(&self) -> usize {
         let set = self.app.data().failure_set(&self.map_run.arn);
-        set.map_or(0, |set| set.groups.len())
+        set.map_or(0, |set| set.groups().len())
     }
 
     pub(super) fn groups_title(&self) -> String {
         let all = self.map_run.items.failures();
         match self.app.data().failure_set(&self.map_run.arn) {
-            Some(set) if set.list.exact => format!(
-                "Groups, all {} read",
-                figures::count(set.list.items.len() as u64)
-            ),
+            Some(set) if set.is_exact() => {
+                format!("Groups, all {} read", figures::count(set.survey.read))
+            }
             Some(set) => {
-                let read = figures::count(set.list.items.len() as u64);
+                let read = figures::count(set.survey.read);
                 format!("Groups, {read} of {} read", figures::count(all))
             }
             None => "Groups".to_owned(),
@@ -440,10 +439,10 @@ impl<'a> View<'a> {
         let Some(set) = self.app.data().failure_set(&self.map_run.arn) else {
             return;
         };
-        let about = if set.list.exact { "" } else { "~" };
+        let about = if set.is_exact() { "" } else { "~" };
         let room = (area.width as usize).saturating_sub(13);
         let wide = room > ERROR + 20;
-        let lines = set.groups.iter().zip(1..).flat_map(|((group, _), number)| {
+        let lines = set.groups().iter().zip(1..).flat_map(|(group, number)| {
             let number = text::right(&format!("{number}"), 2);
             let count = text::right(&format!("{about}{}", figures::count(group.count)), 9);
             let message = |cells: usize| text::left(&text::fit(&group.message, cells), cells);
@@ -486,11 +485,11 @@ impl<'a> View<'a> {
 
 /// Items of a running Map Run that Lambda turned away, as far as failures were read.
 fn throttled_by_lambda(app: &App, map_run: &MapRun) -> Option<u64> {
-    let groups = &app.data().failure_set(&map_run.arn)?.groups;
+    let groups = app.data().failure_set(&map_run.arn)?.groups();
     let throttled = groups
         .iter()
-        .filter(|(group, _)| group.error.starts_with("Lambda.TooManyRequests"));
-    let items = throttled.map(|(group, _)| group.count).sum();
+        .filter(|group| group.error.starts_with("Lambda.TooManyRequests"));
+    let items = throttled.map(|group| group.count).sum();
     (items > 0 && !map_run.status.is_closed()).then_some(items)
 }
 
