@@ -15,6 +15,7 @@ use crate::lines::{
     result_files,
 };
 use crate::model::{Execution, ExecutionArn, MapRun, ObjectAddress, Status};
+use crate::operations::rerun::generation;
 use crate::operations::runs::{self, Run, is_absent};
 use crate::operations::{Error, results};
 
@@ -133,10 +134,27 @@ pub(super) async fn of(client: &Client, run: &Run) -> Result<Lineage, Error> {
         .map_err(|error| Error::malformed(&used.name, format!("its definition: {error}")))?;
     let map_run = run.map_run();
     let state = map_run.and_then(|it| results::map_state(&definition, it.arn.label()));
-    match state.map_or(Shape::Unnumbered, |(_, state)| shape(state)) {
+    let Some((_, state)) = state else {
+        return of_another(client, run, map_run, None).await;
+    };
+    match shape(state) {
         Shape::Ours => of_ours(client, run).await,
-        shape => of_another(client, run, map_run, shape).await,
+        shape => {
+            of_another(
+                client,
+                run,
+                map_run,
+                Some(shape).filter(|_| has_records(state)),
+            )
+            .await
+        }
     }
+}
+
+/// Whether result files say which child a success is of, and not only what it returned.
+fn has_records(state: &Value) -> bool {
+    let shaped = state["ResultWriter"]["WriterConfig"]["Transformation"].as_str();
+    !matches!(shaped, Some("COMPACT" | "FLATTEN"))
 }
 
 /// How the items of a Map state tell which lines they are.
@@ -168,7 +186,7 @@ async fn of_another(
     client: &Client,
     run: &Run,
     map_run: Option<&MapRun>,
-    shape: Shape,
+    records: Option<Shape>,
 ) -> Result<Lineage, Error> {
     let execution = run.execution();
     let Some(map_run) = map_run else {
@@ -185,7 +203,14 @@ async fn of_another(
             map_run.arn.id()
         ));
     }
-    if shape == Shape::Unnumbered {
+    let has_records = records.is_some();
+    let shape = records.unwrap_or(Shape::Unnumbered);
+    if !has_records {
+        notes.push(
+            "its result files have what children returned and not which ones: they are not read"
+                .to_owned(),
+        );
+    } else if shape == Shape::Unnumbered {
         notes.push(
             "its items do not say which lines they are (no $$.Map.Item.Index in the \
              ItemSelector): only counts can be compared"
@@ -207,7 +232,9 @@ async fn of_another(
         let key = format!("{}merged.jsonl", location.folder);
         lineage.output = Some(ObjectAddress::new(location.bucket, key));
     }
-    lineage.add_results(client, run).await?;
+    if has_records {
+        lineage.add_results(client, run).await?;
+    }
     Ok(lineage)
 }
 
@@ -215,10 +242,8 @@ async fn of_another(
 async fn of_ours(client: &Client, run: &Run) -> Result<Lineage, Error> {
     let machine = &run.execution().state_machine;
     let name = run.execution().name.as_str();
-    let root = match generation(name) {
-        Some((stem, _)) => runs::named(machine, stem),
-        None => run.execution().arn.clone(),
-    };
+    let (stem, _) = generation(name);
+    let root = runs::named(machine, stem);
     let first = match root == run.execution().arn {
         true => run.clone(),
         false => match runs::describe(client, &root).await {
@@ -297,19 +322,9 @@ async fn re_runs(client: &Client, first: &Execution) -> Result<Vec<ExecutionArn>
 }
 
 fn is_re_run(name: &str, first: &str) -> bool {
-    generation(name).is_some_and(|(stem, _)| {
-        let was_cut = name.len() == NAME_LIMIT && first.starts_with(stem);
-        stem == first || was_cut
-    })
-}
-
-/// The first run's name and the number of a re-run, whose name is `<run>-r<n>-<8 digits>`.
-fn generation(name: &str) -> Option<(&str, u64)> {
-    let (front, hash) = name.rsplit_once('-')?;
-    let is_hash = hash.len() == 8 && hash.chars().all(|c| c.is_ascii_hexdigit());
-    let (stem, number) = front.rsplit_once("-r").filter(|_| is_hash)?;
-    let number = number.parse().ok()?;
-    (!stem.is_empty()).then_some((stem, number))
+    let (stem, number) = generation(name);
+    let was_cut = name.len() == NAME_LIMIT && first.starts_with(stem);
+    0 < number && (stem == first || was_cut)
 }
 
 impl Lineage {
@@ -515,5 +530,8 @@ mod tests {
             assert_eq!(shape(&json!({"ItemSelector": selector})), expected);
         }
         assert_eq!(shape(&json!({})), Shape::Unnumbered);
+        let writer = |kind| json!({"ResultWriter": {"WriterConfig": {"Transformation": kind}}});
+        assert!(has_records(&writer("NONE")) && has_records(&json!({})));
+        assert!(!has_records(&writer("COMPACT")));
     }
 }

@@ -5,6 +5,7 @@
 //! a merge that was killed is simply run again, and one that was done is found.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -229,7 +230,11 @@ fn digest(lineage: &Lineage) -> String {
         }
     }
     let hash = hash.finalize();
-    hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hash[..8].iter().fold(String::new(), |mut digits, byte| {
+        // Writing to memory does not fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 /// `out/a.csv` and what it is made of: `out/a.merged-0123abcd.csv`.

@@ -31,6 +31,7 @@ pub use gather::{Subset, groups};
 
 use gather::{From, gather};
 use items::Way;
+pub(super) use making::generation;
 
 /// Groups that a plan names.
 const GROUPS: usize = 20;

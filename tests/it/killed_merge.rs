@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use aws_sdk_sfn::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_sfn::types::HistoryEventType;
+use aws_sdk_sfn::types::{HistoryEvent, HistoryEventType};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -47,6 +47,7 @@ fn expected(without: impl Fn(usize) -> bool) -> Vec<String> {
     lines.map(|n| format!("{},ok", word(n))).collect()
 }
 
+#[expect(clippy::print_stdout, reason = "a failure is repeated with the seed")]
 fn seeded() -> StdRng {
     let seed = std::env::var("FANOUT_SEED").ok();
     let seed = seed
@@ -183,7 +184,7 @@ async fn rerun(serving: &Serving, number: usize, lines: &[usize], output: &Value
             .get_execution_history()
             .execution_arn(started.execution_arn());
         let history = history.send().await.unwrap();
-        let mut kinds = history.events().iter().map(|event| event.r#type());
+        let mut kinds = history.events().iter().map(HistoryEvent::r#type);
         if kinds.any(|kind| *kind == HistoryEventType::MapStateExited) {
             return;
         }

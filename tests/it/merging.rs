@@ -77,7 +77,7 @@ impl Story {
     async fn begin(lines: Vec<String>, first: &Attempt) -> Self {
         let mut plant = Plant::new().await;
         plant.small_files(700);
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let text = lines.join("\n") + "\n";
         plant.put("in/a.txt", text).await;
         plant.fail(chosen(&first.failing, lines.len()));
         let asked = plant.asked();

@@ -7,6 +7,7 @@ use fanout::operations::reconcile::{self, Reconciliation};
 use fanout::operations::{self, runs};
 use serde_json::{Value, json};
 
+use crate::house::{Lookup, Serving, lines_of};
 use crate::plant::{BUCKET, Plant, answered, source};
 
 const LINES: u64 = 30;
@@ -365,4 +366,85 @@ async fn a_merge_writes_over_nothing() {
     assert!(merge::run(&plant.client, &here, |_| {}).await.is_err());
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 2);
+}
+
+/// The real program: a re-run by `fanout rerun`, and what reconcile and merge then say.
+#[test]
+fn verbs_repair_a_run_until_every_line_has_its_result() {
+    let (serving, lookup) = (Serving::start(), Lookup::start());
+    let line = |n: u64| match n % 10 {
+        3 => format!("bad-{n}"),
+        _ => format!("word-{n}"),
+    };
+    let text: String = (1..=LINES).map(|n| line(n) + "\n").collect();
+    std::fs::write(serving.folder().join("words.txt"), text).unwrap();
+    let input = json!({"request": {"url": format!("{}/{{line}}", lookup.url())},
+        "output": {"line": "{line} {response}"}, "tolerate": 50});
+    let input = input.to_string();
+    let start = [
+        "start",
+        "words.txt",
+        "--name",
+        "a",
+        "--input",
+        &input,
+        "--yes",
+        "--wait",
+    ];
+    serving.fanout(&start).exit(3);
+    let told = serving
+        .fanout(&["outputs", "reconcile", "a"])
+        .exit(3)
+        .stdout();
+    assert!(told.contains("input lines               30"), "{told}");
+    assert!(
+        told.contains("failed                     3  3, 13, 23"),
+        "{told}"
+    );
+    assert!(told.ends_with("incomplete: 3 lines are open\n"), "{told}");
+
+    let rerun = |lines: &str| {
+        let rerun = ["rerun", "a", "--lines", lines, "--yes", "--wait"];
+        serving.fanout(&rerun)
+    };
+    rerun("3").exit(3);
+    lookup.repair();
+    rerun("13,23").success();
+    let told = serving
+        .fanout(&["outputs", "reconcile", "a", "--json"])
+        .exit(3)
+        .json();
+    let found = &told["reconciliation"];
+    assert_eq!(
+        found["failed"],
+        json!({"count": 1, "first": [{"start": 3, "end": 3}]}),
+        "{told}"
+    );
+    assert_eq!(found["sources"].as_array().map(Vec::len), Some(3), "{told}");
+    rerun("3").success();
+    let told = serving
+        .fanout(&["outputs", "reconcile", "a"])
+        .success()
+        .stdout();
+    assert!(told.contains("succeeded twice            0"), "{told}");
+
+    let merge = ["outputs", "merge", "a", "--json"];
+    let with = |more: &[&'static str]| [&merge[..], more].concat();
+    let plan = serving.fanout(&with(&["--dry-run"])).success().json();
+    let key = plan["plan"]["to"]["object"]["key"].as_str().unwrap();
+    assert!(key.contains("words.merged-"), "{plan}");
+    serving.fanout(&merge).exit(4);
+    let merged = serving.fanout(&with(&["--yes"])).success().json();
+    assert_eq!(merged["merged"]["existed"], false, "{merged}");
+    let again = serving.fanout(&with(&["--yes"])).success().json();
+    assert_eq!(again["merged"]["existed"], true, "{again}");
+    serving.fanout(&with(&["--to", "here.txt"])).success();
+    let expected: Vec<String> = (1..=LINES).map(|n| line(n) + " ok").collect();
+    assert_eq!(lines_of(&serving.folder().join("here.txt")), expected);
+    let taken = serving.fanout(&with(&["--to", "here.txt"])).exit(4);
+    assert!(
+        taken.stderr().contains("exists already"),
+        "{}",
+        taken.stderr()
+    );
 }

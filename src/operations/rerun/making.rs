@@ -287,7 +287,7 @@ pub(super) fn derived_name(execution: &ExecutionArn, sha256: &str, wish: &Wish) 
 }
 
 /// The first run's name and how many re-runs led to this one.
-pub(super) fn generation(name: &str) -> (&str, u64) {
+pub(in crate::operations) fn generation(name: &str) -> (&str, u64) {
     let parts = name.rsplit_once('-').and_then(|(front, hash)| {
         let is_hash = hash.len() == 8 && hash.chars().all(|c| c.is_ascii_hexdigit());
         let (stem, number) = front.rsplit_once("-r").filter(|_| is_hash)?;
