@@ -381,6 +381,11 @@ impl App {
             }
             Event::Preview(object, reply) => self.live.put_preview(*object, reply, now),
             Event::Versions(address, reply) => self.live.put_versions(address, reply, now),
+            Event::Reconciled(arn, reply) => {
+                self.complain(&reply);
+                let entry = self.live.reconciliations.entry(arn).or_default();
+                entry.put(reply.map(|it| *it), now);
+            }
             Event::Hits(address, hits, count) => self.found_in_object(&address, hits, count),
             Event::Linked(address, reply) => return self.linked(&address, reply),
             Event::Logs(query, news) if self.shows_logs_of(&query) => {

@@ -24,6 +24,7 @@ use crate::operations::failures::{Group, SourceLine, Survey};
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
 use crate::operations::outputs::{Hit, Output, Page as Bytes};
+use crate::operations::reconcile::Reconciliation;
 use crate::operations::runs::Run;
 use crate::tui::event::{Reply, Trouble};
 use crate::tui::history::History;
@@ -222,6 +223,7 @@ pub struct Data {
     pub previews: HashMap<ObjectAddress, Remote<Preview>>,
     pub versions: HashMap<ObjectAddress, Remote<Option<Vec<ObjectVersion>>>>,
     pub searches: HashMap<ObjectAddress, Search>,
+    pub reconciliations: HashMap<ExecutionArn, Remote<Reconciliation>>,
     pub logs: HashMap<Query, Book>,
     pub histories: HashMap<ExecutionArn, Remote<Arc<History>>>,
     pub definitions: HashMap<ExecutionArn, Remote<Arc<Definition>>>,

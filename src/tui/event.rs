@@ -17,6 +17,7 @@ use crate::operations::failures::SourceLine;
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
 use crate::operations::outputs::{self, Hit, Output};
+use crate::operations::reconcile::Reconciliation;
 use crate::operations::rerun::Wish;
 use crate::operations::rerun::edit::Edited;
 use crate::operations::runs::Run;
@@ -139,6 +140,8 @@ pub enum Event {
     Preview(Box<Object>, Reply<outputs::Page>),
     /// Versions of an object; `None` where the bucket keeps none.
     Versions(ObjectAddress, Reply<Option<Vec<ObjectVersion>>>),
+    /// Where each line of a run ended.
+    Reconciled(ExecutionArn, Reply<Box<Reconciliation>>),
     /// More matches of the search in an object, and how many there are so far.
     Hits(ObjectAddress, Vec<Hit>, u64),
     /// A link to an object, and until when it is valid.
@@ -239,6 +242,8 @@ pub enum Ask {
     /// The page that begins at this byte.
     Preview(Box<Object>, u64),
     Versions(ObjectAddress),
+    /// Reads all results of a run.
+    Reconcile(Box<Run>),
     History(ExecutionArn, Part),
     Definition(ExecutionArn),
     Machines,
@@ -272,6 +277,7 @@ pub enum Subject {
     Outputs(ExecutionArn),
     Preview(ObjectAddress),
     Versions(ObjectAddress),
+    Reconcile(ExecutionArn),
     History(ExecutionArn),
     Definition(ExecutionArn),
     Machines,
@@ -303,6 +309,7 @@ impl Ask {
             Self::Outputs(run) => Subject::Outputs(run.execution().arn.clone()),
             Self::Preview(object, _) => Subject::Preview(object.address.clone()),
             Self::Versions(address) => Subject::Versions(address.clone()),
+            Self::Reconcile(run) => Subject::Reconcile(run.execution().arn.clone()),
             Self::History(arn, _) => Subject::History(arn.clone()),
             Self::Definition(arn) => Subject::Definition(arn.clone()),
             Self::Machines => Subject::Machines,
@@ -335,6 +342,7 @@ impl Event {
             Self::Outputs(arn, _) => Subject::Outputs(arn.clone()),
             Self::Preview(object, _) => Subject::Preview(object.address.clone()),
             Self::Versions(address, _) => Subject::Versions(address.clone()),
+            Self::Reconciled(arn, _) => Subject::Reconcile(arn.clone()),
             Self::History(arn, ..) => Subject::History(arn.clone()),
             Self::Definition(arn, _) => Subject::Definition(arn.clone()),
             Self::Machines(_) => Subject::Machines,

@@ -468,7 +468,7 @@ mod tests {
             at: at as u64,
             text: String::new(),
         };
-        settle(&mut preview, &bytes, hit.at, &[hit.clone()]);
+        settle(&mut preview, &bytes, hit.at, std::slice::from_ref(&hit));
         let (number, text) = shown(&preview, hit.at, 1).remove(0);
         assert_eq!((number, text), (Some(line), format!("line {line}")));
         settle(&mut preview, &bytes, bytes.len() as u64, &[]);

@@ -240,10 +240,10 @@ async fn a_neighbour_with_a_sum_is_heeded() {
     let house = House::new().await;
     let client = client(&house, &house.url).await;
     let folder = tempfile::tempdir().unwrap();
-    let sum: String = Sha256::digest(b"hello")
+    let digest = Sha256::digest(b"hello");
+    let sum = digest
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+        .fold(String::new(), |sum, byte| sum + &format!("{byte:02x}"));
     let wrong = "0".repeat(64);
     for (key, body) in [
         ("a.csv", "hello"),

@@ -37,7 +37,7 @@ impl Packing {
 /// Unpacks bytes as they come; what was never packed passes through.
 pub enum Unpacker {
     Plain(Vec<u8>),
-    Gzip(MultiGzDecoder<Vec<u8>>),
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
     Zstd(Box<zstd::stream::write::Decoder<'static, Vec<u8>>>),
 }
 
@@ -45,7 +45,7 @@ impl Unpacker {
     pub fn new(packing: Option<Packing>) -> io::Result<Self> {
         Ok(match packing {
             None => Self::Plain(Vec::new()),
-            Some(Packing::Gzip) => Self::Gzip(MultiGzDecoder::new(Vec::new())),
+            Some(Packing::Gzip) => Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
             Some(Packing::Zstd) => {
                 let decoder = zstd::stream::write::Decoder::new(Vec::new())?;
                 Self::Zstd(Box::new(decoder))

@@ -111,6 +111,7 @@ impl App {
             Action::Download => return self.download(),
             Action::Link => return self.link(),
             Action::Rounds => self.merge_rounds(),
+            Action::Reconcile => return self.reconcile(),
             Action::Transfers => self.overlay = Some(Overlay::Transfers(Cursor::default())),
             Action::Copy => return self.copy(Self::subject),
             Action::CopyArn => return self.copy(Self::subject_in_full),

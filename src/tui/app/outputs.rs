@@ -251,6 +251,31 @@ impl App {
         }
     }
 
+    pub fn can_reconcile(&self) -> Availability {
+        let Screen::Outputs(it) = self.screen() else {
+            return Err("open the outputs first");
+        };
+        let run = self.data().run(&it.run).ok_or("the run is not known yet")?;
+        match run.execution().status.is_closed() {
+            true => Ok(()),
+            false => Err("the run is still going"),
+        }
+    }
+
+    /// Has all results read: they may be large, so only when it is asked for.
+    pub(super) fn reconcile(&mut self) -> Vec<Effect> {
+        let Screen::Outputs(it) = self.screen() else {
+            return Vec::new();
+        };
+        let run = self.data().run(&it.run).cloned();
+        self.say(
+            Tone::Plain,
+            "reading all results to account for every line…",
+        );
+        let ask = run.map(|run| Effect::Ask(Ask::Reconcile(Box::new(run))));
+        ask.into_iter().collect()
+    }
+
     pub fn can_link(&self) -> Availability {
         if self.read_only() {
             return Err("this session is read-only");

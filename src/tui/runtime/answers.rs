@@ -12,7 +12,9 @@ use crate::model::{ExecutionArn, HistoryEvent, Page, Timestamp};
 use crate::operations::rerun::edit::{self, Edited};
 use crate::operations::rerun::{Subset, Wish};
 use crate::operations::trail::Trail;
-use crate::operations::{self, failures, machines, outputs, redrive, rerun, runs, start};
+use crate::operations::{
+    self, failures, machines, outputs, reconcile, redrive, rerun, runs, start,
+};
 use crate::tui::data::{Definition, MachineView};
 use crate::tui::event::{Ask, Cause, Event, Reply, StartForm, Trouble};
 use crate::tui::history::Part;
@@ -69,6 +71,11 @@ pub async fn answer(
             let outputs = outputs::list(&client, &run).await;
             let arn = run.detail.execution.arn;
             Event::Outputs(arn, outputs.map_err(of_operation))
+        }
+        Ask::Reconcile(run) => {
+            let found = reconcile::of(&client, &run, |_| {}).await;
+            let found = found.map(Box::new).map_err(of_operation);
+            Event::Reconciled(run.detail.execution.arn, found)
         }
         Ask::Versions(address) => {
             let versions = client.polling().object_versions(&address).await;

@@ -387,6 +387,7 @@ pub fn actions(app: &App) -> &'static [Action] {
             Action::Download,
             Action::Link,
             Action::Choose,
+            Action::Reconcile,
             Action::Transfers,
             Action::Rounds,
             Action::Copy,

@@ -9,6 +9,7 @@ use super::{Outputs, Pane, Row, SORTS, tree};
 use crate::operations::outputs::Kind;
 use crate::tui::app::App;
 use crate::tui::data::Remote;
+use crate::tui::event::Subject;
 use crate::tui::keys::Action;
 use crate::tui::preview::{self, Form, Preview};
 use crate::tui::screen::absence;
@@ -248,9 +249,63 @@ impl Outputs {
                 Line::raw(text::fit(&shown, cells))
             }));
         }
+        lines.push(Line::raw(""));
+        lines.push(title("Reconcile"));
+        lines.extend(self.reconciled(app, cells));
         for (row, line) in (0..).zip(lines) {
             pane::line(buffer, area, row, line);
         }
+    }
+
+    /// Where every line of the input has ended.
+    fn reconciled(&self, app: &App, cells: usize) -> Vec<Line<'static>> {
+        let theme = app.theme();
+        let said = |text: &str| Line::styled(text::fit(&format!("  {text}"), cells), theme.dim());
+        let known = app.data().reconciliations.get(&self.run);
+        if app.is_out(&Subject::Reconcile(self.run.clone())) {
+            return vec![said("reading all results…")];
+        }
+        let Some(found) = known.and_then(Remote::get) else {
+            let key = app.keymap.key_of(Action::Reconcile);
+            return match known.and_then(Remote::trouble) {
+                Some(trouble) => {
+                    let wrapped = text::wrap(&trouble.text, cells.saturating_sub(2), 3);
+                    wrapped.iter().map(|it| said(it)).collect()
+                }
+                None => vec![said(&format!("{key} accounts for every line"))],
+            };
+        };
+        let row = |name: &str, count: u64, style: Style| {
+            let shown = format!("  {name:<14}{:>12}", figures::count(count));
+            Line::styled(text::fit(&shown, cells), style)
+        };
+        let mark = |count: u64| if count > 0 { theme.bad() } else { Style::new() };
+        let mut lines = vec![
+            row("input lines", found.lines, Style::new()),
+            row("succeeded", found.succeeded, Style::new()),
+            row("still failed", found.failed.count, mark(found.failed.count)),
+            row(
+                "never started",
+                found.never_started.count,
+                mark(found.never_started.count),
+            ),
+            row("no result", found.missing.count, mark(found.missing.count)),
+            row("twice", found.duplicates.count, Style::new()),
+        ];
+        let open = [&found.failed, &found.never_started, &found.missing];
+        let named: Vec<String> = open
+            .iter()
+            .map(|lines| lines.named())
+            .filter(|named| !named.is_empty())
+            .collect();
+        if found.is_complete() {
+            lines.push(Line::styled("  every line succeeded", theme.good()));
+        } else if !named.is_empty() {
+            let named = format!("open: {}", named.join(", "));
+            let wrapped = text::wrap(&named, cells.saturating_sub(2), 3);
+            lines.extend(wrapped.iter().map(|it| said(it)));
+        }
+        lines
     }
 
     fn rounds(&self, app: &App) -> Vec<String> {
@@ -338,7 +393,7 @@ impl Outputs {
         let rows = preview.rows(at, height as usize);
         let known_lines = rows.iter().filter_map(|row| row.line).next_back();
         let digits = known_lines.map_or(0, |line| line.to_string().len());
-        let told = text::fit(&self.reading(preview, rows), area.width as usize);
+        let told = text::fit(&reading(preview, rows), area.width as usize);
         pane::line(buffer, area, 0, Line::styled(told, theme.dim()));
         let gutter = if digits > 0 { digits + 1 } else { 0 };
         let cells = (area.width as usize).saturating_sub(gutter);
@@ -382,39 +437,6 @@ impl Outputs {
         text::shifted(&row, self.shift, cells)
     }
 
-    /// Which lines are seen, of how many, and how much of the object was read for it.
-    fn reading(&self, preview: &Preview, rows: &[preview::Row]) -> String {
-        let size = figures::bytes(preview.object.size);
-        if preview.packing.is_some() {
-            return format!(
-                "the beginning, unpacked: {}",
-                figures::bytes(preview.held())
-            );
-        }
-        let numbers = || rows.iter().filter_map(|row| row.line);
-        let lines = match (numbers().next(), numbers().next_back()) {
-            (Some(first), Some(last)) => {
-                let of = match (preview.is_complete(), preview.lines_about()) {
-                    (true, _) | (_, None) => String::new(),
-                    (false, Some(about)) => format!(" of ~{}", figures::count(about)),
-                };
-                let [first, last] = [first, last].map(|line| figures::count(line.get()));
-                format!("lines {first} – {last}{of}")
-            }
-            _ => {
-                let at = rows.first().map_or(0, |row| row.at);
-                format!("from byte {}", figures::count(at))
-            }
-        };
-        match preview.is_complete() {
-            true => lines,
-            false => format!(
-                "{lines}   {} of {size} held",
-                figures::bytes(preview.held())
-            ),
-        }
-    }
-
     /// What is searched for in the object, below its text; returns how many rows that takes.
     fn draw_search(&self, app: &App, buffer: &mut Buffer, area: Rect) -> u16 {
         let Some(search) = self.search(app) else {
@@ -446,5 +468,38 @@ impl Outputs {
         let row = area.height - 1;
         pane::line(buffer, area, row, Line::styled(told, app.theme().accent()));
         1
+    }
+}
+
+/// Which lines are seen, of how many, and how much of the object was read for it.
+fn reading(preview: &Preview, rows: &[preview::Row]) -> String {
+    let size = figures::bytes(preview.object.size);
+    if preview.packing.is_some() {
+        return format!(
+            "the beginning, unpacked: {}",
+            figures::bytes(preview.held())
+        );
+    }
+    let numbers = || rows.iter().filter_map(|row| row.line);
+    let lines = match (numbers().next(), numbers().next_back()) {
+        (Some(first), Some(last)) => {
+            let of = match (preview.is_complete(), preview.lines_about()) {
+                (true, _) | (_, None) => String::new(),
+                (false, Some(about)) => format!(" of ~{}", figures::count(about)),
+            };
+            let [first, last] = [first, last].map(|line| figures::count(line.get()));
+            format!("lines {first} – {last}{of}")
+        }
+        _ => {
+            let at = rows.first().map_or(0, |row| row.at);
+            format!("from byte {}", figures::count(at))
+        }
+    };
+    match preview.is_complete() {
+        true => lines,
+        false => format!(
+            "{lines}   {} of {size} held",
+            figures::bytes(preview.held())
+        ),
     }
 }

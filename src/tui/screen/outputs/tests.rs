@@ -4,6 +4,7 @@ use crate::client::ObjectVersion;
 use crate::model::Object;
 use crate::operations::Progress;
 use crate::operations::outputs::{Hit, Kind, Output, PAGE, Packing, Page};
+use crate::operations::reconcile::{Lines, Reconciliation};
 use crate::tui::event::{Ask, Deed, Effect, Event};
 use crate::tui::harness::{Harness, PART, ago, arn, output, trouble};
 use crate::tui::screen::Screen;
@@ -227,6 +228,32 @@ fn rounds_are_folded_and_shown_as_one() {
     let harness = harness.keys("<right>V");
     assert_eq!(rows(&harness), 11);
     harness.check("outputs_rounds");
+}
+
+#[test]
+fn every_line_is_accounted_for_when_it_is_asked_for() {
+    let mut harness = read();
+    harness.taken();
+    let mut harness = harness.keys("M");
+    let asked = harness.taken();
+    let is_it = |it: &Effect| matches!(it, Effect::Ask(Ask::Reconcile(_)));
+    assert!(asked.iter().any(is_it), "{asked:?}");
+    assert!(harness.frame(120, 36).contains("reading all results"));
+    let some = |count, first| Lines { count, first };
+    let found = Reconciliation {
+        run: PART.to_owned(),
+        lines: 402_118,
+        succeeded: 402_115,
+        failed: some(2, vec![30_017..=30_018]),
+        never_started: some(0, Vec::new()),
+        missing: some(1, vec![9..=9]),
+        duplicates: some(0, Vec::new()),
+        numbered: true,
+        sources: Vec::new(),
+        notes: Vec::new(),
+    };
+    harness.send(Event::Reconciled(arn(PART), Ok(Box::new(found))));
+    harness.check("outputs_reconciled");
 }
 
 #[test]
