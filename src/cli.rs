@@ -104,7 +104,7 @@ fn log(global: &Global) -> Result<Option<WorkerGuard>, Error> {
 async fn perform(cli: Cli, out: &mut Output) -> Result<Exit, Error> {
     let global = &cli.global;
     let Some(verb) = cli.verb else {
-        return dashboard(global).await;
+        return Box::pin(dashboard(global)).await;
     };
     // What needs no connection.
     match &verb {
@@ -277,7 +277,11 @@ async fn dashboard(global: &Global) -> Result<Exit, Error> {
         // Opening the engine may take a moment; it is known beforehand what it is called.
         Some(connection) => {
             let mut opening = tui::Opening::show(options, connection).map_err(unusable)?;
-            match opening.until(way.open()).await.map_err(unusable)? {
+            match opening
+                .until(Box::pin(way.open()))
+                .await
+                .map_err(unusable)?
+            {
                 Some(session) => (opening, session?),
                 None => return Ok(Exit::Done),
             }

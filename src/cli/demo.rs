@@ -158,7 +158,7 @@ impl Stage {
     }
 
     /// What a file of the user's own is given, so that it asks one of the services.
-    fn offer(&self, service: &Lookup) -> String {
+    fn offer(service: &Lookup) -> String {
         json!({"request": {"url": service.url_template(), "timeoutSeconds": PATIENCE}}).to_string()
     }
 
@@ -200,7 +200,7 @@ impl Stage {
             inputs: self
                 .services
                 .iter()
-                .map(|service| self.offer(service))
+                .map(|service| Self::offer(service))
                 .collect(),
             ends: Some([&failing, &part].map(|it| it.name().to_owned()).into()),
             looks: self.looks,
