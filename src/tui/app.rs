@@ -14,6 +14,7 @@ mod outputs;
 mod outside_tests;
 mod overlay;
 mod palette;
+mod repairing;
 mod targets;
 #[cfg(test)]
 mod tests;

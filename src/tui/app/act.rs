@@ -6,7 +6,7 @@ use crate::tui::app::{App, Overlay};
 use crate::tui::data::FailureSet;
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::limits::Limits;
-use crate::tui::dialog::redrive::{Marked, Redrive};
+use crate::tui::dialog::redrive::Redrive;
 use crate::tui::dialog::stop::Stop;
 use crate::tui::event::{Ask, Effect, Subject};
 use crate::tui::keys::{self, Action};
@@ -491,7 +491,14 @@ impl App {
         let Some(run) = self.shown_run().cloned() else {
             return Vec::new();
         };
-        let (dialog, asks) = Redrive::open(run, Marked::default(), self.is_prod());
+        let marked = match self.marked_failures() {
+            Ok(marked) => marked,
+            Err(reason) => {
+                self.say(Tone::Warn, reason);
+                return Vec::new();
+            }
+        };
+        let (dialog, asks) = Redrive::open(run, marked, self.is_prod());
         self.dialog = Some(Dialog::Redrive(Box::new(dialog)));
         asks
     }

@@ -313,3 +313,23 @@ fn the_trail_shows_the_newest_first_and_copies_a_command() {
     let copied = "aws stepfunctions stop-execution --execution-arn arn:a".to_owned();
     assert!(harness.taken().contains(&Effect::Copy(copied)));
 }
+
+#[test]
+fn marked_failures_are_what_a_re_run_is_of() {
+    let mut harness = Harness::sample().failures(LOST, 9, true).keys("j3 r");
+    let wish = asked(&harness.taken());
+    assert_eq!(
+        (wish.chosen.groups.len(), wish.chosen.children.len()),
+        (1, 0)
+    );
+    assert!(harness.frame(120, 36).contains("(•) Re-run marked lines"));
+    // Without a mark the whole run is meant.
+    let mut harness = Harness::sample().failures(LOST, 9, true).keys("j3r");
+    let asks = harness.taken();
+    assert!(asks.contains(&Effect::Ask(Ask::PlanRedrive(arn(LOST)))));
+    assert!(
+        !asks
+            .iter()
+            .any(|it| matches!(it, Effect::Ask(Ask::PlanRerun(..))))
+    );
+}
