@@ -2,9 +2,11 @@
 //! should happen. No I/O, no clock, no waiting; the same events always give the same screen.
 
 mod act;
+mod age;
 mod available;
 mod compare;
 mod input;
+mod leaving;
 mod lists;
 mod mouse;
 mod notice;
@@ -14,7 +16,9 @@ mod outputs;
 mod outside_tests;
 mod overlay;
 mod palette;
+mod reading;
 mod repairing;
+mod subject;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -35,7 +39,7 @@ use self::notice::Known;
 use crate::config::{Keys, Profile};
 use crate::model::{Execution, ExecutionArn, Timestamp};
 use crate::operations::logs::Query;
-use crate::tui::data::{Data, Remote};
+use crate::tui::data::Data;
 use crate::tui::dialog::Dialog;
 use crate::tui::event::{Ask, Deed, Destination, Effect, Event, Health, Subject};
 use crate::tui::keys::{Key, Keymap};
@@ -506,90 +510,5 @@ impl App {
         if let (Some(at), Some(Screen::Runs(runs))) = (at, self.stack.first_mut()) {
             runs.cursor.at = at;
         }
-    }
-
-    /// Age of what is shown, seconds; `None` while nothing is known.
-    pub fn data_age(&self) -> Option<i64> {
-        let data = self.data();
-        let run = |arn: &ExecutionArn| data.runs.get(arn).and_then(Remote::read_at);
-        let at = match self.screen() {
-            Screen::Runs(_) => data.newest.read_at(),
-            Screen::Outputs(it) => data.outputs.get(&it.run).and_then(Remote::read_at),
-            Screen::Live(it) => run(&it.run),
-            Screen::Failures(it) => run(&it.run),
-            Screen::Logs(it) => self.shown_book(it).and_then(|book| book.heard),
-            Screen::Execution(it) => run(&it.arn),
-            Screen::Machines(_) => data.machines.read_at(),
-            Screen::Machine(it) => data.machine_views.get(&it.arn).and_then(Remote::read_at),
-            Screen::Compare(it) => it.runs.iter().filter_map(run).min(),
-        };
-        at.map(|at| figures::seconds_between(at, self.now))
-    }
-
-    /// Whether the newest ask for what is shown failed, so that what is seen is old.
-    pub fn is_stale(&self) -> bool {
-        if self.target.expired.is_some() {
-            return true;
-        }
-        let data = self.data();
-        match self.screen() {
-            Screen::Runs(_) => data.newest.trouble().is_some(),
-            Screen::Outputs(it) => data
-                .outputs
-                .get(&it.run)
-                .is_some_and(|it| it.trouble().is_some()),
-            Screen::Logs(it) => self.shown_book(it).is_some_and(|it| it.trouble.is_some()),
-            Screen::Machines(_) => data.machines.trouble().is_some(),
-            Screen::Machine(it) => data
-                .machine_views
-                .get(&it.arn)
-                .is_some_and(|it| it.trouble().is_some()),
-            _ => self
-                .shown_run()
-                .and_then(|arn| data.runs.get(arn))
-                .is_some_and(|it| it.trouble().is_some()),
-        }
-    }
-
-    /// Runs that go on and end for good with the dashboard, but for those that nobody asks about.
-    fn lost_by_quitting(&self) -> Vec<&str> {
-        let Some(known) = &self.settings.ends else {
-            return Vec::new();
-        };
-        let executions = self.live.executions().into_iter();
-        executions
-            .filter(|it| !it.status.is_closed() && !known.contains(&it.name))
-            .map(|it| it.name.as_str())
-            .collect()
-    }
-
-    /// The line left on the terminal after quitting: what still runs and how to come back.
-    pub fn farewell(&self) -> Option<String> {
-        let running: Vec<&str> = self
-            .live
-            .executions()
-            .into_iter()
-            .filter(|it| !it.status.is_closed())
-            .map(|it| it.name.as_str())
-            .collect();
-        let text = match running[..] {
-            [] => return None,
-            [one] => format!("{one} is still running"),
-            [first, ..] => format!("{first} and {} more are still running", running.len() - 1),
-        };
-        if self.settings.ends.is_some() {
-            let own = self.lost_by_quitting();
-            let own = (!own.is_empty()).then(|| own.join(", "))?;
-            let safe = crate::tui::widget::text::visible(&own);
-            return Some(format!("ended with the demo: {safe}"));
-        }
-        let local = self.health.connection.local;
-        let come_back = if local {
-            "`fanout` goes on with the local engine"
-        } else {
-            "`fanout` comes back to it"
-        };
-        let safe = crate::tui::widget::text::visible(&text);
-        Some(format!("{safe}; {come_back}"))
     }
 }

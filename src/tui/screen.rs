@@ -4,6 +4,7 @@ pub mod chrome;
 mod compare;
 mod execution;
 mod failures;
+pub mod hints;
 mod live;
 mod logs;
 mod machines;

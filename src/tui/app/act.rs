@@ -1,7 +1,6 @@
 //! What actions do.
 
 use crate::model::ExecutionArn;
-use crate::operations::logs::Focus;
 use crate::tui::app::{App, Overlay};
 use crate::tui::data::FailureSet;
 use crate::tui::dialog::Dialog;
@@ -14,10 +13,7 @@ use crate::tui::marks::Marking;
 use crate::tui::pace::Tone;
 use crate::tui::palette::Scope;
 use crate::tui::screen::outputs::Pane as OutputsPane;
-use crate::tui::screen::{
-    ItemTab, Machine, Machines, Pane, Screen, Tab, chosen_machine, payload_path,
-};
-use crate::tui::widget::input::Field;
+use crate::tui::screen::{ItemTab, Machine, Machines, Pane, Screen, Tab, chosen_machine};
 use crate::tui::widget::list::{Cursor, Move, Scroll};
 use crate::tui::widget::tree::Tree;
 
@@ -336,7 +332,7 @@ impl App {
         Vec::new()
     }
 
-    fn show_for_run(&mut self, screen: impl Fn(ExecutionArn) -> Screen) {
+    pub(super) fn show_for_run(&mut self, screen: impl Fn(ExecutionArn) -> Screen) {
         if let Some(run) = self.shown_run().cloned() {
             self.show(screen(run));
         }
@@ -388,95 +384,6 @@ impl App {
         let found = it.set(self).and_then(which);
         if let (Some((group, number)), Screen::Failures(it)) = (found, self.screen_mut()) {
             it.choose(group, number);
-        }
-    }
-
-    /// The lines of the failure or the state under the cursor, else of the run.
-    fn logs_here(&mut self) {
-        let state = match self.screen() {
-            Screen::Execution(it) => it.chosen_state(self.data()),
-            _ => None,
-        };
-        let focus = match self.screen() {
-            Screen::Failures(it) if it.pane == Pane::Members => it.chosen(self).map(Focus::on),
-            Screen::Live(it) => it.chosen(self).map(|child| {
-                let map_run = self.data().map_run(&it.run);
-                let set = map_run.and_then(|it| self.data().failure_set(&it.arn));
-                let failure = set.and_then(|set| set.of_child(&child));
-                failure.map_or_else(|| Focus::of(child.clone()), |(_, it)| Focus::on(it))
-            }),
-            Screen::Execution(it) if it.is_child() => {
-                let known = self.data().run(&it.arn);
-                Some(known.map_or_else(
-                    || Focus::of(it.arn.clone()),
-                    |run| Focus::described(&run.detail),
-                ))
-            }
-            _ => None,
-        };
-        self.show_for_run(|run| Screen::logs(run, focus.clone()));
-        // A filter's words have no spaces: of a name with some, its longest word.
-        let word = state
-            .as_deref()
-            .and_then(|it| it.split_whitespace().max_by_key(|it| it.len()));
-        if let (Some(word), Screen::Logs(_)) = (word, self.screen()) {
-            self.set_filter(&format!("state:{word}"));
-        }
-    }
-
-    fn open_search(&mut self) {
-        if let Screen::Logs(it) = self.screen() {
-            self.overlay = Some(Overlay::Search(Field::new(it.search.clone())));
-        }
-    }
-
-    pub(super) fn search_for(&mut self, text: String) {
-        if let Screen::Logs(it) = self.screen_mut() {
-            it.search = text;
-            // Backwards: the newest line is what one looks at.
-            it.find(false, true);
-        }
-    }
-
-    pub(super) fn count_matches(&mut self) {
-        let Screen::Logs(it) = self.screen() else {
-            return;
-        };
-        let said = match (it.search.as_str(), it.matches()) {
-            ("", _) => return,
-            (text, 0) => format!("no line has {text:?}"),
-            (text, count) => format!("{count} lines have {text:?}, n and N go through them"),
-        };
-        self.say(Tone::Plain, said);
-    }
-
-    fn search_on(&mut self, forwards: bool) {
-        if matches!(self.screen(), Screen::Outputs(_)) {
-            return self.hop(forwards);
-        }
-        if let Screen::Logs(it) = self.screen_mut() {
-            if !it.find(forwards, false) {
-                self.count_matches();
-            }
-            return;
-        }
-        let data = self.frozen.as_ref().map_or(&self.live, |(data, _)| data);
-        match self.stack.last_mut() {
-            Some(Screen::Execution(it)) => it.next_match(data, forwards),
-            Some(Screen::Machine(it)) => it.next_match(data, forwards),
-            _ => {}
-        }
-    }
-
-    fn wrap(&mut self) {
-        if let Screen::Logs(it) = self.screen_mut() {
-            it.wrap();
-        }
-    }
-
-    pub(super) fn keep_filter(&mut self) {
-        if let Screen::Logs(it) = self.screen_mut() {
-            it.keep_filter();
         }
     }
 
@@ -548,52 +455,6 @@ impl App {
             format!("downloading {}…", object.address.file_name()),
         );
         vec![Effect::Download(object, folder)]
-    }
-
-    fn copy(&mut self, what: fn(&Self) -> Option<String>) -> Vec<Effect> {
-        let copies = what(self).map(Effect::Copy).into_iter().collect();
-        self.do_all(copies)
-    }
-
-    /// What stands under the cursor, as one says it.
-    pub(super) fn subject(&self) -> Option<String> {
-        if let Some(tree) = self.screen().tree() {
-            return Some(tree.value());
-        }
-        match self.screen() {
-            Screen::Execution(it) => Some(it.arn.name().to_owned()),
-            Screen::Machines(_) | Screen::Machine(_) => {
-                chosen_machine(self).map(|it| it.name().to_owned())
-            }
-            Screen::Outputs(it) => it.chosen(self).map(|it| it.object.address.to_string()),
-            Screen::Failures(it) if it.pane == Pane::Members => {
-                it.chosen(self).map(|it| it.child.name().to_owned())
-            }
-            Screen::Logs(it) => it.chosen().map(|it| it.text.clone()),
-            _ => self.shown_run().map(|it| it.name().to_owned()),
-        }
-    }
-
-    fn subject_in_full(&self) -> Option<String> {
-        if let Some(tree) = self.screen().tree() {
-            let is_payload = matches!(self.screen(), Screen::Execution(_));
-            let path = tree.path();
-            return Some(if is_payload {
-                payload_path(&path)
-            } else {
-                path
-            });
-        }
-        match self.screen() {
-            Screen::Execution(it) => Some(it.arn.to_string()),
-            Screen::Machines(_) | Screen::Machine(_) => chosen_machine(self).map(|it| it.0),
-            Screen::Outputs(it) => it.chosen(self).map(|it| it.object.address.to_string()),
-            Screen::Failures(it) if it.pane == Pane::Members => {
-                it.chosen(self).map(|it| it.child.to_string())
-            }
-            Screen::Logs(it) => it.chosen().map(|it| it.line.message.clone()),
-            _ => self.shown_run().map(ToString::to_string),
-        }
     }
 
     /// Forgets how fresh things are, so that all that is shown is asked for again.

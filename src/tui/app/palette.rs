@@ -9,7 +9,7 @@ use crate::tui::event::Effect;
 use crate::tui::keys::{self, Binding};
 use crate::tui::pace::Tone;
 use crate::tui::palette::{Palette, Scope};
-use crate::tui::screen::{Runs, Screen, chrome};
+use crate::tui::screen::{Runs, Screen, hints};
 use crate::tui::widget::list::{Cursor, Move};
 
 /// Lines that are remembered.
@@ -67,7 +67,7 @@ impl App {
 
     /// What can be done here now, most used first.
     pub fn here(&self) -> Vec<&'static Binding> {
-        let actions = chrome::actions(self).iter().map(|it| keys::of(*it));
+        let actions = hints::actions(self).iter().map(|it| keys::of(*it));
         actions.filter(|it| (it.available)(self).is_ok()).collect()
     }
 
