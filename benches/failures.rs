@@ -166,6 +166,9 @@ fn memory(name: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// A name, and how many records were taken in.
+type Way = (&'static str, fn(&mut File) -> u64);
+
 fn main() {
     let given = std::env::args().skip(1).find_map(|it| it.parse().ok());
     let records: u64 = given.unwrap_or(RECORDS);
@@ -179,7 +182,6 @@ fn main() {
     let bytes = file.metadata().unwrap().len();
     println!("{records} records, {:.1} MB", bytes as f64 / 1e6);
 
-    type Way = (&'static str, fn(&mut File) -> u64);
     let ways: [Way; 3] = [
         ("parsed, borrowed", borrowed),
         ("parsed, owned", owned),

@@ -136,3 +136,13 @@ fn refuse_bad(checks: &[Check]) -> Result<(), Error> {
         texts => Err(Error::Refused(texts.join("; "))),
     }
 }
+
+/// Lower case, two digits a byte.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

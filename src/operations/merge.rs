@@ -5,7 +5,6 @@
 //! a merge that was killed is simply run again, and one that was done is found.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use crate::model::{ExecutionArn, ObjectAddress};
 use crate::operations::lineage::{self, Evidence, Lineage, Shown};
 use crate::operations::reconcile::{Reconciliation, meter};
 use crate::operations::runs::{self, Run};
-use crate::operations::{Check, Error, Progress, refuse_bad};
+use crate::operations::{Check, Error, Progress, hex, refuse_bad};
 
 /// Follows the output's name in that of the file of lines that are still open.
 const FAILED_SUFFIX: &str = ".failed.jsonl";
@@ -230,11 +229,7 @@ fn digest(lineage: &Lineage) -> String {
         }
     }
     let hash = hash.finalize();
-    hash[..8].iter().fold(String::new(), |mut digits, byte| {
-        // Writing to memory does not fail.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
+    hex(&hash[..8])
 }
 
 /// `out/a.csv` and what it is made of: `out/a.merged-0123abcd.csv`.

@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::client::{Client, ErrorKind};
 use crate::model::{ExecutionArn, ExecutionDetail, ObjectAddress, StateMachineArn, Status};
 use crate::operations::runs::{self, is_absent, is_name};
-use crate::operations::{Check, Error, Progress, refuse_bad, shell_word};
+use crate::operations::{Check, Error, Progress, hex, refuse_bad, shell_word};
 
 mod checks;
 mod file;
@@ -20,7 +20,6 @@ pub mod template;
 mod tests;
 
 pub use file::LINE_LIMIT;
-pub(super) use file::hex;
 use template::{Filled, Template, Values};
 
 /// Bytes of an execution's input that the service takes.
@@ -337,7 +336,7 @@ fn name(request: &Request, content: &str, plan: &Plan) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    let digits = file::hex(&hash.finalize());
+    let digits = hex(&hash.finalize());
     format!("{}-{}", stem(&request.source.file_name()), &digits[..8])
 }
 
@@ -491,7 +490,7 @@ async fn upload(
         done += read as u64;
         progress(Progress { done, total: size });
     }
-    if done != size || file::hex(&hash.finalize()) != sha256 {
+    if done != size || hex(&hash.finalize()) != sha256 {
         writer.abort().await;
         return Err(Error::file(
             path,

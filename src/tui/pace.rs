@@ -227,7 +227,9 @@ impl Verdict {
             Status::Succeeded => Self::new(
                 Tone::Warn,
                 "DONE IN PART",
-                format!("{failures} items failed, within the tolerance: re-run them, AWS cannot redrive this"),
+                format!(
+                    "{failures} items failed, within the tolerance: re-run them, AWS cannot redrive this"
+                ),
             ),
             Status::Failed => {
                 let left = figures::count(items.total.saturating_sub(items.succeeded));

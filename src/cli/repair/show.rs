@@ -77,7 +77,11 @@ fn show_rerun(plan: &rerun::Plan, out: &mut Output) -> Result<(), Error> {
         out.line(format!("  {edited} edited, {left_out} taken out"))?;
     }
     out.line(format!("  read from {}", plan.source))?;
-    out.line(format!("  into {}, {}", plan.subset, views::bytes(plan.bytes)))?;
+    out.line(format!(
+        "  into {}, {}",
+        plan.subset,
+        views::bytes(plan.bytes)
+    ))?;
     estimates(plan.cost.as_ref(), plan.time.as_ref(), out)
 }
 

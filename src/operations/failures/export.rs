@@ -1,6 +1,6 @@
 //! All failures of a Map Run as a file, written while they are read.
 
-use std::io::{BufWriter, Seek as _, Write as _};
+use std::io::{self, BufWriter, Seek as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -99,9 +99,9 @@ pub async fn export(
     let mut take = |found: Found<'_>| {
         let written = match (found, rows.take()) {
             // What was written is void.
-            (Found::Restart, Some(old)) => old
-                .end()
-                .and_then(|(file, _)| begin(file.into_inner().map_err(|it| it.into_error())?)),
+            (Found::Restart, Some(old)) => old.end().and_then(|(file, _)| {
+                begin(file.into_inner().map_err(io::IntoInnerError::into_error)?)
+            }),
             (Found::Record(record, _), Some(mut kept)) => {
                 let failure = (record.outcome() == Outcome::Failed).then(|| record.failure());
                 match failure.filter(|it| wanted.has(it)) {

@@ -69,7 +69,9 @@ mod tests {
             values in proptest::collection::vec(0u64..1 << 40, 1..200), wider in 0u32..4,
         ) {
             let mut histogram = Histogram::new(0);
-            values.iter().for_each(|value| histogram.add(*value));
+            for value in &values {
+                histogram.add(*value);
+            }
             let last = *values.iter().max().unwrap();
             let shift = histogram.shift() + wider;
             let counts = histogram.at(shift, last);

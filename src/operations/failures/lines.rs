@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::client::Client;
 use crate::model::Object;
-use crate::operations::Error;
 use crate::operations::results::ItemFormat;
+use crate::operations::{Error, hex};
 
 /// Bytes of one item; the service takes 256 KiB, and reads a bit more of CSV.
 const LONGEST: usize = 8 << 20;
@@ -136,12 +136,7 @@ fn name(object: &Object, format: &ItemFormat) -> String {
         digest.update(part.as_bytes());
         digest.update([0]);
     }
-    let digest = digest.finalize();
-    digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&digest.finalize()[..16])
 }
 
 async fn build(
@@ -171,7 +166,7 @@ async fn build(
     while let Some(chunk) = bytes.next().await {
         splitter.push(&chunk?, &mut put).map_err(malformed)?;
     }
-    splitter.finish(&mut put).map_err(malformed)?;
+    splitter.finish(&mut put);
     let flushed = written.and_then(|()| out.flush());
     flushed.map_err(|error| Error::file(folder, error))?;
     Ok(count)
@@ -246,7 +241,7 @@ impl Splitter {
             self.lines_in_record += 1;
             if !self.in_quotes {
                 let record = begun..at - 1;
-                self.record(record, put)?;
+                self.record(record, put);
                 begun = at;
             }
         }
@@ -259,19 +254,14 @@ impl Splitter {
         Ok(())
     }
 
-    fn finish(&mut self, put: &mut impl FnMut(Item)) -> Result<(), String> {
-        if self.carried.is_empty() {
-            return Ok(());
+    fn finish(&mut self, put: &mut impl FnMut(Item)) {
+        if !self.carried.is_empty() {
+            self.record(0..self.carried.len(), put);
         }
-        self.record(0..self.carried.len(), put)
     }
 
     /// Takes in one record, given by its place in `carried`.
-    fn record(
-        &mut self,
-        place: std::ops::Range<usize>,
-        put: &mut impl FnMut(Item),
-    ) -> Result<(), String> {
+    fn record(&mut self, place: std::ops::Range<usize>, put: &mut impl FnMut(Item)) {
         let line = self.line;
         self.line += std::mem::take(&mut self.lines_in_record);
         let bytes = &self.carried[place.clone()];
@@ -282,7 +272,7 @@ impl Splitter {
             _ => bytes,
         };
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(());
+            return;
         }
         let value = match &mut self.csv {
             None => value(&ItemFormat::JsonLines, bytes, None),
@@ -291,7 +281,7 @@ impl Splitter {
                 match &csv.header {
                     None => {
                         csv.header = Some(cells);
-                        return Ok(());
+                        return;
                     }
                     Some(header) => Some(row(header, cells)),
                 }
@@ -304,7 +294,6 @@ impl Splitter {
             // What cannot be read equals nothing, as it were nothing.
             fingerprint: value.map_or(0, |value| fingerprint(&value)),
         });
-        Ok(())
     }
 }
 
@@ -389,7 +378,7 @@ mod tests {
         for chunk in text.as_bytes().chunks(cut) {
             splitter.push(chunk, &mut |item| items.push(item))?;
         }
-        splitter.finish(&mut |item| items.push(item))?;
+        splitter.finish(&mut |item| items.push(item));
         Ok(items)
     }
 

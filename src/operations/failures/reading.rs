@@ -68,7 +68,7 @@ pub async fn each(
 ) -> Result<Source, Error> {
     let counts = [map_run.items, map_run.executions];
     let has_failed = counts.iter().any(|it| 0 < it.failures() + it.aborted);
-    if !has_failed && !(never_started && 0 < map_run.items.pending) {
+    if !(has_failed || never_started && 0 < map_run.items.pending) {
         return Ok(Source {
             words: "counts".to_owned(),
             exact: true,

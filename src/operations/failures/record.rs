@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 
 use crate::model::{ExecutionArn, Failure, Status, Timestamp};
 
+/// What the first of January 1970 comes to below, where days count from March of year 0 and from one.
+const EPOCH_DAYS: i64 = 719_469;
+
 /// A child execution, or an item that never became one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -250,8 +253,7 @@ fn milliseconds(text: &str) -> Option<i64> {
         _ => (year, month - 3),
     };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
-    const EPOCH: i64 = 719_469;
-    let seconds = ((days - EPOCH) * 24 + hour) * 3_600 + minute * 60 + second;
+    let seconds = ((days - EPOCH_DAYS) * 24 + hour) * 3_600 + minute * 60 + second;
     Some(seconds * 1_000 + millisecond)
 }
 

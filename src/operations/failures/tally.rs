@@ -287,7 +287,7 @@ mod tests {
         let word = |number: usize| -> String {
             let letter =
                 |at: usize| char::from(b'a' + (number / 26_usize.pow(at as u32) % 26) as u8);
-            (0..4).map(|at| letter(at)).collect()
+            (0..4).map(letter).collect()
         };
         let all: Vec<Failure> = (0..GROUPS + 50)
             .map(|number| failed(None, "E", &word(number)))

@@ -15,9 +15,8 @@ use super::chosen::{Chosen, Item};
 use super::items::{Format, Way, Writer};
 use crate::client::{Client, ObjectWriter};
 use crate::model::{MapRun, ObjectAddress};
-use crate::operations::Error;
 use crate::operations::failures::{self, Found, GroupKey, Outcome, Record};
-use crate::operations::start::hex;
+use crate::operations::{Error, hex};
 
 /// Bytes of a line of the file of failed lines.
 const LINE_LIMIT: usize = 8 << 20;

@@ -10,8 +10,7 @@ use crate::client::Client;
 use crate::model::{ExecutionArn, Limits, MapRun, ObjectAddress, Prices, Status, Timestamp};
 use crate::operations::redrive::Definition;
 use crate::operations::runs::{Run, is_absent, is_name};
-use crate::operations::start::hex;
-use crate::operations::{Check, Error, cost, results};
+use crate::operations::{Check, Error, cost, hex, results};
 
 /// Bytes of an execution's input that the service takes.
 const INPUT_LIMIT: usize = 262_144;

@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::write::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use crate::operations::{Check, Error};
+use crate::operations::{Check, Error, hex};
 
 /// Bytes of one line, escaped as a JSON string: the child's input, which it becomes a part of, has
 /// 256 KiB.
@@ -94,15 +94,6 @@ fn problem(error: &io::Error) -> String {
 
 fn unpacking(error: &io::Error) -> String {
     format!("cannot be unpacked as gzip: {error}")
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 enum Sink {

@@ -141,11 +141,11 @@ impl Failures {
         match keys {
             MarkKeys::Groups(keys) => {
                 self.group_marks
-                    .apply(marking, &keys, self.groups.row(keys.len()))
+                    .apply(marking, &keys, self.groups.row(keys.len()));
             }
             MarkKeys::Children(keys) => {
                 self.marks
-                    .apply(marking, &keys, self.members.row(keys.len()))
+                    .apply(marking, &keys, self.members.row(keys.len()));
             }
             MarkKeys::One(key) if marking == Marking::Toggle => self.marks.apply(marking, &key, 0),
             MarkKeys::One(_) if marking == Marking::Clear => {}

@@ -14,6 +14,9 @@ use crate::tui::screen::{WIDE, absence};
 use crate::tui::widget::table::{self, Align, Column};
 use crate::tui::widget::{figures, pane, text};
 
+/// What is in a cell of the list of members; the number is how many attempts there were.
+type Cell = fn(&Failure, u32, &App) -> String;
+
 /// Cells of the groups' column in a width.
 fn groups_width(area: Rect) -> u16 {
     (area.width * 9 / 20).min(64)
@@ -354,7 +357,6 @@ impl Failures {
         let theme = app.theme();
         let width = area.width as usize;
         let attempts = self.map_run(app).map_or(1, |it| it.redrive_count + 1);
-        type Cell = fn(&Failure, u32, &App) -> String;
         let mut columns: Vec<(Column, Cell)> = vec![
             (Column::new("LINE", 10, Align::Right), |it, _, _| {
                 figures::maybe(it.line)

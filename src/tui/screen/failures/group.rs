@@ -8,6 +8,9 @@ use crate::operations::ledger::SeenBefore;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{bar, figures, text};
 
+/// Cells before a figure.
+const LABEL: usize = 8;
+
 /// Lines of at most `cells` cells.
 pub fn detail(group: &Group, now: Timestamp, cells: usize, theme: Theme) -> Vec<Line<'static>> {
     let mut lines = vec![Line::raw(text::fit(&group.message, cells))];
@@ -15,7 +18,6 @@ pub fn detail(group: &Group, now: Timestamp, cells: usize, theme: Theme) -> Vec<
         text::fit(&when(group, now), cells),
         theme.dim(),
     ));
-    const LABEL: usize = 8;
     let over = match group.spread.over {
         Over::Lines => "  over the file",
         Over::Records => "  in order of writing",
