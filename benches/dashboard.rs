@@ -392,7 +392,7 @@ fn main() {
     for (view, keys, shown) in [
         ("runs", "1", "Runs of bench"),
         ("live", "1|/slow\r|\r", "Verdict"),
-        ("failures", "1|\x1b|/\x15ended\r|\r|3|\r", "STATUS"),
+        ("failures", "1|\x1b|/\x15ended\r|\r|3|\r", "WHAT DIFFERS"),
         ("outputs", "4", "part-12"),
     ] {
         for some in keys.split('|') {

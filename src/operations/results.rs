@@ -13,7 +13,7 @@ use crate::operations::Error;
 mod records;
 mod source;
 pub(super) use records::Records;
-pub(super) use source::{ItemFormat, ItemPlace, ItemSource, item_source};
+pub(super) use source::{ItemFormat, ItemSource, item_source};
 
 /// Pages of history read to find what went into the Map state; 1,000 events each at the most.
 const HISTORY_PAGES: usize = 10;

@@ -106,17 +106,19 @@ async fn two_redrives_over_several_files_leave_what_is_still_open() {
             (group.error.as_str(), group.message.as_str()),
             ("Bad", "<n> is bad")
         );
+        // How many fail before the threshold trips is chance; the service counts them.
+        assert_eq!(group.count, map_run.items.failures());
         counts.push(group.count);
         // Any part of the list is a part of the whole.
         let all = found.page(&client, 0, 0..u64::MAX).await.unwrap();
         assert_eq!(all.len() as u64, found.read);
-        for (from, until) in [(0, 5), (3, 30), (found.read - 2, found.read + 9)] {
+        let read = found.read;
+        for (from, until) in [(0, 5), (3, 30), (read.saturating_sub(2), read + 9)] {
             let page = found.page(&client, 0, from..until).await.unwrap();
-            let last = (until.min(found.read)) as usize;
-            assert_eq!(page, all[from as usize..last]);
+            let part = from.min(read) as usize..until.min(read) as usize;
+            assert_eq!(page, all[part]);
         }
     }
-    assert!(counts[1] < counts[0] && counts[2] < counts[1], "{counts:?}");
     let target = ledger::target(&client);
     let attempts = ledger
         .attempts_of(&target, &ExecutionArn::new(&run.arn))

@@ -14,12 +14,14 @@ use crate::operations::Error;
 use crate::operations::failures::lines::{Item, Lines, fingerprint};
 use crate::operations::failures::reading::{self, Found};
 use crate::operations::failures::record::Outcome;
-use crate::operations::results::{ItemFormat, ItemPlace, ItemSource, item_source};
+use crate::operations::results::{ItemFormat, ItemSource, item_source};
 
 /// Candidates that are named.
 const NAMED: usize = 5;
 /// Bytes of a line that are shown.
-const SHOWN: u64 = 64 << 10;
+const SHOWN: usize = 64 << 10;
+/// Bytes of a line that are compared with an item, which has 262,144 at the most.
+const COMPARED: u64 = 2 << 20;
 
 /// A line of the source, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -161,7 +163,7 @@ pub async fn source_line(
     let is_changed = map_run.started < object.modified;
     let found = find(&lines, &source, item, is_changed).map_err(|it| Error::file(cache, it))?;
     let mut told = SourceLine {
-        source: address,
+        source: address.clone(),
         line: None,
         text: None,
         candidates: Vec::new(),
@@ -169,9 +171,14 @@ pub async fn source_line(
         method: found.method,
     };
     match (&told.method, found.items.first()) {
-        (Method::Index | Method::Content, Some(item)) => {
-            told.line = Some(item.line);
-            told.text = Some(text(client, &object, *item).await?);
+        (Method::Index | Method::Content, Some(found)) => {
+            let mut text = text(client, &object, *found).await?;
+            if !is_said(&source, &text, item) {
+                return Ok(SourceLine::not_found(address, "no line says this"));
+            }
+            text.truncate(text.floor_char_boundary(SHOWN));
+            told.line = Some(found.line);
+            told.text = Some(text);
         }
         _ => told.candidates = found.items.iter().map(|it| it.line).collect(),
     }
@@ -266,11 +273,7 @@ fn is_on(
     is_changed: bool,
     says: Item,
 ) -> std::io::Result<Option<Method>> {
-    let item = match &source.item {
-        ItemPlace::Whole => Some(input),
-        ItemPlace::Member(name) => input.get(name),
-        ItemPlace::Nowhere => None,
-    };
+    let item = source.item.of(input);
     if item.is_some_and(|it| fingerprint(it) != says.fingerprint) {
         return Ok(None);
     }
@@ -327,11 +330,7 @@ fn find(
         method: Method::NotFound(why.to_owned()),
         items: Vec::new(),
     };
-    let item = match &source.item {
-        ItemPlace::Whole => Some(input),
-        ItemPlace::Member(name) => input.get(name),
-        ItemPlace::Nowhere => None,
-    };
+    let item = source.item.of(input);
     let wanted = item.map(fingerprint);
     let index = source
         .index
@@ -385,11 +384,44 @@ fn has_no_blank_line(source: &ItemSource, index: u64, item: Item) -> bool {
     }
 }
 
+/// Whether the line says what the child was given: equal fingerprints only tell where to look. Of
+/// CSV, whose cells are all text, they are enough.
+fn is_said(source: &ItemSource, text: &str, input: &Value) -> bool {
+    match (&source.format, source.item.of(input)) {
+        (ItemFormat::JsonLines, Some(item)) => {
+            serde_json::from_str(text).is_ok_and(|said: Value| is_same(&said, item))
+        }
+        _ => true,
+    }
+}
+
+/// Equality of JSON values, however their numbers are written.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            let both_whole = !one.is_f64() && !other.is_f64();
+            one == other || (!both_whole && one.as_f64() == other.as_f64())
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let has = |(name, value)| other.get(name).is_some_and(|it| is_same(value, it));
+            one.len() == other.len() && one.iter().all(has)
+        }
+        _ => one == other,
+    }
+}
+
 async fn text(client: &Client, object: &Object, item: Item) -> Result<String, Error> {
     if item.length == 0 {
         return Ok(String::new());
     }
-    let range = item.offset..item.offset + item.length.min(SHOWN);
+    let range = item.offset..item.offset + item.length.min(COMPARED);
     let body = client
         .read(&object.address, Some(range), Some(&object.etag))
         .await?;
@@ -433,6 +465,19 @@ mod tests {
             advice: None,
         };
         line.words()
+    }
+
+    #[test]
+    fn large_numbers_that_share_a_fingerprint_are_not_the_same() {
+        let value = |text: &str| -> Value { serde_json::from_str(text).expect("JSON") };
+        let (one, other) = (value("[9007199254740992]"), value("[9007199254740993]"));
+        assert_eq!(fingerprint(&one), fingerprint(&other));
+        assert!(!is_same(&one, &other));
+        assert!(is_same(
+            &value(r#"{"a":1.0,"b":[2]}"#),
+            &value(r#"{"b":[2.0],"a":1}"#)
+        ));
+        assert!(!is_same(&value(r#"{"a":1}"#), &value(r#"{"a":1,"b":2}"#)));
     }
 
     #[test]

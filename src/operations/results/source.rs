@@ -41,6 +41,17 @@ pub(in crate::operations) enum ItemPlace {
     Nowhere,
 }
 
+impl ItemPlace {
+    /// The whole item in a child's input.
+    pub fn of<'a>(&self, input: &'a Value) -> Option<&'a Value> {
+        match self {
+            Self::Whole => Some(input),
+            Self::Member(name) => input.get(name),
+            Self::Nowhere => None,
+        }
+    }
+}
+
 /// `None` where the items do not come from one object.
 pub(in crate::operations) async fn item_source(
     client: &Client,

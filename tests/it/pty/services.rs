@@ -92,7 +92,7 @@ fn a_failure_leads_to_its_log_lines_on_a_small_terminal() {
     terminal.press("3");
     terminal.wait("read from");
     terminal.press("\r");
-    terminal.wait("STATUS");
+    terminal.wait("WHAT DIFFERS");
     terminal.press("l");
     terminal.wait("found by request id");
     terminal.wait("START RequestId");
