@@ -119,12 +119,23 @@ impl Terminal {
     /// Reads until the screen shows the text.
     #[track_caller]
     fn wait(&mut self, text: &str) {
+        self.wait_until(&format!("{text:?} to come"), |shown| shown.contains(text));
+    }
+
+    /// Reads until the screen shows the text no more.
+    #[track_caller]
+    fn wait_gone(&mut self, text: &str) {
+        self.wait_until(&format!("{text:?} to go"), |shown| !shown.contains(text));
+    }
+
+    #[track_caller]
+    fn wait_until(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        while !self.text().contains(text) {
+        while !is_so(&self.text()) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {
                 Ok(bytes) => self.take(&bytes),
-                Err(gone) => panic!("{text:?} never came ({gone}):\n{}", self.text()),
+                Err(gone) => panic!("waited for {what} ({gone}):\n{}", self.text()),
             }
         }
     }

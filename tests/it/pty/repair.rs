@@ -44,9 +44,14 @@ fn lost_lines_are_edited_and_run_again_and_the_trail_tells_of_it() {
     // AWS cannot redrive it, so a re-run is chosen by itself.
     terminal.wait("(•) Re-run failed lines");
     terminal.wait("Run 1 items");
+    let shown = terminal.text();
+    let unedited = shown.split_whitespace().find(|it| it.contains("-r1-"));
     terminal.press("\x05");
     terminal.wait("Edited: 1 changed");
     terminal.wait("+ two");
+    // Other lines are another execution: from here on its plan is the one that is run.
+    terminal.wait_gone(unedited.unwrap());
+    terminal.wait("-r1-");
     terminal.wait("Run 1 items");
     terminal.press("\t\r");
     terminal.wait("started words-");
