@@ -241,12 +241,16 @@ impl Terminal {
     }
 }
 
-/// Row of the list's cursor: below the tabs, most of it reversed.
-fn cursor(screen: &vt100::Screen) -> Option<u16> {
-    (2..ROWS - 2).find(|row| {
-        let cells = (0..COLUMNS).filter_map(|column| screen.cell(*row, column));
-        cells.filter(|cell| cell.inverse()).count() >= 20
-    })
+/// Rows of the lists' cursors below the tabs, each with its reversed cells: a view may have several.
+fn cursor(screen: &vt100::Screen) -> Vec<(u16, usize)> {
+    let reversed = |row| {
+        let cells = (0..COLUMNS).filter_map(|column| screen.cell(row, column));
+        cells.filter(|cell| cell.inverse()).count()
+    };
+    (2..ROWS - 2)
+        .map(|row| (row, reversed(row)))
+        .filter(|(_, cells)| *cells >= 20)
+        .collect()
 }
 
 fn definition() -> String {
