@@ -1,7 +1,7 @@
 //! Plans in files: what one person has looked at, another can carry out.
 
-use std::fs::{self, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::model::{ExecutionArn, Prices, Timestamp};
 use crate::operations::ledger::{self, Attempt, GroupCount, Ledger};
+use crate::operations::records::write_new;
 use crate::operations::runs;
 use crate::operations::{Check, Error, Verdict, merge, redrive, rerun};
 
@@ -177,14 +178,7 @@ impl Saved {
         let mut text =
             serde_json::to_string_pretty(self).map_err(|error| Error::file(path, error))?;
         text.push('\n');
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options
-            .open(path)
-            .and_then(|mut file| file.write_all(text.as_bytes()));
-        written.map_err(|error| match error.kind() {
+        write_new(path, &text).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 Error::file(path, "exists already: give another name")
             }

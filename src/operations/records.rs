@@ -17,6 +17,18 @@ pub struct JsonLines {
     path: PathBuf,
 }
 
+/// Writes a new file that only its owner can read (0600).
+///
+/// # Errors
+/// `AlreadyExists` when there is one of that name.
+pub(super) fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(text.as_bytes())
+}
+
 /// What a file of JSON lines holds.
 #[derive(Debug)]
 pub struct Rows<T> {

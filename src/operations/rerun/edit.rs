@@ -1,14 +1,14 @@
 //! Chosen items in an editor: written as JSON Lines, read back, and compared.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::gather::Subset;
 use crate::operations::Error;
+use crate::operations::records::write_new;
 
 /// Items that one edits by hand at once.
 pub const MOST: u64 = 10_000;
@@ -64,14 +64,7 @@ pub fn text(subset: &mut Subset) -> Result<String, Error> {
 /// `Refused` when they are too many, `File`.
 pub fn write(subset: &mut Subset, path: &Path) -> Result<(), Error> {
     let text = text(subset)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| Error::file(path, error))
+    write_new(path, &text).map_err(|error| Error::file(path, error))
 }
 
 /// Reads an edited file and compares it with the items.
