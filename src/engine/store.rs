@@ -18,25 +18,31 @@
 //! Values are JSON. All writers hand their batches to one thread, which commits whatever has come
 //! together in one transaction (one fsync) and then answers; readers use snapshots and block nobody.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::{Database, Disk, explain};
-use super::machine::{Execution, Identity, MapRunPlan};
 use super::runner::Clock;
-use super::state_machines::{MachineRow, Revision};
+use super::state_machines::MachineRow;
+use commit::{Committer, Waiting};
+use past::{Past, locked};
 
+mod commit;
 mod layout;
+mod past;
+mod rows;
 #[cfg(test)]
 mod tests;
+
+pub use commit::Batch;
+pub use rows::{ActivityRow, ExecutionRow, ExecutionStatus, MapRunRow, Origin, Owner, Provenance};
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const MACHINES: TableDefinition<&str, &[u8]> = TableDefinition::new("machines");
@@ -56,140 +62,6 @@ const QUEUE: usize = 1_024;
 const LOOK: usize = 10_000;
 /// Stored bytes of events after which a page of a history ends.
 const HISTORY_BYTES: usize = 8 << 20;
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActivityRow {
-    pub arn: String,
-    pub name: String,
-    /// Milliseconds since 1970.
-    pub created: i64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ExecutionStatus {
-    Running,
-    Succeeded,
-    Failed,
-    TimedOut,
-    Aborted,
-}
-
-impl ExecutionStatus {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "RUNNING",
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-            Self::TimedOut => "TIMED_OUT",
-            Self::Aborted => "ABORTED",
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ExecutionRow {
-    pub identity: Identity,
-    /// Key into `definitions`: an execution keeps its definition for life, across redrives.
-    pub revision: String,
-    /// Orders executions that started in the same millisecond.
-    pub sequence: u64,
-    /// As it was given.
-    pub input: Arc<Value>,
-    pub status: ExecutionStatus,
-    pub stopped: Option<i64>,
-    /// A row keeps `null` as nothing: see [`ExecutionRow::output`].
-    pub output: Option<Value>,
-    pub error: Option<String>,
-    pub cause: Option<String>,
-    pub redriven: Option<i64>,
-    /// The last client tokens of RedriveExecution with what was answered.
-    pub redrive_tokens: Vec<(String, i64)>,
-    /// The Task that started it.
-    #[serde(default)]
-    pub nested_in: Option<Origin>,
-    #[serde(default)]
-    pub provenance: Provenance,
-    pub execution: Execution,
-}
-
-/// The Task that starts an execution from inside another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// ARN of the Task's execution.
-    pub execution: String,
-    pub attempt: u64,
-    /// `.sync`: the Task waits for the end, and takes what it has started along with its own.
-    #[serde(default)]
-    pub is_job: bool,
-}
-
-/// How an execution was started.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Provenance {
-    /// ARN of the version that runs, where one was named by the caller or chosen by an alias.
-    pub version: Option<String>,
-    /// ARN.
-    pub alias: Option<String>,
-    pub trace: Option<String>,
-    /// The input's text, where that is not `input` written as short as can be.
-    pub input: Option<String>,
-    /// What the state machine was; `None` in rows of older programs.
-    pub revision: Option<Revision>,
-    /// An Express execution keeps no history, and nothing at all once it has ended.
-    pub express: bool,
-}
-
-impl ExecutionRow {
-    /// The input as the caller wrote it.
-    pub fn input_text(&self) -> String {
-        let text = self.provenance.input.clone();
-        text.unwrap_or_else(|| self.input.to_string())
-    }
-
-    /// What a successful execution gave.
-    pub fn output(&self) -> Option<&Value> {
-        let succeeded = self.status == ExecutionStatus::Succeeded;
-        succeeded.then(|| self.output.as_ref().unwrap_or(&Value::Null))
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MapRunRow {
-    pub plan: MapRunPlan,
-    /// ARN of the execution that owns it.
-    pub execution: String,
-    /// Where that execution is, if it is a Map Run's child.
-    #[serde(default)]
-    pub owner: Option<Owner>,
-    pub started: i64,
-    /// Redrives that were asked for so far.
-    #[serde(default)]
-    pub redrives: u32,
-    /// `DescribeMapRun` as it was when the Map Run closed; `None` while it is open. Spares
-    /// listings the replay of logs.
-    pub closed: Option<Value>,
-}
-
-impl MapRunRow {
-    /// ARN of the execution that is nobody's child, in which everything began.
-    pub fn root(&self) -> &str {
-        match &self.owner {
-            Some(owner) => &owner.root,
-            None => &self.execution,
-        }
-    }
-}
-
-/// The child that owns a nested Map Run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Owner {
-    /// ARN of the Map Run whose child it is.
-    pub map_run: String,
-    pub child: u32,
-    /// See [`MapRunRow::root`].
-    pub root: String,
-}
 
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{path}: {problem}")]
@@ -261,145 +133,6 @@ impl ExecutionFilter {
     }
 }
 
-/// Writes that become visible together.
-#[derive(Debug, Default)]
-pub struct Batch {
-    writes: Vec<Write>,
-}
-
-#[derive(Debug)]
-enum Write {
-    Machine(Box<MachineRow>),
-    Activity(ActivityRow),
-    NoActivity(String),
-    Definition {
-        revision: String,
-        text: String,
-    },
-    NewExecution {
-        machine: String,
-        started: i64,
-        sequence: u64,
-        arn: String,
-    },
-    Execution {
-        arn: String,
-        row: Vec<u8>,
-        is_running: bool,
-    },
-    Event {
-        arn: String,
-        id: u64,
-        event: Vec<u8>,
-    },
-    MapRun {
-        row: Box<MapRunRow>,
-        sequence: Option<u64>,
-    },
-    ForgetMachine {
-        arn: String,
-    },
-    ForgetExecution {
-        machine: String,
-        started: i64,
-        sequence: u64,
-        arn: String,
-    },
-}
-
-impl Batch {
-    pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
-    }
-
-    pub fn machine(&mut self, row: MachineRow) {
-        self.writes.push(Write::Machine(Box::new(row)));
-    }
-
-    pub fn activity(&mut self, row: ActivityRow) {
-        self.writes.push(Write::Activity(row));
-    }
-
-    pub fn no_activity(&mut self, arn: &str) {
-        self.writes.push(Write::NoActivity(arn.to_owned()));
-    }
-
-    pub fn definition(&mut self, revision: &str, text: &str) {
-        self.writes.push(Write::Definition {
-            revision: revision.to_owned(),
-            text: text.to_owned(),
-        });
-    }
-
-    /// Executions stay: they can be described as long as they are kept.
-    pub fn forget_machine(&mut self, arn: &str) {
-        self.writes.push(Write::ForgetMachine {
-            arn: arn.to_owned(),
-        });
-    }
-
-    /// Forgets an execution with its history and its Map Runs.
-    pub fn forget_execution(&mut self, row: &ExecutionRow) {
-        self.writes.push(Write::ForgetExecution {
-            machine: row.identity.machine_id.clone(),
-            started: row.identity.started,
-            sequence: row.sequence,
-            arn: row.identity.id.clone(),
-        });
-    }
-
-    /// Lists the execution under its state machine; [`Batch::execution`] writes it.
-    pub fn new_execution(&mut self, row: &ExecutionRow) {
-        self.writes.push(Write::NewExecution {
-            machine: row.identity.machine_id.clone(),
-            started: row.identity.started,
-            sequence: row.sequence,
-            arn: row.identity.id.clone(),
-        });
-    }
-
-    pub fn execution(&mut self, row: &ExecutionRow) {
-        let arn = row.identity.id.clone();
-        self.writes.push(Write::Execution {
-            arn,
-            row: to_json(row),
-            is_running: row.status == ExecutionStatus::Running,
-        });
-    }
-
-    pub fn event(&mut self, arn: &str, id: u64, event: &Value) {
-        self.writes.push(Write::Event {
-            arn: arn.to_owned(),
-            id,
-            event: to_json(event),
-        });
-    }
-
-    /// `sequence` orders the Map Runs of one execution.
-    pub fn new_map_run(&mut self, row: MapRunRow, sequence: u64) {
-        self.writes.push(Write::MapRun {
-            row: Box::new(row),
-            sequence: Some(sequence),
-        });
-    }
-
-    pub fn map_run(&mut self, row: MapRunRow) {
-        self.writes.push(Write::MapRun {
-            row: Box::new(row),
-            sequence: None,
-        });
-    }
-}
-
-fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).expect("rows have string keys and no failing serializers")
-}
-
-struct Waiting {
-    batch: Batch,
-    done: oneshot::Sender<Result<(), StoreError>>,
-}
-
 /// A handle; clones share one store.
 #[derive(Clone)]
 pub struct Store {
@@ -409,45 +142,6 @@ pub struct Store {
     past: Arc<Mutex<Option<Past>>>,
     /// Reads see this one; `None`: the newest.
     snapshot: Option<Arc<redb::ReadTransaction>>,
-}
-
-/// What the store was, for answers that are old.
-struct Past {
-    clock: Arc<Clock>,
-    /// Milliseconds.
-    delay: i64,
-    /// Oldest first, with the time from which on it was so.
-    snapshots: VecDeque<(i64, Arc<redb::ReadTransaction>)>,
-}
-
-impl Past {
-    fn add(&mut self, database: &Database) -> Result<(), redb::Error> {
-        let now = self.clock.now();
-        let snapshot = Arc::new(database.begin_read()?);
-        self.snapshots.push_back((now, snapshot));
-        // The oldest that is still shown is the last one before that time.
-        while self
-            .snapshots
-            .get(1)
-            .is_some_and(|(since, _)| *since <= now - self.delay)
-        {
-            self.snapshots.pop_front();
-        }
-        Ok(())
-    }
-
-    fn shown(&self) -> Option<Arc<redb::ReadTransaction>> {
-        let until = self.clock.now() - self.delay;
-        let mut snapshots = self.snapshots.iter().rev();
-        let shown = snapshots.find(|(since, _)| *since <= until);
-        let shown = shown.or(self.snapshots.front());
-        shown.map(|(_, snapshot)| Arc::clone(snapshot))
-    }
-}
-
-fn locked(past: &Mutex<Option<Past>>) -> MutexGuard<'_, Option<Past>> {
-    // Nothing that panics runs under this lock.
-    past.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Store {
@@ -713,11 +407,7 @@ impl Store {
 
     /// Keeps what the store is from now on, so that [`Store::delayed`] can show it so long after.
     pub fn keep_past(&self, clock: &Arc<Clock>, delay: Duration) {
-        let mut past = Past {
-            clock: Arc::clone(clock),
-            delay: i64::try_from(delay.as_millis()).unwrap_or(i64::MAX),
-            snapshots: VecDeque::new(),
-        };
+        let mut past = Past::new(clock, delay);
         let kept = !delay.is_zero() && past.add(&self.database).is_ok();
         *locked(&self.past) = kept.then_some(past);
     }
@@ -773,140 +463,4 @@ fn readable<T: DeserializeOwned>(arn: &str, bytes: &[u8]) -> Option<T> {
     let row = serde_json::from_slice(bytes);
     row.inspect_err(|error| tracing::error!(arn, %error, "a stored row is left out"))
         .ok()
-}
-
-struct Committer {
-    database: Arc<Database>,
-    path: Arc<PathBuf>,
-    past: Arc<Mutex<Option<Past>>>,
-}
-
-impl Committer {
-    fn run(self, mut waiting: mpsc::Receiver<Waiting>) {
-        while let Some(first) = waiting.blocking_recv() {
-            let mut group = vec![first];
-            while let Ok(next) = waiting.try_recv() {
-                group.push(next);
-            }
-            let result = self.commit(&group).map_err(|error| {
-                let problem = explain(&self.path, &error);
-                StoreError::of(&self.path, &format!("cannot be written: {problem}"))
-            });
-            for waiting in group {
-                // A writer that no longer waits was cancelled; its batch is committed all the same.
-                let _ = waiting.done.send(result.clone());
-            }
-        }
-    }
-
-    fn commit(&self, group: &[Waiting]) -> Result<(), redb::Error> {
-        let transaction = self.database.begin_write()?;
-        {
-            let mut machines = transaction.open_table(MACHINES)?;
-            let mut activities = transaction.open_table(ACTIVITIES)?;
-            let mut definitions = transaction.open_table(DEFINITIONS)?;
-            let mut executions = transaction.open_table(EXECUTIONS)?;
-            let mut by_machine = transaction.open_table(BY_MACHINE)?;
-            let mut history = transaction.open_table(HISTORY)?;
-            let mut map_runs = transaction.open_table(MAP_RUNS)?;
-            let mut map_runs_of = transaction.open_table(MAP_RUNS_OF)?;
-            let mut running = transaction.open_table(RUNNING)?;
-            let mut open_map_runs = transaction.open_table(OPEN_MAP_RUNS)?;
-            for write in group.iter().flat_map(|waiting| &waiting.batch.writes) {
-                match write {
-                    Write::Machine(row) => {
-                        machines.insert(row.arn.as_str(), to_json(row).as_slice())?;
-                    }
-                    Write::Activity(row) => {
-                        activities.insert(row.arn.as_str(), to_json(row).as_slice())?;
-                    }
-                    Write::NoActivity(arn) => {
-                        activities.remove(arn.as_str())?;
-                    }
-                    Write::ForgetMachine { arn } => {
-                        machines.remove(arn.as_str())?;
-                    }
-                    Write::ForgetExecution {
-                        machine,
-                        started,
-                        sequence,
-                        arn,
-                    } => {
-                        let arn = arn.as_str();
-                        executions.remove(arn)?;
-                        mark(&mut running, arn, false)?;
-                        by_machine.remove((machine.as_str(), *started, *sequence))?;
-                        history.retain_in((arn, 0)..=(arn, u64::MAX), |_, _| false)?;
-                        let runs = (arn, 0)..=(arn, u64::MAX);
-                        for run in map_runs_of.extract_from_if(runs, |_, _| true)? {
-                            let run = run?.1;
-                            map_runs.remove(run.value())?;
-                            mark(&mut open_map_runs, run.value(), false)?;
-                        }
-                    }
-                    Write::Definition { revision, text } => {
-                        definitions.insert(revision.as_str(), text.as_str())?;
-                    }
-                    Write::NewExecution {
-                        machine,
-                        started,
-                        sequence,
-                        arn,
-                    } => {
-                        by_machine.insert((machine.as_str(), *started, *sequence), arn.as_str())?;
-                    }
-                    Write::Execution {
-                        arn,
-                        row,
-                        is_running,
-                    } => {
-                        executions.insert(arn.as_str(), row.as_slice())?;
-                        mark(&mut running, arn, *is_running)?;
-                    }
-                    Write::Event { arn, id, event } => {
-                        history.insert((arn.as_str(), *id), event.as_slice())?;
-                    }
-                    Write::MapRun { row, sequence } => {
-                        if is_outdated(&map_runs, row)? {
-                            continue;
-                        }
-                        map_runs.insert(row.plan.arn.as_str(), to_json(row).as_slice())?;
-                        mark(&mut open_map_runs, &row.plan.arn, row.closed.is_none())?;
-                        if let Some(sequence) = sequence {
-                            map_runs_of.insert(
-                                (row.execution.as_str(), *sequence),
-                                row.plan.arn.as_str(),
-                            )?;
-                        }
-                    }
-                }
-            }
-        }
-        transaction.commit()?;
-        if let Some(past) = locked(&self.past).as_mut() {
-            past.add(&self.database)?;
-        }
-        Ok(())
-    }
-}
-
-/// Lists the key, or takes it off the list.
-fn mark(list: &mut redb::Table<&str, ()>, key: &str, is_listed: bool) -> Result<(), redb::Error> {
-    if is_listed {
-        list.insert(key, ())?;
-    } else {
-        list.remove(key)?;
-    }
-    Ok(())
-}
-
-/// Whether a row tells of the end of a round although a later one was asked for meanwhile.
-fn is_outdated(map_runs: &redb::Table<&str, &[u8]>, row: &MapRunRow) -> Result<bool, redb::Error> {
-    if row.closed.is_none() {
-        return Ok(false);
-    }
-    let known = map_runs.get(row.plan.arn.as_str())?;
-    // One that cannot be read is told of where it is read.
-    let known = known.and_then(|known| decode::<MapRunRow>(known.value()).ok());
-    Ok(known.is_some_and(|known| known.redrives > row.redrives))
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::commit::to_json;
 use super::*;
 use crate::engine::disk::faults::Faults;
+use crate::engine::machine::Execution;
 
 fn execution(name: &str, status: &str, steps: u64) -> ExecutionRow {
     let arn = format!("arn:aws:states:us-east-1:000000000000:execution:m:{name}");
