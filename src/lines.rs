@@ -11,6 +11,7 @@ use crate::client;
 
 mod gather;
 mod manifest;
+mod record;
 mod records;
 mod sorter;
 mod split;
@@ -18,7 +19,8 @@ mod tally;
 
 pub use gather::{Gathered, Meter, Pinned, Previous, numbers};
 pub use manifest::{ResultFile, result_files};
-pub use records::Shape;
+pub use record::Shape;
+pub use records::{Malformed, Records, first};
 pub use sorter::Outcome;
 pub use split::{Decoder, Line, Lines, without_gz};
 pub use tally::{Bits, Counts, Tally, shown, stretches};

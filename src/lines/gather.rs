@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -11,7 +12,8 @@ use tokio::sync::mpsc;
 
 use crate::client::{Client, ErrorKind, ObjectBody, ObjectWriter};
 use crate::lines::manifest::ResultFile;
-use crate::lines::records::{self, Content, Kept, Records, Shape};
+use crate::lines::record::{self, Content, Kept, Record, Shape};
+use crate::lines::records::{self, Malformed, Records};
 use crate::lines::sorter::{Entry, Outcome, Rank, Sorter};
 use crate::lines::{Bits, Counts, Error, FailedLine, Line, Lines, MAX_LINES, Tally, on_disk};
 use crate::model::ObjectAddress;
@@ -138,21 +140,34 @@ impl Gathered {
         let mut records = Records::default();
         while let Some(chunk) = body.bytes.next().await {
             let chunk = chunk?;
-            records
-                .push(&chunk, &mut |record| self.add_record(record, shape, source))
-                .map_err(unreadable)?;
+            let flow = records.parse(&chunk, |bytes, place| {
+                let (record, length) = records::first(bytes)?;
+                let flow = match self.add_record(&record, shape, source) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(problem) => ControlFlow::Break(Malformed::record(place, problem)),
+                };
+                Ok((length, flow))
+            });
+            if let ControlFlow::Break(problem) = flow.map_err(unreadable)? {
+                return Err(unreadable(problem));
+            }
             self = self.taken(chunk.len()).await?;
         }
         records.finish().map_err(unreadable)?;
         Ok(self)
     }
 
-    fn add_record(&mut self, json: &[u8], shape: &Shape, source: u16) -> Result<(), &'static str> {
+    fn add_record(
+        &mut self,
+        record: &Record<'_>,
+        shape: &Shape,
+        source: u16,
+    ) -> Result<(), &'static str> {
         let content = match self.sorter {
             Some(_) => Content::Wanted,
             None => Content::Unwanted,
         };
-        records::read(json, shape, content, &mut |kept| match kept {
+        record::read(record, shape, content, &mut |kept| match kept {
             Kept::Line { n, end, bytes } => {
                 let outcome = end.outcome;
                 let rank = end.rank(source);
@@ -239,7 +254,7 @@ impl Gathered {
     ) -> Result<(), &'static str> {
         let failed: FailedLine =
             serde_json::from_slice(json).map_err(|_| "is no line that failed")?;
-        let outcome = records::unsuccessful(&failed.status).ok_or("has an unknown status")?;
+        let outcome = record::unsuccessful(&failed.status).ok_or("has an unknown status")?;
         if !open.insert(failed.n) {
             return Err("has the number of a line before it");
         }
@@ -548,7 +563,9 @@ mod tests {
     }
 
     fn add(gathered: &mut Gathered, record: &Value) -> Result<(), &'static str> {
-        gathered.add_record(&serde_json::to_vec(record).unwrap(), &Shape::Ours, 1)
+        let json = serde_json::to_vec(record).unwrap();
+        let record = serde_json::from_slice(&json).map_err(|_| "is no record")?;
+        gathered.add_record(&record, &Shape::Ours, 1)
     }
 
     fn success(n: u64, line: &str) -> Value {

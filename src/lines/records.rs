@@ -1,382 +1,207 @@
-//! Result files, as the ResultWriter of a Map Run writes them: JSON arrays of records, or JSON
-//! Lines, of any size, read a chunk at a time.
+//! Cuts a stream of bytes into the JSON objects it holds: a JSON array of objects, or JSON Lines, as
+//! the ResultWriter of a Map Run writes them, of any size.
 
-use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde::de::Error as _;
+use serde_json::Deserializer;
+use serde_json::error::Category;
 
-use crate::lines::sorter::{Outcome, Rank};
-use crate::lines::{FailedLine, OutputLine, one_line};
-
-/// Bytes of one record. Input and output are at most 256 KiB each, and escaped twice.
-const MAX_RECORD: usize = 8 << 20;
+/// Bytes of one record: input, output, error and cause are at most 256 KiB each before escaping.
+const RECORD_LIMIT: usize = 8 << 20;
 
 /// Why a result file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     #[error("it is neither a JSON array of objects nor JSON Lines")]
     NoArray,
-    #[error("it ends in the middle")]
-    Cut,
-    #[error("a record is larger than 8 MiB")]
-    TooLarge,
+    #[error("it ends in the middle, after {0} bytes")]
+    Cut(u64),
+    #[error("a record is larger than 8 MiB, near byte {0}")]
+    TooLarge(u64),
     /// With what is wrong, without the record's content.
-    #[error("record {number} {problem}")]
-    Record { number: u64, problem: &'static str },
+    #[error("the record at byte {place} {problem}")]
+    Record { place: u64, problem: String },
 }
 
-/// Splits the bytes of a JSON array into its objects.
+impl Malformed {
+    pub fn record(place: u64, problem: impl ToString) -> Self {
+        let problem = problem.to_string();
+        Self::Record { place, problem }
+    }
+
+    fn of_json(place: u64, error: &serde_json::Error) -> Self {
+        if error.classify() == Category::Data {
+            // What serde says of it names what it found, which is the user's own.
+            return Self::record(place, "is not as AWS has it");
+        }
+        let text = error.to_string();
+        // The place that serde tells is within the piece that it was given.
+        let end = text.rfind(" at line ").unwrap_or(text.len());
+        Self::record(place, format!("is no JSON: {}", &text[..end]))
+    }
+}
+
+/// The value that bytes begin with, and how many of them are its own.
+///
+/// # Errors
+/// What serde says of it.
+pub fn first<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> serde_json::Result<(T, usize)> {
+    let mut values = Deserializer::from_slice(bytes).into_iter();
+    match values.next() {
+        Some(value) => Ok((value?, values.byte_offset())),
+        None => Err(serde_json::Error::custom("there is nothing")),
+    }
+}
+
+/// The splitter. Holds the record at hand when it crosses chunks, and nothing else. Records are
+/// parsed where they lie: to look for a record's end first would be a second pass over all bytes.
 #[derive(Debug, Default)]
 pub struct Records {
-    place: Place,
-    /// The beginning of a record whose end has not come yet.
-    carry: Vec<u8>,
-    /// Whether it is no array, but JSON Lines.
-    is_lines: bool,
-    /// Records handed over so far.
-    count: u64,
+    /// Bytes of the stream before the chunk at hand.
+    before: u64,
+    /// The beginning of a record that goes on in the next chunk.
+    carried: Vec<u8>,
+    /// Brackets open inside the record; 0 is between records.
+    depth: u32,
+    in_string: bool,
+    /// Whether the last byte was a backslash in a string.
+    escaped: bool,
+    array: Array,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Place {
+#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
+enum Array {
+    /// Nothing but space so far.
     #[default]
-    BeforeArray,
-    BetweenRecords,
-    BetweenLines,
-    InRecord {
-        /// Open braces and brackets.
-        depth: u32,
-        text: Text,
-    },
-    AfterArray,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Text {
-    Outside,
-    Inside,
-    /// Behind a backslash.
-    Escaped,
+    Unknown,
+    Open,
+    Closed,
+    /// There is none: JSON Lines.
+    Lines,
 }
 
 impl Records {
-    /// Hands every record that ends in `chunk` to `each`, which answers with what is wrong with it.
-    pub fn push(
+    /// Calls `take` with bytes that begin with a record, and where in the stream that is, for every
+    /// record that ends in `chunk`, until it breaks. It returns how many of the bytes are the
+    /// record's: see [`first`]. Where a record crosses chunks it may be called in vain, so it does
+    /// nothing before it has parsed.
+    ///
+    /// # Errors
+    /// Says what is wrong with the bytes when they are no sequence of JSON objects, and what `take`
+    /// says of a whole record.
+    pub fn parse<B>(
         &mut self,
         chunk: &[u8],
-        each: &mut impl FnMut(&[u8]) -> Result<(), &'static str>,
-    ) -> Result<(), Malformed> {
+        mut take: impl FnMut(&[u8], u64) -> serde_json::Result<(usize, ControlFlow<B>)>,
+    ) -> Result<ControlFlow<B>, Malformed> {
         let mut at = 0;
-        while at < chunk.len() {
-            at = match self.place {
-                Place::InRecord { depth, text } => self.go_on(chunk, at, depth, text, each)?,
-                _ => self.between(chunk, at)?,
-            };
+        if 0 < self.depth {
+            let (end, complete) = self.inside(chunk, 0);
+            self.carry(&chunk[..end])?;
+            at = end;
+            if complete {
+                let record = std::mem::take(&mut self.carried);
+                let place = self.before + end as u64 - record.len() as u64;
+                let taken =
+                    take(&record, place).map_err(|error| Malformed::of_json(place, &error))?;
+                if taken.1.is_break() {
+                    return Ok(taken.1);
+                }
+            }
         }
-        Ok(())
+        while at < chunk.len() {
+            if !self.between(chunk[at])? {
+                at += 1;
+                continue;
+            }
+            let place = self.before + at as u64;
+            match take(&chunk[at..], place) {
+                Ok((length, flow)) => {
+                    at += length.max(1);
+                    if flow.is_break() {
+                        return Ok(flow);
+                    }
+                }
+                Err(error) if error.is_eof() => {
+                    self.depth = 1;
+                    if self.inside(chunk, at + 1).1 {
+                        return Err(Malformed::of_json(place, &error));
+                    }
+                    self.carry(&chunk[at..])?;
+                    at = chunk.len();
+                }
+                Err(error) => return Err(Malformed::of_json(place, &error)),
+            }
+        }
+        self.before += chunk.len() as u64;
+        Ok(ControlFlow::Continue(()))
     }
 
     /// # Errors
-    /// The array has not ended.
+    /// Says so when the bytes ended within a record or an array, or were none.
     pub fn finish(&self) -> Result<(), Malformed> {
-        match self.place {
-            Place::AfterArray | Place::BetweenLines => Ok(()),
-            Place::BeforeArray => Err(Malformed::NoArray),
-            _ => Err(Malformed::Cut),
+        match (self.depth, self.array) {
+            (0, Array::Closed | Array::Lines) => Ok(()),
+            (0, Array::Unknown) => Err(Malformed::NoArray),
+            _ => Err(Malformed::Cut(self.before)),
         }
     }
 
-    /// Takes one byte outside of records.
-    fn between(&mut self, chunk: &[u8], at: usize) -> Result<usize, Malformed> {
-        self.place = match (self.place, chunk[at]) {
-            (place, b' ' | b'\t' | b'\r' | b'\n') => place,
-            (Place::BeforeArray, b'[') | (Place::BetweenRecords, b',') => Place::BetweenRecords,
-            (Place::BetweenRecords, b']') => Place::AfterArray,
-            (Place::BetweenRecords | Place::BeforeArray | Place::BetweenLines, b'{') => {
-                self.is_lines |= self.place == Place::BeforeArray;
-                // The brace is read again, as the record's first byte.
-                self.place = Place::InRecord {
-                    depth: 0,
-                    text: Text::Outside,
-                };
-                return Ok(at);
-            }
+    /// Takes one byte between records; whether a record begins with it.
+    fn between(&mut self, byte: u8) -> Result<bool, Malformed> {
+        let begins = byte == b'{';
+        self.array = match (byte, self.array) {
+            (b' ' | b'\t' | b'\r' | b'\n', array) => array,
+            (b'{' | b',', Array::Open) | (b'[', Array::Unknown) => Array::Open,
+            (b'{', Array::Unknown | Array::Lines) => Array::Lines,
+            (b']', Array::Open) => Array::Closed,
             _ => return Err(Malformed::NoArray),
         };
-        Ok(at + 1)
+        Ok(begins)
     }
 
-    /// Goes on in a record from `start`, to its end or the chunk's.
-    fn go_on(
-        &mut self,
-        chunk: &[u8],
-        start: usize,
-        mut depth: u32,
-        mut text: Text,
-        each: &mut impl FnMut(&[u8]) -> Result<(), &'static str>,
-    ) -> Result<usize, Malformed> {
-        let mut at = start;
+    /// Goes on inside a record; returns where it ended or the chunk did, and whether it was the
+    /// record.
+    fn inside(&mut self, chunk: &[u8], from: usize) -> (usize, bool) {
+        let mut at = from;
         while at < chunk.len() {
-            match text {
-                Text::Escaped => {
-                    text = Text::Inside;
-                    at += 1;
+            if self.escaped {
+                self.escaped = false;
+            } else if self.in_string {
+                // Most bytes are inside strings and none of them matters.
+                match memchr::memchr2(b'"', b'\\', &chunk[at..]) {
+                    None => return (chunk.len(), false),
+                    Some(skipped) => at += skipped,
                 }
-                Text::Inside => {
-                    let Some(found) = memchr::memchr2(b'"', b'\\', &chunk[at..]) else {
-                        at = chunk.len();
-                        continue;
-                    };
-                    at += found + 1;
-                    text = match chunk[at - 1] {
-                        b'"' => Text::Outside,
-                        _ => Text::Escaped,
-                    };
+                match chunk[at] {
+                    b'"' => self.in_string = false,
+                    _ => self.escaped = true,
                 }
-                Text::Outside => {
-                    at += 1;
-                    match chunk[at - 1] {
-                        b'"' => text = Text::Inside,
-                        b'{' | b'[' => depth += 1,
-                        b'}' | b']' => depth -= 1,
-                        _ => {}
-                    }
-                    if depth == 0 {
-                        self.place = match self.is_lines {
-                            true => Place::BetweenLines,
-                            false => Place::BetweenRecords,
-                        };
-                        self.hand_over(&chunk[start..at], each)?;
-                        return Ok(at);
-                    }
+            } else {
+                match chunk[at] {
+                    b'"' => self.in_string = true,
+                    b'{' | b'[' => self.depth += 1,
+                    b'}' | b']' => self.depth -= 1,
+                    _ => {}
                 }
             }
+            at += 1;
+            if self.depth == 0 {
+                return (at, true);
+            }
         }
-        self.place = Place::InRecord { depth, text };
-        self.carry.extend_from_slice(&chunk[start..]);
-        if self.carry.len() > MAX_RECORD {
-            return Err(Malformed::TooLarge);
-        }
-        Ok(at)
+        (at, false)
     }
 
-    fn hand_over(
-        &mut self,
-        tail: &[u8],
-        each: &mut impl FnMut(&[u8]) -> Result<(), &'static str>,
-    ) -> Result<(), Malformed> {
-        self.count += 1;
-        let handed = if self.carry.is_empty() {
-            each(tail)
-        } else {
-            self.carry.extend_from_slice(tail);
-            let handed = each(&self.carry);
-            self.carry.clear();
-            handed
-        };
-        let number = self.count;
-        handed.map_err(|problem| Malformed::Record { number, problem })
-    }
-}
-
-/// How the items of a Map Run tell which lines they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shape {
-    /// The shipped workflow's: `{"n", "line"}` in and out.
-    Ours,
-    /// A field of each item holds its index in the source, from 0. What a child returns is one
-    /// line; of a batch, what it returns for each of its items.
-    Index(String),
-    /// Nothing does.
-    Unnumbered,
-}
-
-/// Whether more than the outcome of lines is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
-    Wanted,
-    Unwanted,
-}
-
-/// What is kept of a record, for each of its lines.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Kept<'a> {
-    Line {
-        n: u64,
-        end: End,
-        /// A line of the output or of the file of failed lines, without its end; empty where
-        /// content is unwanted.
-        bytes: &'a [u8],
-    },
-    /// An item whose line nothing tells.
-    Item(Outcome),
-}
-
-/// How a child ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
-    pub outcome: Outcome,
-    pub redrive: u32,
-}
-
-impl End {
-    pub fn rank(self, source: u16) -> Rank {
-        Rank {
-            outcome: self.outcome,
-            source,
-            redrive: self.redrive,
+    fn carry(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        if RECORD_LIMIT < self.carried.len() + bytes.len() {
+            return Err(Malformed::TooLarge(self.before));
         }
+        self.carried.extend_from_slice(bytes);
+        Ok(())
     }
-}
-
-/// A record; Input and Output are JSON as text.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Record<'a> {
-    #[serde(borrow)]
-    status: Cow<'a, str>,
-    /// As it stands in the file: nobody needs the input of a success.
-    #[serde(default, borrow)]
-    input: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    output: Cow<'a, str>,
-    error: Option<String>,
-    cause: Option<String>,
-    #[serde(default)]
-    redrive_count: u32,
-}
-
-/// What we need of a child's input.
-#[derive(Deserialize)]
-struct Item {
-    n: u64,
-    line: String,
-}
-
-/// Reads one record and hands over its lines.
-///
-/// # Errors
-/// What is wrong with it, without its content.
-pub fn read(
-    json: &[u8],
-    shape: &Shape,
-    content: Content,
-    each: &mut impl FnMut(Kept<'_>) -> Result<(), &'static str>,
-) -> Result<(), &'static str> {
-    let record: Record<'_> = serde_json::from_slice(json).map_err(|_| "is not as AWS has it")?;
-    let outcome = match &*record.status {
-        "SUCCEEDED" => Outcome::Succeeded,
-        status => unsuccessful(status).ok_or("has an unknown status")?,
-    };
-    let end = End {
-        outcome,
-        redrive: record.redrive_count,
-    };
-    match shape {
-        Shape::Ours if outcome == Outcome::Succeeded => {
-            let output: OutputLine =
-                serde_json::from_str(&record.output).map_err(|_| "has no output of our worker")?;
-            let (n, line) = (output.n, one_line(output.line));
-            let bytes = line.as_bytes();
-            each(Kept::Line { n, end, bytes })
-        }
-        Shape::Ours => {
-            let item: Item = input(record.input).ok_or("has no input of our worker")?;
-            let bytes = record.failed(item.n, item.line)?;
-            let (n, bytes) = (item.n, bytes.as_slice());
-            each(Kept::Line { n, end, bytes })
-        }
-        Shape::Index(field) => indexed(&record, end, field, content, each),
-        Shape::Unnumbered => {
-            let items = input(record.input).map_or(1, |input: Value| match input.get("Items") {
-                Some(Value::Array(items)) => items.len(),
-                _ => 1,
-            });
-            (0..items).try_for_each(|_| each(Kept::Item(outcome)))
-        }
-    }
-}
-
-/// The lines of a child whose items hold their index.
-fn indexed(
-    record: &Record<'_>,
-    end: End,
-    field: &str,
-    content: Content,
-    each: &mut impl FnMut(Kept<'_>) -> Result<(), &'static str>,
-) -> Result<(), &'static str> {
-    let input: Value = input(record.input).ok_or("has no input")?;
-    let items = match &input["Items"] {
-        Value::Array(items) => items.as_slice(),
-        _ => std::slice::from_ref(&input),
-    };
-    let number = |item: &Value| {
-        let index = item[field]
-            .as_u64()
-            .ok_or("has an item without its index")?;
-        Ok::<u64, &'static str>(index + 1)
-    };
-    if content == Content::Unwanted {
-        return items.iter().try_for_each(|item| {
-            let (n, bytes) = (number(item)?, &b""[..]);
-            each(Kept::Line { n, end, bytes })
-        });
-    }
-    if end.outcome != Outcome::Succeeded {
-        return items.iter().try_for_each(|item| {
-            let n = number(item)?;
-            let bytes = record.failed(n, item.to_string())?;
-            let bytes = bytes.as_slice();
-            each(Kept::Line { n, end, bytes })
-        });
-    }
-    let output: Value = serde_json::from_str(&record.output).map_err(|_| "has no output")?;
-    let outputs = match &output {
-        Value::Array(outputs) if input["Items"].is_array() && outputs.len() == items.len() => {
-            outputs.as_slice()
-        }
-        _ if input["Items"].is_array() => {
-            return Err("has one output for a batch, which cannot be told apart by line");
-        }
-        output => std::slice::from_ref(output),
-    };
-    items.iter().zip(outputs).try_for_each(|(item, output)| {
-        let (n, line) = (number(item)?, output.to_string());
-        let bytes = line.as_bytes();
-        each(Kept::Line { n, end, bytes })
-    })
-}
-
-/// The outcome of a line that did not succeed, by the status of its child.
-pub fn unsuccessful(status: &str) -> Option<Outcome> {
-    match status {
-        "FAILED" | "TIMED_OUT" | "ABORTED" => Some(Outcome::Failed),
-        "PENDING" => Some(Outcome::NeverStarted),
-        _ => None,
-    }
-}
-
-impl Record<'_> {
-    /// One of its lines as the file of failed lines has it.
-    fn failed(&self, n: u64, line: String) -> Result<Vec<u8>, &'static str> {
-        let failed = FailedLine {
-            n,
-            line,
-            status: self.status.clone().into_owned(),
-            error: self.error.clone(),
-            cause: self.cause.clone(),
-        };
-        serde_json::to_vec(&failed).map_err(|_| "cannot be written as JSON")
-    }
-}
-
-/// The child's input, which is JSON as text in JSON.
-fn input<T: DeserializeOwned>(input: Option<&RawValue>) -> Option<T> {
-    let text: String = serde_json::from_str(input?.get()).ok()?;
-    serde_json::from_str(&text).ok()
 }
 
 #[cfg(test)]
@@ -386,37 +211,96 @@ mod tests {
 
     use super::*;
 
-    fn split(chunks: &[&[u8]]) -> Result<Vec<Value>, Malformed> {
+    /// Splits `bytes` given in chunks of the sizes in `cuts`, over and over. Every record must be
+    /// where it is told to be.
+    fn split(bytes: &[u8], cuts: &[usize]) -> Result<Vec<Value>, Malformed> {
         let mut found = Vec::new();
         let mut records = Records::default();
-        for chunk in chunks {
-            records.push(chunk, &mut |record| {
-                found.push(serde_json::from_slice(record).map_err(|_| "is no JSON")?);
-                Ok(())
+        let mut rest = bytes;
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (chunk, after) = rest.split_at((*cut).min(rest.len()));
+            let flow = records.parse(chunk, |record, place| {
+                let (value, length) = first::<Value>(record)?;
+                assert_eq!(record[..length], bytes[place as usize..][..length]);
+                found.push(value);
+                Ok((length, ControlFlow::<()>::Continue(())))
             })?;
+            assert!(flow.is_continue());
+            rest = after;
         }
-        records.finish()?;
-        Ok(found)
+        records.finish().map(|()| found)
+    }
+
+    proptest! {
+        #[test]
+        fn however_the_bytes_are_cut_the_records_are_the_same(
+            texts in proptest::collection::vec(any::<String>(), 0..8),
+            cuts in proptest::collection::vec(1usize..40, 1..6),
+            lines in any::<bool>(),
+        ) {
+            let values: Vec<Value> = texts
+                .iter()
+                .map(|text| json!({"Input": text, "nested": [{"a": [text]}, "]}"]}))
+                .collect();
+            let bytes = match lines {
+                true => values.iter().flat_map(|value| [value.to_string(), "\n".to_owned()]).collect::<String>(),
+                false => serde_json::to_string_pretty(&values).expect("a value"),
+            };
+            match split(bytes.as_bytes(), &cuts) {
+                Ok(found) => prop_assert_eq!(found, values),
+                // Of JSON Lines without a line nobody can say what it is.
+                Err(problem) => prop_assert!(values.is_empty(), "{problem}"),
+            }
+        }
+
+        #[test]
+        fn any_bytes_end_in_records_or_an_error(bytes in any::<Vec<u8>>(), cut in 1usize..9) {
+            let _ = split(&bytes, &[cut]);
+        }
     }
 
     #[test]
-    fn an_array_of_nothing_is_fine() {
-        assert!(split(&[b"[]"]).unwrap().is_empty());
-        assert!(split(&[b" [", b" \n]\n"]).unwrap().is_empty());
+    fn what_is_no_sequence_of_objects_is_told() {
+        for none in ["", " \n", "[1]", "<html>", "[]{}", "[{}]x", "{}]", "{},{}"] {
+            assert_eq!(
+                split(none.as_bytes(), &[3]),
+                Err(Malformed::NoArray),
+                "{none}"
+            );
+        }
+        for cut in ["[{\"a\":1}", "[{\"a\":", "[{\"a\":\"}]", "{}\n{", "["] {
+            let at = cut.len() as u64;
+            assert_eq!(
+                split(cut.as_bytes(), &[3]),
+                Err(Malformed::Cut(at)),
+                "{cut}"
+            );
+        }
+        for empty in ["[]", " [ \n]\n"] {
+            assert_eq!(split(empty.as_bytes(), &[1]), Ok(vec![]), "{empty}");
+        }
+        let told = split(b"[{},{]}]", &[99]).unwrap_err().to_string();
+        assert!(
+            told.starts_with("the record at byte 4 is no JSON"),
+            "{told}"
+        );
     }
 
     #[test]
-    fn what_is_no_complete_array_is_refused() {
-        assert_eq!(split(&[b""]), Err(Malformed::NoArray));
-        assert_eq!(split(&[b"[1]"]), Err(Malformed::NoArray));
-        assert_eq!(split(&[b"[{}]x"]), Err(Malformed::NoArray));
-        assert_eq!(split(&[b"[{}"]), Err(Malformed::Cut));
-        assert_eq!(split(&[b"[{\"a\":\"}]"]), Err(Malformed::Cut));
-        let number = 2;
-        let problem = "is no JSON";
+    fn what_is_told_of_a_record_has_nothing_of_it() {
+        let take = |bytes: &[u8], _| {
+            let (_, length) = first::<Vec<u8>>(bytes)?;
+            Ok((length, ControlFlow::<()>::Continue(())))
+        };
+        let told = Records::default()
+            .parse(br#"[{"s3cret":1}]"#, take)
+            .unwrap_err();
         assert_eq!(
-            split(&[b"[{},{]}]"]),
-            Err(Malformed::Record { number, problem })
+            told.to_string(),
+            "the record at byte 1 is not as AWS has it"
         );
     }
 
@@ -424,152 +308,29 @@ mod tests {
     fn a_record_without_end_does_not_fill_the_memory() {
         let mut records = Records::default();
         let chunk = vec![b'x'; 1 << 20];
-        let mut each = |_: &[u8]| Ok(());
-        records.push(b"[{\"a\":\"", &mut each).unwrap();
-        let end = (0..9).find_map(|_| records.push(&chunk, &mut each).err());
-        assert_eq!(end, Some(Malformed::TooLarge));
-    }
-
-    /// Number, outcome, redrives and bytes of each line.
-    fn kept_as(record: &Value, shape: &Shape) -> Result<Vec<(u64, End, String)>, &'static str> {
-        let mut found = Vec::new();
-        let json = serde_json::to_vec(record).unwrap();
-        read(&json, shape, Content::Wanted, &mut |kept| {
-            found.push(match kept {
-                Kept::Line { n, end, bytes } => {
-                    (n, end, String::from_utf8(bytes.to_vec()).unwrap())
-                }
-                Kept::Item(outcome) => (
-                    0,
-                    End {
-                        outcome,
-                        redrive: 0,
-                    },
-                    String::new(),
-                ),
-            });
-            Ok(())
-        })?;
-        Ok(found)
-    }
-
-    fn kept(record: &Value) -> Result<(u64, End, String), &'static str> {
-        Ok(kept_as(record, &Shape::Ours)?.remove(0))
-    }
-
-    fn end(outcome: Outcome) -> End {
-        End {
-            outcome,
-            redrive: 0,
-        }
-    }
-
-    #[test]
-    fn a_success_keeps_its_output_line() {
-        let record = json!({
-            "ExecutionArn": "arn", "Input": "{\"n\":3,\"line\":\"a\"}", "InputDetails": {"Included": true},
-            "Output": "{\"n\":3,\"line\":\"a,\\u00e9\\nb\"}", "RedriveCount": 2, "Status": "SUCCEEDED",
-        });
-        let outcome = Outcome::Succeeded;
-        let end = End {
-            outcome,
-            redrive: 2,
+        let mut push = |chunk: &[u8]| {
+            records.parse(chunk, |bytes, _| {
+                let (_, length) = first::<Value>(bytes)?;
+                Ok((length, ControlFlow::<()>::Continue(())))
+            })
         };
-        assert_eq!(kept(&record), Ok((3, end, "a,é b".to_owned())));
+        let _ = push(b"[{\"a\":\"").unwrap();
+        let end = (0..9).find_map(|_| push(&chunk).err());
+        assert!(matches!(end, Some(Malformed::TooLarge(_))), "{end:?}");
     }
 
     #[test]
-    fn a_failure_keeps_line_error_and_cause() {
-        let record = json!({
-            "Cause": "{\"errorMessage\":\"no\"}", "Error": "Worker.Rejected",
-            "Input": "{\"n\":3,\"line\":\"a\",\"request\":{\"headers\":{\"k\":\"s3cret\"}}}",
-            "Status": "FAILED",
-        });
-        let text = r#"{"n":3,"line":"a","status":"FAILED","error":"Worker.Rejected","cause":"{\"errorMessage\":\"no\"}"}"#;
-        let expected = (3, end(Outcome::Failed), text.to_owned());
-        assert_eq!(kept(&record), Ok(expected));
-    }
-
-    #[test]
-    fn a_line_never_started_is_kept_without_error() {
-        let record = json!({"Input": "{\"n\":9,\"line\":\"z\"}", "Status": "PENDING"});
-        let text = r#"{"n":9,"line":"z","status":"PENDING"}"#;
-        let expected = (9, end(Outcome::NeverStarted), text.to_owned());
-        assert_eq!(kept(&record), Ok(expected));
-    }
-
-    #[test]
-    fn foreign_records_are_refused() {
-        for record in [
-            json!({"Status": "SUCCEEDED", "Output": "[]"}),
-            json!({"Status": "FAILED", "Input": "{\"line\":\"a\"}"}),
-            json!({"Status": "HAPPY"}),
-            json!({}),
-        ] {
-            assert!(kept(&record).is_err(), "{record}");
-        }
-    }
-
-    #[test]
-    fn items_with_an_index_are_lines_in_batches_too() {
-        let shape = Shape::Index("at".to_owned());
-        let record = |status: &str, input: Value, output: Value| json!({"Status": status, "Input": input.to_string(), "Output": output.to_string()});
-        let batch = json!({"Items": [{"at": 4}, {"at": 0}]});
-        let ok = end(Outcome::Succeeded);
-        let single = record("SUCCEEDED", json!({"at": 2}), json!({"a": [1]}));
-        assert_eq!(
-            kept_as(&single, &shape),
-            Ok(vec![(3, ok, r#"{"a":[1]}"#.to_owned())])
-        );
-        let both = record("SUCCEEDED", batch.clone(), json!(["x", "y"]));
-        let expected = vec![(5, ok, r#""x""#.to_owned()), (1, ok, r#""y""#.to_owned())];
-        assert_eq!(kept_as(&both, &shape), Ok(expected));
-        let one = record("SUCCEEDED", batch.clone(), json!({"done": 2}));
-        assert!(kept_as(&one, &shape).unwrap_err().contains("batch"));
-        let failed = kept_as(&record("FAILED", batch.clone(), json!(null)), &shape).unwrap();
-        assert_eq!((failed.len(), failed[1].0), (2, 1));
-        assert!(kept_as(&record("FAILED", json!({"n": 1}), json!(null)), &shape).is_err());
-        // Where nothing tells lines apart they are counted.
-        assert_eq!(kept_as(&one, &Shape::Unnumbered).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn lines_of_json_are_records_too() {
-        let expected = [json!({"a": 1}), json!({"b": "\n"})];
-        assert_eq!(
-            split(&[b"{\"a\":1}\n{\"b\"", b":\"\\n\"}\n"]).unwrap(),
-            expected
-        );
-        assert_eq!(split(&[b"{}]"]), Err(Malformed::NoArray));
-        assert_eq!(split(&[b"{}\n{"]), Err(Malformed::Cut));
-    }
-
-    fn any_record() -> impl Strategy<Value = Value> {
-        let text = "[a\"\\\\{}\\[\\],\u{e9}\n]{0,12}";
-        (text, text, prop::collection::vec(text, 0..3))
-            .prop_map(|(a, b, c)| json!({a: b, "list": c, "deep": {"x": [{}, []]}}))
-    }
-
-    proptest! {
-        #[test]
-        fn records_do_not_depend_on_chunks(
-            expected in prop::collection::vec(any_record(), 0..6),
-            pretty in any::<bool>(),
-            size in 1usize..40,
-        ) {
-            let bytes = if pretty {
-                serde_json::to_vec_pretty(&expected).unwrap()
-            } else {
-                serde_json::to_vec(&expected).unwrap()
+    fn a_reader_may_stop() {
+        let mut seen = 0;
+        let flow = Records::default().parse(b"[{},{},{}]", |bytes, _| {
+            seen += 1;
+            let (_, length) = first::<Value>(bytes)?;
+            let flow = match seen {
+                2 => ControlFlow::Break("enough"),
+                _ => ControlFlow::Continue(()),
             };
-            let chunks: Vec<&[u8]> = bytes.chunks(size).collect();
-            prop_assert_eq!(split(&chunks).unwrap(), expected);
-        }
-
-        #[test]
-        fn any_bytes_are_no_panic(bytes in "[\\[\\]{}\",\\\\a ]{0,40}", size in 1usize..9) {
-            let chunks: Vec<&[u8]> = bytes.as_bytes().chunks(size).collect();
-            let _ = split(&chunks);
-        }
+            Ok((length, flow))
+        });
+        assert_eq!((flow, seen), (Ok(ControlFlow::Break("enough")), 2));
     }
 }

@@ -10,9 +10,7 @@ use crate::client::Client;
 use crate::model::{MapRun, ObjectAddress};
 use crate::operations::Error;
 
-mod records;
 mod source;
-pub(super) use records::Records;
 pub(super) use source::{ItemFormat, ItemSource, item_source};
 
 /// Pages of history read to find what went into the Map state; 1,000 events each at the most.

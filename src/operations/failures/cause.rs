@@ -1,38 +1,56 @@
 //! What a cause says, and whom it names.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The members of a cause that say what happened. Others are skipped, not kept.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// The members of a cause that say what happened.
+#[derive(Default)]
 struct Said<'c> {
-    #[serde(borrow, rename = "errorMessage")]
-    error_message: Member<'c>,
-    #[serde(borrow)]
-    message: Member<'c>,
-    #[serde(borrow, rename = "Message")]
-    capital: Member<'c>,
+    error_message: Option<Cow<'c, str>>,
+    message: Option<Cow<'c, str>>,
+    capital: Option<Cow<'c, str>>,
 }
 
-/// A string, or something else that is of no use.
-#[derive(Default)]
-struct Member<'c>(Option<Cow<'c, str>>);
+/// Puts what it finds where it stays even if the rest is no JSON: the service cuts long causes. Goes
+/// no further than to Lambda's message, behind which there may be a stack trace.
+impl<'c> Visitor<'c> for &mut Said<'c> {
+    type Value = ();
 
-impl<'de: 'c, 'c> Deserialize<'de> for Member<'c> {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(from)?.get();
-        let inner = raw.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
-        Ok(Self(match inner {
-            Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => {
-                Some(Cow::Borrowed(plain))
-            }
-            Some(_) => serde_json::from_str(raw).ok().map(Cow::Owned),
-            None => None,
-        }))
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'c>>(self, mut members: A) -> Result<(), A::Error> {
+        while self.error_message.is_none()
+            && let Some(name) = members.next_key::<Cow<'c, str>>()?
+        {
+            let place = match &*name {
+                "errorMessage" => &mut self.error_message,
+                "message" => &mut self.message,
+                "Message" => &mut self.capital,
+                _ => {
+                    members.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            let found = text(members.next_value::<&RawValue>()?.get());
+            *place = place.take().or(found);
+        }
+        Ok(())
+    }
+}
+
+/// A string, or nothing for what is none.
+fn text(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"').and_then(|it| it.strip_suffix('"'))?;
+    match memchr::memchr(b'\\', inner.as_bytes()) {
+        None => Some(Cow::Borrowed(inner)),
+        Some(_) => serde_json::from_str(raw).ok().map(Cow::Owned),
     }
 }
 
@@ -44,12 +62,13 @@ pub fn message(cause: &str) -> String {
 /// The same, borrowed where it stands in the cause as it is.
 pub(super) fn said(cause: &str) -> Cow<'_, str> {
     let trimmed = cause.trim();
-    let parsed = match trimmed.starts_with('{') {
-        true => serde_json::from_str::<Said<'_>>(trimmed).ok(),
-        false => None,
-    };
-    let said = parsed.and_then(|it| it.error_message.0.or(it.message.0).or(it.capital.0));
-    said.unwrap_or(Cow::Borrowed(trimmed))
+    let mut said = Said::default();
+    if trimmed.starts_with('{') {
+        // What was found before something that is no JSON stands.
+        let _ = serde_json::Deserializer::from_str(trimmed).deserialize_map(&mut said);
+    }
+    let found = said.error_message.or(said.message).or(said.capital);
+    found.unwrap_or(Cow::Borrowed(trimmed))
 }
 
 /// The id of the Lambda call that failed: `requestId` of Lambda's JSON, else the one that a text
@@ -99,6 +118,10 @@ mod tests {
             "bad row"
         );
         assert_eq!(message(" {not json "), "{not json");
+        let cut = r#"{"errorMessage":"bad row","stackTrace":["  File \"/var/ta"#;
+        assert_eq!(message(cut), "bad row");
+        let both = r#"{"message":"m","errorType":"V","errorMessage":"bad row"}"#;
+        assert_eq!(message(both), "bad row");
         assert_eq!(
             message(r#"{"errorMessage":{"a":1}}"#),
             r#"{"errorMessage":{"a":1}}"#

@@ -87,20 +87,41 @@ enum Piece<'t> {
     Value(Kind, &'t str),
 }
 
-/// Bytes that end a word. Letters beyond ASCII belong to words.
-const SEPARATORS: [bool; 256] = {
-    let mut table = [false; 256];
+/// What a byte may be.
+const SEPARATOR: u8 = 1;
+const DIGIT: u8 = 2;
+const COLON: u8 = 4;
+
+/// Bytes that end a word, digits, colons. Letters beyond ASCII belong to words.
+const CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
     let signs = b" \t\n\r\x0b\x0c\"'`,;()[]{}<>=|";
     let mut at = 0;
     while at < signs.len() {
-        table[signs[at] as usize] = true;
+        table[signs[at] as usize] = SEPARATOR;
         at += 1;
     }
+    let mut digit = b'0';
+    while digit <= b'9' {
+        table[digit as usize] = DIGIT;
+        digit += 1;
+    }
+    table[b':' as usize] = COLON;
     table
 };
 
-fn is_separator(byte: u8) -> bool {
-    SEPARATORS[byte as usize]
+fn class(byte: u8) -> u8 {
+    CLASSES[byte as usize]
+}
+
+/// Where the word that begins here ends, and of what classes its bytes are.
+fn word(bytes: &[u8], from: usize) -> (usize, u8) {
+    let (mut end, mut classes) = (from, 0);
+    while end < bytes.len() && class(bytes[end]) != SEPARATOR {
+        classes |= class(bytes[end]);
+        end += 1;
+    }
+    (end, classes)
 }
 
 fn scan<'t>(message: &'t str, mut tell: impl FnMut(Piece<'t>)) {
@@ -112,36 +133,27 @@ fn scan<'t>(message: &'t str, mut tell: impl FnMut(Piece<'t>)) {
     let mut at = 0;
     while at < bytes.len() {
         let first = bytes[at];
-        let rest = &text[at..];
-        let mut value = None;
-        if matches!(first, b'"' | b'\'' | b'`') {
+        // Of the value found here: what it is, its bytes, and how many of them are looked at no more.
+        let (kind, length, whole) = if class(first) == SEPARATOR {
+            let is_quote = matches!(first, b'"' | b'\'' | b'`');
             let after_word = told < at && text[..at].ends_with(char::is_alphanumeric);
-            if !after_word {
-                value = quoted(rest).map(|length| (Kind::Quoted, length, length));
-            }
-        } else if first.is_ascii_alphanumeric() {
-            value = url(rest).map(|length| {
-                let length = length - trailing_stop(&rest[..length]);
+            let found = (is_quote && !after_word).then(|| quoted(&text[at..]));
+            let Some(length) = found.flatten() else {
+                at += 1;
+                continue;
+            };
+            (Kind::Quoted, length, length)
+        } else {
+            let (end, classes) = word(bytes, at);
+            let may_be_url = classes & COLON != 0 && first.is_ascii_alphanumeric();
+            if let Some(length) = may_be_url.then(|| url(&text[at..])).flatten() {
+                let length = length - trailing_stop(&text[at..at + length]);
                 (Kind::Url, length, length)
-            });
-        }
-        if value.is_none() && is_separator(first) {
-            at += 1;
-            continue;
-        }
-        let (kind, length, whole) = match value {
-            Some(found) => found,
-            None => {
-                let mut end = at;
-                let mut is_plain = !matches!(first, b'/' | b'.' | b'~');
-                while end < bytes.len() && !is_separator(bytes[end]) {
-                    is_plain &= !bytes[end].is_ascii_digit();
-                    end += 1;
-                }
+            } else {
                 let word = &text[at..end];
                 let (before, now) = (previous, word);
                 previous = now;
-                if is_plain {
+                if classes & DIGIT == 0 && !matches!(first, b'/' | b'.' | b'~') {
                     at = end;
                     continue;
                 }

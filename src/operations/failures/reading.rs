@@ -8,11 +8,12 @@ use serde::Deserialize as _;
 use serde_json::Deserializer;
 
 use crate::client::{Client, ErrorKind};
+use crate::lines::{self, Malformed, Records};
 use crate::model::{MapRun, ObjectAddress};
 use crate::operations::Error;
 use crate::operations::failures::children;
 use crate::operations::failures::record::{Outcome, Record};
-use crate::operations::results::{self, Records, ResultFile};
+use crate::operations::results::{self, ResultFile};
 
 /// Children that are described for want of result files: each is a call.
 const CHILDREN: usize = 10_000;
@@ -160,7 +161,7 @@ async fn read_file(
         address: address.clone(),
         etag: body.object.etag,
     });
-    let malformed = |problem: String| Error::malformed(&address, problem);
+    let malformed = |problem: Malformed| Error::malformed(&address, problem);
     let mut stream = body.bytes;
     let mut records = Records::default();
     while let Some(chunk) = stream.next().await {
@@ -189,14 +190,12 @@ pub fn read_chunk(
     records: &mut Records,
     chunk: &[u8],
     mut tell: impl FnMut(&Record<'_>, u64, u32) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, String> {
-    records.parse(chunk, |rest, offset| {
-        let mut values = Deserializer::from_slice(rest).into_iter::<Record<'_>>();
-        let record = values.next().transpose()?;
-        let length = values.byte_offset();
-        let flow = match record.filter(|it| it.outcome() != Outcome::Other) {
-            Some(record) => tell(&record, offset, length as u32),
-            None => ControlFlow::Continue(()),
+) -> Result<ControlFlow<()>, Malformed> {
+    records.parse(chunk, |bytes, offset| {
+        let (record, length) = lines::first::<Record<'_>>(bytes)?;
+        let flow = match record.outcome() {
+            Outcome::Other => ControlFlow::Continue(()),
+            _ => tell(&record, offset, length as u32),
         };
         Ok((length, flow))
     })

@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::model::{ExecutionArn, Failure, Status, Timestamp};
+use crate::operations::failures::cause;
 
 /// What the first of January 1970 comes to below, where days count from March of year 0 and from one.
 const EPOCH_DAYS: i64 = 719_469;
@@ -24,10 +25,9 @@ pub struct Record<'r> {
     #[serde(borrow)]
     error: Option<Text<'r>>,
     #[serde(borrow)]
-    cause: Option<Text<'r>>,
-    /// JSON in a JSON string: written out only when somebody wants it.
+    cause: Option<Inner<'r>>,
     #[serde(borrow)]
-    input: Option<Input<'r>>,
+    input: Option<Inner<'r>>,
     #[serde(borrow)]
     start_date: Text<'r>,
     #[serde(borrow)]
@@ -47,18 +47,36 @@ pub enum Outcome {
     Other,
 }
 
-/// What a child received.
+/// JSON in a JSON string, as inputs and causes are: written out only when somebody wants it.
 #[derive(Debug)]
-enum Input<'r> {
-    /// As it stands in the file: a JSON string that holds JSON.
+enum Inner<'r> {
+    /// As it stands in the file, with its quotation marks.
     Raw(&'r str),
     Text(&'r str),
 }
 
-impl<'de: 'r, 'r> Deserialize<'de> for Input<'r> {
+impl<'de: 'r, 'r> Deserialize<'de> for Inner<'r> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let raw = <&'de RawValue>::deserialize(from)?;
         Ok(Self::Raw(raw.get()))
+    }
+}
+
+impl<'r> Inner<'r> {
+    fn text(&self) -> Option<Cow<'r, str>> {
+        let raw = match *self {
+            Self::Raw(raw) => raw,
+            Self::Text(text) => return Some(Cow::Borrowed(text)),
+        };
+        let inner = raw.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+        match inner {
+            Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => {
+                Some(Cow::Borrowed(plain))
+            }
+            Some(_) => serde_json::from_str(raw).ok().map(Cow::Owned),
+            // Not as AWS writes it; what is there is still what was meant.
+            None => Some(Cow::Borrowed(raw)),
+        }
     }
 }
 
@@ -103,8 +121,23 @@ impl Record<'_> {
         &self.execution_arn.0
     }
 
-    pub fn cause(&self) -> &str {
-        self.cause.as_ref().map_or("", |it| &it.0)
+    pub fn cause(&self) -> Option<Cow<'_, str>> {
+        self.cause.as_ref()?.text()
+    }
+
+    /// The readable part of the cause.
+    pub fn said(&self) -> Cow<'_, str> {
+        let quick = match self.cause {
+            Some(Inner::Raw(raw)) => plain_message(raw),
+            _ => None,
+        };
+        match quick {
+            Some(said) => Cow::Borrowed(said),
+            None => match self.cause().unwrap_or_default() {
+                Cow::Borrowed(cause) => cause::said(cause),
+                Cow::Owned(cause) => Cow::Owned(cause::message(&cause)),
+            },
+        }
     }
 
     /// The error, or what stands for one that has no name.
@@ -115,26 +148,14 @@ impl Record<'_> {
 
     /// What the child received, JSON text.
     pub fn input(&self) -> Option<Cow<'_, str>> {
-        let raw = match *self.input.as_ref()? {
-            Input::Raw(raw) => raw,
-            Input::Text(text) => return Some(Cow::Borrowed(text)),
-        };
-        let inner = raw.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
-        match inner {
-            Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => {
-                Some(Cow::Borrowed(plain))
-            }
-            Some(_) => serde_json::from_str(raw).ok().map(Cow::Owned),
-            // Not as AWS writes it; what is there is still what it received.
-            None => Some(Cow::Borrowed(raw)),
-        }
+        self.input.as_ref()?.text()
     }
 
     /// The number of its line, where the input is an item of the shipped workflow.
     pub fn line(&self) -> Option<u64> {
         let raw = match *self.input.as_ref()? {
-            Input::Raw(raw) => raw,
-            Input::Text(text) => return line_of(text),
+            Inner::Raw(raw) => raw,
+            Inner::Text(text) => return line_of(text),
         };
         if let Some(line) = plain_line(raw) {
             return Some(line);
@@ -160,7 +181,7 @@ impl Record<'_> {
             status: Status::parse(&self.status.0),
             line: self.line(),
             error: self.error.as_ref().map(|it| it.0.to_string()),
-            cause: self.cause.as_ref().map(|it| it.0.to_string()),
+            cause: self.cause().map(Cow::into_owned),
             input: self.input().map(Cow::into_owned),
             stopped: moment(&self.stop_date.0),
             started: moment(&self.start_date.0),
@@ -181,8 +202,8 @@ impl<'f> From<&'f Failure> for Record<'f> {
             execution_arn: text(failure.child.as_str()),
             status: text(failure.status.as_str()),
             error: failure.error.as_deref().map(text),
-            cause: failure.cause.as_deref().map(text),
-            input: failure.input.as_deref().map(Input::Text),
+            cause: failure.cause.as_deref().map(Inner::Text),
+            input: failure.input.as_deref().map(Inner::Text),
             start_date: date(failure.started),
             stop_date: date(failure.stopped),
             redrive_count: failure.redrives,
@@ -215,6 +236,28 @@ fn plain_line(raw: &str) -> Option<u64> {
     let after = rest[digits..].strip_prefix(",\\\"line\\\":\\\"");
     after?;
     rest[..digits].parse().ok().filter(|n| 0 < *n)
+}
+
+/// `errorMessage` of a cause as Lambda's runtimes write it, where neither it nor what stands before
+/// it has anything escaped: a slice of the file itself.
+fn plain_message(raw: &str) -> Option<&str> {
+    let mut rest = raw.strip_prefix("\"{")?;
+    loop {
+        let (name, after) = plain_text(rest)?;
+        let (value, after) = plain_text(after.strip_prefix(':')?.trim_start_matches(' '))?;
+        if name == "errorMessage" {
+            return Some(value);
+        }
+        rest = after.strip_prefix(',')?.trim_start_matches(' ');
+    }
+}
+
+/// The string that JSON in a JSON string begins with, and what comes after it.
+fn plain_text(raw: &str) -> Option<(&str, &str)> {
+    const QUOTE: &str = "\\\"";
+    let text = raw.strip_prefix(QUOTE)?;
+    let end = memchr::memchr(b'\\', text.as_bytes())?;
+    Some((&text[..end], text[end..].strip_prefix(QUOTE)?))
 }
 
 /// Milliseconds since 1970 of a date as result files have it, `2026-09-01T10:00:01.000Z`; of any
@@ -323,6 +366,32 @@ mod tests {
             let input = serde_json::to_string(&item.to_string()).unwrap();
             let text = format!(r#"{{"Input":{input},"Status":"FAILED"}}"#);
             prop_assert_eq!(parsed(&text).line(), line_of(&item.to_string()));
+        }
+
+        #[test]
+        fn the_quick_way_to_a_message_is_the_slow_one(
+            members in proptest::collection::vec(
+                ("errorMessage|errorType|message|Message", prop_oneof![
+                    any::<String>().prop_map(Value::from),
+                    "[a-z0-9 ]{0,9}".prop_map(Value::from),
+                    any::<u8>().prop_map(Value::from),
+                ]), 0..4),
+            spaced in any::<bool>(),
+            cut in any::<proptest::sample::Index>(),
+            is_cut in any::<bool>(),
+        ) {
+            let (comma, colon) = if spaced { (", ", ": ") } else { (",", ":") };
+            let members = members.iter().map(|(name, value)| format!("\"{name}\"{colon}{value}"));
+            let mut cause = format!("{{{}}}", members.collect::<Vec<_>>().join(comma));
+            if is_cut {
+                let ends: Vec<usize> = cause.char_indices().map(|(at, _)| at).collect();
+                cause.truncate(*cut.get(&ends));
+            }
+            let raw = serde_json::to_string(&cause).unwrap();
+            let text = format!(r#"{{"Cause":{raw},"Status":"FAILED"}}"#);
+            let record = parsed(&text);
+            prop_assert_eq!(record.said(), cause::said(&cause));
+            prop_assert_eq!(record.failure().cause, Some(cause));
         }
 
         #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::client::Client;
+use crate::lines::Records;
 use crate::model::{ExecutionArn, Failure, MapRun, ObjectAddress, Timestamp};
 use crate::operations::Error;
 use crate::operations::failures::index::{Entry, Index};
@@ -16,7 +17,6 @@ use crate::operations::failures::reading::{self, File, Found, Place};
 use crate::operations::failures::record::{Outcome, Record};
 use crate::operations::failures::tally::{self, Seen, Tally};
 use crate::operations::failures::{Failures, Group, GroupKey, children};
-use crate::operations::results::Records;
 
 /// Members of a group that are kept, the first ones.
 const HEAD: usize = 64;
@@ -446,13 +446,14 @@ impl Grouping {
                 }
             }
         });
-        flow.and_then(|_| trouble.map_or(Ok(()), Err))
+        let _ = flow.map_err(|problem| problem.to_string())?;
+        trouble.map_or(Ok(()), Err)
     }
 
     /// # Errors
     /// Says so when the bytes ended within a record.
     pub fn finish(self) -> Result<Survey, String> {
-        self.records.finish()?;
+        self.records.finish().map_err(|it| it.to_string())?;
         Ok(self.gathered.done(reading::Source {
             exact: true,
             ..reading::Source::default()
@@ -499,17 +500,23 @@ impl Gathered {
         }
         let seen = Seen {
             error: record.error(),
-            cause: record.cause(),
+            said: record.said(),
             child: record.child(),
             line: record.line(),
             stopped: record.stopped(),
         };
-        let group = self.tally.add(seen, self.epoch);
+        let group = self.tally.add(&seen, self.epoch);
         if self.heads.len() <= group {
             self.heads.resize_with(group + 1, Vec::new);
         }
         let head = &mut self.heads[group];
-        let size = || record.input().map_or(0, |it| it.len()) + record.cause().len();
+        let size = || {
+            [record.input(), record.cause()]
+                .iter()
+                .flatten()
+                .map(|it| it.len())
+                .sum::<usize>()
+        };
         let is_kept = match (head.is_empty(), place) {
             // What has no place must be kept.
             (_, None) => true,

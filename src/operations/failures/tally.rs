@@ -1,6 +1,7 @@
 //! Groups failures as they stream by: what is kept grows with the number of groups, not with the
 //! number of failures.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::model::{ExecutionArn, Failure, Status, Timestamp};
@@ -18,10 +19,11 @@ const MINUTE: u32 = 16;
 const EXAMPLE: usize = 1_024;
 
 /// What grouping takes from a failure.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Seen<'f> {
     pub error: &'f str,
-    pub cause: &'f str,
+    /// The readable part of its cause.
+    pub said: Cow<'f, str>,
     pub child: &'f str,
     pub line: Option<u64>,
     /// Milliseconds since 1970.
@@ -32,7 +34,7 @@ impl<'f> Seen<'f> {
     pub fn of(failure: &'f Failure) -> Self {
         Self {
             error: error_of(failure),
-            cause: failure.cause.as_deref().unwrap_or_default(),
+            said: cause::said(failure.cause.as_deref().unwrap_or_default()),
             child: failure.child.as_str(),
             line: failure.line,
             stopped: failure.stopped.map(Timestamp::as_millisecond),
@@ -88,22 +90,22 @@ struct Counted {
 
 impl Tally {
     /// Takes in a failure; returns the number of its group, which stays as it is.
-    pub fn add(&mut self, seen: Seen<'_>, epoch: Timestamp) -> usize {
-        let said = cause::said(seen.cause);
+    pub fn add(&mut self, seen: &Seen<'_>, epoch: Timestamp) -> usize {
         self.spelling.clear();
         self.spelling.push_str(seen.error);
         self.spelling.push('\0');
-        mask::once(&said, &mut self.spelling);
+        mask::once(&seen.said, &mut self.spelling);
         let number = match self.spellings.get(self.spelling.as_str()) {
             Some(number) => *number,
-            None => self.place(seen, &said),
+            None => self.place(seen),
         };
         self.count(number, seen, epoch);
         number
     }
 
     /// The group of a spelling that was not met before.
-    fn place(&mut self, seen: Seen<'_>, said: &str) -> usize {
+    fn place(&mut self, seen: &Seen<'_>) -> usize {
+        let said = &*seen.said;
         let mut key = GroupKey {
             error: seen.error.to_owned(),
             message: mask::mask(said),
@@ -137,7 +139,7 @@ impl Tally {
         number
     }
 
-    fn count(&mut self, number: usize, seen: Seen<'_>, epoch: Timestamp) {
+    fn count(&mut self, number: usize, seen: &Seen<'_>, epoch: Timestamp) {
         let group = &mut self.groups[number];
         if let Some(line) = seen.line {
             if group.first_line.is_none_or(|(first, _)| line < first) {
@@ -227,7 +229,7 @@ pub fn grouped(failures: &[Failure]) -> (Vec<Group>, Vec<u32>) {
     let mut tally = Tally::default();
     let numbers: Vec<usize> = failures
         .iter()
-        .map(|failure| tally.add(Seen::of(failure), epoch))
+        .map(|failure| tally.add(&Seen::of(failure), epoch))
         .collect();
     let groups = tally.groups(epoch);
     let mut place = vec![0; groups.len()];
@@ -297,6 +299,10 @@ mod tests {
         assert_eq!((groups[0].count, groups[0].key()), (51, GroupKey::rest()));
     }
 
+    fn key(failure: &Failure) -> GroupKey {
+        key_of(error_of(failure), failure.cause.as_deref().unwrap())
+    }
+
     proptest! {
         /// Grouping as one would write it first.
         #[test]
@@ -312,13 +318,11 @@ mod tests {
             let counted: u64 = groups.iter().map(|it| it.count).sum();
             prop_assert_eq!(counted, failures.len() as u64);
             for (failure, at) in failures.iter().zip(of) {
-                let key = key_of(error_of(failure), failure.cause.as_deref().unwrap());
+                let key = key(failure);
                 prop_assert_eq!(groups[at as usize].key(), key);
             }
             for group in &groups {
-                let of = |it: &&Failure| {
-                    key_of(error_of(it), it.cause.as_deref().unwrap()) == group.key()
-                };
+                let of = |it: &&Failure| key(it) == group.key();
                 let own: Vec<&Failure> = failures.iter().filter(of).collect();
                 let lines = || own.iter().filter_map(|it| it.line);
                 prop_assert_eq!(group.count, own.len() as u64);

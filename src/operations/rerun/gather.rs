@@ -143,7 +143,7 @@ fn key(record: &Record<'_>) -> GroupKey {
             error: "(aborted)".to_owned(),
             message: "stopped with the Map Run".to_owned(),
         },
-        _ => failures::key_of(record.error(), record.cause()),
+        _ => failures::key_of(record.error(), &record.cause().unwrap_or_default()),
     }
 }
 
