@@ -17,6 +17,7 @@ mod about;
 mod args;
 mod change;
 mod demo;
+mod deploy;
 mod engine;
 mod exit;
 mod failures;
@@ -32,6 +33,7 @@ mod start;
 mod trail;
 mod views;
 
+pub use args::RELEASE;
 use args::{Cli, Configuration, Engine, Global, Outputs, Verb};
 use exit::{Error, Exit};
 use output::{Output, report};
@@ -134,9 +136,13 @@ async fn perform(cli: Cli, out: &mut Output) -> Result<Exit, Error> {
             };
         }
         Verb::Trail { limit } => return trail::run(*limit, out),
+        Verb::Deploy(arguments) => return deploy::run(arguments, global, out).await,
         Verb::Config(Configuration::Show) => return about::config(global, out),
         Verb::Completions { shell } => return about::completions(*shell, out),
-        Verb::Man { verb } => return about::man(verb.as_deref(), out),
+        Verb::Man {
+            out: Some(folder), ..
+        } => return about::manual(folder),
+        Verb::Man { verb, .. } => return about::man(verb.as_deref(), out),
         _ => {}
     }
     let session = Session::open(global).await?;
@@ -247,6 +253,7 @@ async fn ask(
         Verb::Demo(_)
         | Verb::Local(_)
         | Verb::Config(_)
+        | Verb::Deploy(_)
         | Verb::Trail { .. }
         | Verb::Completions { .. }
         | Verb::Man { .. } => Err(Error::usage("this verb asks no target")),

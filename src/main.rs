@@ -31,7 +31,7 @@ fn explain_panics() {
         tracing::error!(place, "panic");
         eprintln!(
             "This is a mistake in fanout {}, not yours: please report the lines above. Runs go on.",
-            env!("CARGO_PKG_VERSION")
+            fanout::cli::RELEASE
         );
     }));
 }

@@ -1,12 +1,16 @@
 //! `config show`, `completions` and `man`: about the program itself.
 
+use std::path::Path;
+
 use clap::{Command, CommandFactory as _};
 use serde_json::{Value, json};
 
-use crate::cli::args::{Cli, Global};
+use crate::cli::args::{Cli, Global, Shell};
 use crate::cli::exit::{Error, Exit};
 use crate::cli::output::{Output, VERSION, note};
 use crate::cli::session::settings;
+
+const NAME: &str = "fanout";
 
 pub fn config(global: &Global, out: &mut Output) -> Result<Exit, Error> {
     let loaded = settings(global)?;
@@ -50,9 +54,22 @@ fn show(table: &Value, prefix: &str, out: &mut Output) -> Result<(), Error> {
     Ok(())
 }
 
-pub fn completions(shell: clap_complete::Shell, out: &mut Output) -> Result<Exit, Error> {
+pub fn completions(shell: Shell, out: &mut Output) -> Result<Exit, Error> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "fanout", &mut script);
+    let program = &mut Cli::command();
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Elvish => clap_complete::Shell::Elvish,
+        Shell::Fish => clap_complete::Shell::Fish,
+        Shell::Powershell => clap_complete::Shell::PowerShell,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Nushell => {
+            clap_complete::generate(clap_complete_nushell::Nushell, program, NAME, &mut script);
+            out.raw(&script)?;
+            return Ok(Exit::Done);
+        }
+    };
+    clap_complete::generate(shell, program, NAME, &mut script);
     out.raw(&script)?;
     Ok(Exit::Done)
 }
@@ -70,5 +87,15 @@ pub fn man(verb: Option<&str>, out: &mut Output) -> Result<Exit, Error> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone()).render(&mut page)?;
     out.raw(&page)?;
+    Ok(Exit::Done)
+}
+
+/// Every page, as `fanout.1`, `fanout-start.1` and so on.
+pub fn manual(folder: &Path) -> Result<Exit, Error> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .map_err(|error| {
+            Error::refused(format!("{} cannot be written: {error}", folder.display()))
+        })?;
     Ok(Exit::Done)
 }

@@ -9,14 +9,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::local::{Fault, Throttle};
 use crate::tui;
 
+pub mod deploy;
 pub mod repair;
+
+/// The version, and of a release the commit that it is built from.
+pub const RELEASE: &str = concat!(env!("CARGO_PKG_VERSION"), env!("FANOUT_COMMIT"));
 
 /// Run files of lines through AWS Step Functions Distributed Maps, watch them and repair them.
 ///
 /// Without a verb the dashboard opens. A verb never opens it: data goes to stdout, messages to
 /// stderr. RUN is the name of an execution, an unambiguous part of it, its ARN, or `last`.
 #[derive(Debug, Parser)]
-#[command(name = "fanout", version, after_help = AFTER_HELP)]
+#[command(name = "fanout", version = RELEASE, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -139,6 +143,16 @@ pub enum Color {
     Auto,
     Always,
     Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Elvish,
+    Fish,
+    Nushell,
+    Powershell,
+    Zsh,
 }
 
 #[derive(Debug, Subcommand)]
@@ -314,6 +328,12 @@ pub enum Verb {
     /// List, show or download what a run has written
     #[command(subcommand)]
     Outputs(Outputs),
+    /// Say how the shipped workflow gets into an AWS account; asks nothing of AWS
+    ///
+    /// Writes a CloudFormation template with the state machine in it, and prints a script with what
+    /// is left to do, Region and names filled in: read it, then give it to sh. JSON: {version,
+    /// region, profile, stack, files, script}.
+    Deploy(deploy::Deploy),
     /// List state machines
     ///
     /// JSON: {version, machines: [{name, arn, kind, created}]}.
@@ -325,9 +345,14 @@ pub enum Verb {
     #[command(subcommand)]
     Config(Configuration),
     /// Print a script that completes verbs and flags
-    Completions { shell: clap_complete::Shell },
+    Completions { shell: Shell },
     /// Print the manual page, of a verb if one is named
-    Man { verb: Option<String> },
+    Man {
+        verb: Option<String>,
+        /// Write all pages into this folder instead
+        #[arg(long, value_name = "FOLDER", conflicts_with = "verb")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -67,7 +67,12 @@ const MODULES: [(&str, &[&str], &[&str]); 10] = [
             "workflow",
             "tui",
         ],
-        &["clap", "clap_complete", "clap_mangen"],
+        &[
+            "clap",
+            "clap_complete",
+            "clap_complete_nushell",
+            "clap_mangen",
+        ],
     ),
 ];
 
