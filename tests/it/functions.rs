@@ -278,6 +278,40 @@ async fn the_python_sdk_invokes_and_describes_functions() {
 )]
 fn our_lambda_program_runs_the_whole_workflow_as_commands() {
     let bootstrap = Path::new(env!("CARGO_BIN_EXE_fanout")).with_file_name("bootstrap");
+    runs_the_workflow(&bootstrap);
+}
+
+#[test]
+#[ignore = "needs the archive: .ci/bootstrap, then cargo test --test it packaged -- --ignored"]
+fn our_lambda_program_runs_as_it_is_packaged() {
+    let target = Path::new(env!("CARGO_BIN_EXE_fanout")).parent().unwrap();
+    let architecture = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let archive = target
+        .parent()
+        .unwrap()
+        .join(format!("lambda/bootstrap-{architecture}.zip"));
+    let folder = tempfile::tempdir().unwrap();
+    // As Lambda does: every entry with the mode that the archive has for it.
+    let unpack = "import os, sys, zipfile\n\
+        archive = zipfile.ZipFile(sys.argv[1])\n\
+        for entry in archive.infolist():\n    \
+            os.chmod(archive.extract(entry), entry.external_attr >> 16)\n";
+    let archive = archive.to_str().unwrap();
+    run(folder.path(), &["python3", "-c", unpack, archive]).unwrap();
+    let serving = runs_the_workflow(&folder.path().join("bootstrap"));
+    let logs = serving.fanout(&["logs", "last"]).success().stdout();
+    let begun = "Init Duration: ";
+    assert!(logs.contains(begun), "{logs}");
+    for line in logs.lines().filter(|line| line.contains(begun)) {
+        println!("{line}");
+    }
+}
+
+/// The shipped workflow, its functions run by this program; the engine that ran it.
+fn runs_the_workflow(bootstrap: &Path) -> Serving {
     let settings: String = ["preprocess", "worker", "postprocess"]
         .map(|name| {
             let command = bootstrap.display();
@@ -321,4 +355,5 @@ fn our_lambda_program_runs_the_whole_workflow_as_commands() {
     for line in ["one", "two", "four", "Worker.Rejected"] {
         assert!(all.contains(line), "{line} is not in {all}");
     }
+    serving
 }
