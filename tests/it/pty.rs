@@ -1,5 +1,6 @@
 //! The whole program in a real pseudo-terminal: keys in, screens out, the terminal as it was after.
 
+mod picture;
 mod repair;
 mod services;
 mod targets;
