@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use fanout::client::{Client, Options, Target};
 use fanout::engine::{Engine, REGION};
-use fanout::lines::{Gathered, Shape, Tally, result_files};
+use fanout::lines::{Gathered, Results, Shape, Tally, result_files};
 use fanout::model::ObjectAddress;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -116,7 +116,9 @@ async fn run(lines: u64) {
     let files = result_files(&client, &manifest).await.unwrap();
     let began = Instant::now();
     let counted = Gathered::counted(Tally::new(lines));
-    let counted = counted.read_results(&client, &files, &Shape::Ours, 1).await;
+    let counted = counted
+        .read_results(&client, Results::of(&files, &Shape::Ours), 1)
+        .await;
     let counts = counted.unwrap().tally().counts();
     assert_eq!(
         (counts.succeeded, counts.missing()),
@@ -126,7 +128,9 @@ async fn run(lines: u64) {
 
     let began = Instant::now();
     let sorted = Gathered::sorted(Tally::new(lines));
-    let sorted = sorted.read_results(&client, &files, &Shape::Ours, 1).await;
+    let sorted = sorted
+        .read_results(&client, Results::of(&files, &Shape::Ours), 1)
+        .await;
     let address = ObjectAddress::new(BUCKET, "out");
     let mut output = client.write(&address, [].into()).await.unwrap();
     sorted.unwrap().write(&mut output, None).await.unwrap();

@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 use crate::client;
 
 mod gather;
+mod items;
 mod manifest;
 mod record;
 mod records;
@@ -17,7 +18,8 @@ mod sorter;
 mod split;
 mod tally;
 
-pub use gather::{Gathered, Meter, Pinned, Previous, numbers};
+pub use gather::{Gathered, Meter, Pinned, Previous, Results, numbers};
+pub use items::Items;
 pub use manifest::{ResultFile, result_files};
 pub use record::Shape;
 pub use records::{Malformed, Records, first};

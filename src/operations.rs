@@ -6,7 +6,7 @@ pub mod export;
 pub mod failures;
 pub mod journal;
 pub mod ledger;
-mod lineage;
+pub mod lineage;
 pub mod logs;
 pub mod machines;
 pub mod merge;

@@ -10,6 +10,7 @@ use crate::cli::output::{Format, Output, VERSION, note};
 use crate::cli::session::Session;
 use crate::cli::views::{self, RunView};
 use crate::model::{ExecutionArn, RunState, Timestamp};
+use crate::operations::lineage::healing;
 use crate::operations::runs::{self, Run};
 
 /// Executions described at once.
@@ -45,7 +46,7 @@ pub async fn list(session: &Session, limit: u16, out: &mut Output) -> Result<Exi
 }
 
 fn rows(runs: &[Run], now: Timestamp) -> Vec<String> {
-    let cells: Vec<[String; 6]> = runs
+    let cells: Vec<[String; 7]> = runs
         .iter()
         .map(|run| {
             // Before the Map Run has started nothing is known, which is not the same as 0.
@@ -60,11 +61,14 @@ fn rows(runs: &[Run], now: Timestamp) -> Vec<String> {
                 count(|items| items.total),
                 count(super::super::model::Counts::done),
                 count(super::super::model::Counts::failures),
+                healing(run, runs).map_or_else(String::new, |it| it.words()),
             ]
         })
         .collect();
     views::table(
-        ["STATE", "NAME", "STARTED", "ITEMS", "DONE", "FAILED"],
+        [
+            "STATE", "NAME", "STARTED", "ITEMS", "DONE", "FAILED", "NEXT",
+        ],
         &cells,
     )
 }
@@ -72,7 +76,10 @@ fn rows(runs: &[Run], now: Timestamp) -> Vec<String> {
 /// The runs in the format asked for: a line each, one document, or a document each.
 pub fn print(runs: &[Run], out: &mut Output) -> Result<(), Error> {
     let now = Timestamp::now();
-    let views = runs.iter().map(|run| RunView::of(run, now));
+    let views = runs.iter().map(|run| RunView {
+        healing: healing(run, runs),
+        ..RunView::of(run, now)
+    });
     match out.format {
         Format::Text => runs
             .iter()

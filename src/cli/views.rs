@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::model::{Counts, MapRunArn, RunState, Status, Timestamp};
 use crate::operations::failures;
+use crate::operations::lineage::Healing;
 use crate::operations::runs::Run;
 
 /// A run in JSON; its members are documented in `fanout runs --help`.
@@ -24,6 +25,8 @@ pub struct RunView {
     /// As JSON where it is JSON.
     pub output: Option<Value>,
     pub map_run: Option<MapRunView>,
+    /// The re-run that matters to what is open: `{by, is_whole}`.
+    pub healing: Option<Healing>,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,6 +61,7 @@ impl RunView {
             cause: run.detail.cause.as_deref().map(failures::message),
             output: run.detail.output.as_deref().map(json_or_text),
             map_run,
+            healing: None,
         }
     }
 }

@@ -11,11 +11,12 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::client::{Client, ErrorKind, ObjectBody, ObjectWriter};
+use crate::lines::items::Items;
 use crate::lines::manifest::ResultFile;
 use crate::lines::record::{self, Content, Kept, Record, Shape};
 use crate::lines::records::{self, Malformed, Records};
 use crate::lines::sorter::{Entry, Outcome, Rank, Sorter};
-use crate::lines::{Bits, Counts, Error, FailedLine, Line, Lines, MAX_LINES, Tally, on_disk};
+use crate::lines::{Bits, Error, FailedLine, Line, Lines, MAX_LINES, Tally, on_disk};
 use crate::model::ObjectAddress;
 
 /// Bytes of results in memory before they go to disk.
@@ -37,6 +38,17 @@ pub struct Previous<'a> {
     pub lines: u64,
 }
 
+/// The result files of a Map Run.
+#[derive(Debug, Clone, Copy)]
+pub struct Results<'a> {
+    pub files: &'a [ResultFile],
+    pub shape: &'a Shape,
+    /// Of a re-run that numbers its items anew: their lines, by index.
+    pub numbers: Option<&'a [u64]>,
+    /// Whether they are of a re-run.
+    pub is_again: bool,
+}
+
 /// An object as it was at one time.
 pub type Pinned<'a> = (&'a ObjectAddress, &'a str);
 
@@ -48,8 +60,7 @@ pub struct Gathered {
     tally: Tally,
     /// Lines that succeeded more than once.
     again: Bits,
-    /// Items whose line nothing tells.
-    unnumbered: Counts,
+    unnumbered: Items,
     sorter: Option<Sorter>,
     meter: Option<Meter>,
 }
@@ -68,7 +79,7 @@ impl Gathered {
         Self {
             tally,
             again: Bits::default(),
-            unnumbered: Counts::default(),
+            unnumbered: Items::default(),
             sorter: None,
             meter: None,
         }
@@ -92,8 +103,8 @@ impl Gathered {
     }
 
     /// Items of a source that does not tell their lines.
-    pub fn unnumbered(&self) -> Counts {
-        self.unnumbered
+    pub fn unnumbered(&self) -> &Items {
+        &self.unnumbered
     }
 
     /// The same for the lines 1 to `lines`.
@@ -118,12 +129,13 @@ impl Gathered {
     pub async fn read_results(
         mut self,
         client: &Client,
-        files: &[ResultFile],
-        shape: &Shape,
+        results: Results<'_>,
         source: u16,
     ) -> Result<Self, Error> {
-        for file in files {
-            self = self.add_file(client, &file.address, shape, source).await?;
+        for file in results.files {
+            self = self
+                .add_file(client, &file.address, results, source)
+                .await?;
         }
         Ok(self)
     }
@@ -132,7 +144,7 @@ impl Gathered {
         mut self,
         client: &Client,
         address: &ObjectAddress,
-        shape: &Shape,
+        results: Results<'_>,
         source: u16,
     ) -> Result<Self, Error> {
         let unreadable = |problem| Error::malformed(address, problem);
@@ -142,7 +154,7 @@ impl Gathered {
             let chunk = chunk?;
             let flow = records.parse(&chunk, |bytes, place| {
                 let (record, length) = records::first(bytes)?;
-                let flow = match self.add_record(&record, shape, source) {
+                let flow = match self.add_record(&record, results, source) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(problem) => ControlFlow::Break(Malformed::record(place, problem)),
                 };
@@ -160,21 +172,25 @@ impl Gathered {
     fn add_record(
         &mut self,
         record: &Record<'_>,
-        shape: &Shape,
+        results: Results<'_>,
         source: u16,
     ) -> Result<(), &'static str> {
         let content = match self.sorter {
             Some(_) => Content::Wanted,
             None => Content::Unwanted,
         };
-        record::read(record, shape, content, &mut |kept| match kept {
+        record::read(record, results.shape, content, &mut |kept| match kept {
             Kept::Line { n, end, bytes } => {
+                let n = results.line(n)?;
                 let outcome = end.outcome;
                 let rank = end.rank(source);
                 self.add(Entry { n, rank, bytes }, outcome)
             }
-            Kept::Item(outcome) => {
-                self.unnumbered.add(outcome);
+            Kept::Item { outcome, content } => {
+                match results.is_again {
+                    true => self.unnumbered.add_again(outcome, content),
+                    false => self.unnumbered.add(outcome, content),
+                }
                 Ok(())
             }
         })
@@ -405,6 +421,28 @@ impl Gathered {
     }
 }
 
+impl<'a> Results<'a> {
+    /// Those of a first run.
+    pub fn of(files: &'a [ResultFile], shape: &'a Shape) -> Self {
+        Self {
+            files,
+            shape,
+            numbers: None,
+            is_again: false,
+        }
+    }
+
+    /// The line that number `n` of these stands for.
+    fn line(&self, n: u64) -> Result<u64, &'static str> {
+        let Some(numbers) = self.numbers else {
+            return Ok(n);
+        };
+        let index = n.checked_sub(1).and_then(|it| usize::try_from(it).ok());
+        let line = index.and_then(|index| numbers.get(index)).copied();
+        line.ok_or("is of an item that was not among the chosen")
+    }
+}
+
 /// What a previous output is to those who gather.
 #[derive(Clone, Copy)]
 struct Part<'a> {
@@ -565,7 +603,7 @@ mod tests {
     fn add(gathered: &mut Gathered, record: &Value) -> Result<(), &'static str> {
         let json = serde_json::to_vec(record).unwrap();
         let record = serde_json::from_slice(&json).map_err(|_| "is no record")?;
-        gathered.add_record(&record, &Shape::Ours, 1)
+        gathered.add_record(&record, Results::of(&[], &Shape::Ours), 1)
     }
 
     fn success(n: u64, line: &str) -> Value {

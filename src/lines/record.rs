@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
 use crate::lines::sorter::{Outcome, Rank};
 use crate::lines::{FailedLine, OutputLine, one_line};
@@ -18,8 +19,15 @@ pub enum Shape {
     /// A field of each item holds its index in the source, from 0. What a child returns is one
     /// line; of a batch, what it returns for each of its items.
     Index(String),
-    /// Nothing does.
-    Unnumbered,
+    /// Nothing does: they are counted, and told apart by what they are, which is this field of what
+    /// a child received, or all of it.
+    Unnumbered { item: Option<String> },
+}
+
+impl Shape {
+    pub fn is_numbered(&self) -> bool {
+        !matches!(self, Self::Unnumbered { .. })
+    }
 }
 
 /// Whether more than the outcome of lines is needed.
@@ -39,9 +47,12 @@ pub enum Kept<'a> {
         /// content is unwanted.
         bytes: &'a [u8],
     },
-    /// An item whose line nothing tells.
-    Item(Outcome),
+    /// An item whose line nothing tells, with what it is.
+    Item { outcome: Outcome, content: Digest },
 }
+
+/// Of an item's content: equal items have equal ones.
+pub type Digest = [u8; 16];
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,14 +128,25 @@ pub fn read(
             each(Kept::Line { n, end, bytes })
         }
         Shape::Index(field) => indexed(record, end, field, content, each),
-        Shape::Unnumbered => {
-            let items = input(record.input).map_or(1, |input: Value| match input.get("Items") {
-                Some(Value::Array(items)) => items.len(),
-                _ => 1,
-            });
-            (0..items).try_for_each(|_| each(Kept::Item(outcome)))
+        Shape::Unnumbered { item: field } => {
+            let input: Value = input(record.input).unwrap_or(Value::Null);
+            let items = match &input["Items"] {
+                Value::Array(items) => items.as_slice(),
+                _ => std::slice::from_ref(&input),
+            };
+            items.iter().try_for_each(|item| {
+                let whole = field.as_ref().and_then(|field| item.get(field));
+                let content = digest(whole.unwrap_or(item));
+                each(Kept::Item { outcome, content })
+            })
         }
     }
+}
+
+fn digest(item: &Value) -> Digest {
+    let mut digest = Digest::default();
+    digest.copy_from_slice(&Sha256::digest(item.to_string())[..16]);
+    digest
 }
 
 /// The lines of a child whose items hold their index.
@@ -222,7 +244,7 @@ mod tests {
                 Kept::Line { n, end, bytes } => {
                     (n, end, String::from_utf8(bytes.to_vec()).unwrap())
                 }
-                Kept::Item(outcome) => (
+                Kept::Item { outcome, .. } => (
                     0,
                     End {
                         outcome,
@@ -313,6 +335,11 @@ mod tests {
         assert_eq!((failed.len(), failed[1].0), (2, 1));
         assert!(kept_as(&record("FAILED", json!({"n": 1}), json!(null)), &shape).is_err());
         // Where nothing tells lines apart they are counted.
-        assert_eq!(kept_as(&one, &Shape::Unnumbered).unwrap().len(), 2);
+        assert_eq!(
+            kept_as(&one, &Shape::Unnumbered { item: None })
+                .unwrap()
+                .len(),
+            2
+        );
     }
 }

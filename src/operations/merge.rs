@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::client::{Client, shell_word};
-use crate::lines::{Counts, Gathered, Shape};
+use crate::lines::{Counts, Gathered};
 use crate::model::{ExecutionArn, ObjectAddress};
 use crate::operations::lineage::{self, Evidence, Lineage, Shown};
 use crate::operations::reconcile::{Reconciliation, meter};
@@ -144,7 +144,7 @@ async fn plan_of(client: &Client, lineage: &Lineage, to: Option<To>) -> Result<P
     if lineage.sources.is_empty() {
         checks.push(Check::bad("there are neither outputs nor result files"));
     }
-    if lineage.shape == Shape::Unnumbered {
+    if !lineage.shape.is_numbered() {
         checks.push(Check::bad(
             "the items do not say which lines they are: give the ItemSelector $$.Map.Item.Index",
         ));

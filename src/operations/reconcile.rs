@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
-use crate::lines::{Counts, Gathered, Meter, Outcome, Shape, stretches};
+use crate::lines::{Counts, Gathered, Meter, Outcome, stretches};
 use crate::operations::lineage::{self, Lineage, Shown};
 use crate::operations::runs::Run;
 use crate::operations::{Error, Progress};
@@ -102,7 +102,7 @@ pub(super) fn meter(
 
 impl Reconciliation {
     pub(super) fn new(lineage: &Lineage, gathered: &Gathered, run: &Run) -> Self {
-        let numbered = lineage.shape != Shape::Unnumbered;
+        let numbered = lineage.shape.is_numbered();
         let mut notes = lineage.notes.clone();
         let counts = match numbered {
             true => gathered.tally().counts(),
@@ -135,7 +135,13 @@ fn unnumbered(
     run: &Run,
     notes: &mut Vec<String>,
 ) -> Counts {
-    let mut counts = gathered.unnumbered();
+    let mut counts = gathered.unnumbered().counts();
+    if let strangers @ 1.. = gathered.unnumbered().strangers() {
+        notes.push(format!(
+            "{strangers} items of re-runs are none of those that were open, as edited ones are: they \
+             are not counted"
+        ));
+    }
     if lineage.sources.is_empty()
         && let Some(map_run) = run.map_run()
     {

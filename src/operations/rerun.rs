@@ -21,7 +21,8 @@ use crate::operations::{Check, Error, Progress, refuse_bad};
 mod chosen;
 pub mod edit;
 mod gather;
-mod items;
+pub(super) mod items;
+pub(super) mod link;
 mod making;
 #[cfg(test)]
 mod tests;
@@ -29,9 +30,11 @@ mod tests;
 pub use chosen::{Chosen, Lines};
 pub use gather::{Subset, groups};
 
-use gather::{From, gather};
-use items::Way;
-pub(super) use making::generation;
+use gather::{From, Numbering, gather};
+pub(super) use items::Way;
+pub(super) use making::{generation, shipped_bucket};
+
+use link::{Link, numbers_beside};
 
 /// Groups that a plan names.
 const GROUPS: usize = 20;
@@ -234,11 +237,15 @@ pub async fn plan(
         }
     };
     let failed = address(&output["failed"]);
+    let numbering = match &way {
+        Some(way) if way.index.is_some() => numbering(client, &run, way, &input).await?,
+        _ => Numbering::None,
+    };
     let from = match &way {
         None => From::Lines {
             failed: failed.as_ref(),
         },
-        Some(way) => From::Items(way),
+        Some(way) => From::Items(way, numbering),
     };
     let (chosen, left_out) = (&plan.wish.chosen, &plan.wish.left_out);
     let mut subset = gather(client, map_run, from, chosen, left_out).await?;
@@ -255,6 +262,31 @@ pub async fn plan(
         .await?;
     plan.estimate(client, map_run, &definition, prices).await;
     Ok((plan, Some(subset)))
+}
+
+/// How the items of `run` are numbered: those of a re-run are lines of the first run.
+async fn numbering(
+    client: &Client,
+    run: &Run,
+    way: &Way,
+    input: &Value,
+) -> Result<Numbering, Error> {
+    let Some(link) = Link::of(&run.execution().name, input) else {
+        return Ok(Numbering::Own);
+    };
+    let Ok(items) = way.address(input, link.key("items")) else {
+        return Ok(Numbering::None);
+    };
+    let numbers = numbers_beside(&items);
+    Ok(match client.head(&numbers).await? {
+        Some(_) => Numbering::Of(
+            crate::lines::numbers(client, &numbers)
+                .await?
+                .iter()
+                .collect(),
+        ),
+        None => Numbering::None,
+    })
 }
 
 /// Writes the items, where some are chosen, and starts the execution; doing it again changes nothing
@@ -300,6 +332,14 @@ async fn upload(
     let there = client.head(&plan.subset).await?;
     if there.is_some_and(|(_, metadata)| metadata.get(SHA256) == Some(&sha256)) {
         return Ok(());
+    }
+    // They come first: where the items are, so are their numbers.
+    if subset.is_numbered() {
+        let mut numbers = client
+            .write(&numbers_beside(&plan.subset), [].into())
+            .await?;
+        subset.upload_numbers(&mut numbers).await?;
+        numbers.finish().await?;
     }
     let metadata = BTreeMap::from([(SHA256.to_owned(), sha256)]);
     let mut object = client.write(&plan.subset, metadata).await?;

@@ -2,6 +2,7 @@
 
 mod book;
 mod detail;
+mod healing;
 mod members;
 
 pub use detail::{Definition, MachineView};
@@ -21,6 +22,7 @@ use crate::model::{
 };
 use crate::operations::Progress;
 use crate::operations::failures::{Group, SourceLine, Survey};
+use crate::operations::lineage::Healing;
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
 use crate::operations::outputs::{Hit, Output, Page as Bytes};
@@ -211,6 +213,7 @@ pub struct Data {
     pub runs: HashMap<ExecutionArn, Remote<Run>>,
     /// When a run was described in full; polls only tell of the parts that are known already.
     pub described: HashMap<ExecutionArn, Timestamp>,
+    healings: HashMap<ExecutionArn, Healing>,
     paces: HashMap<MapRunArn, Pace>,
     attempts: HashMap<MapRunArn, Vec<MapRun>>,
     pub failed_children: HashMap<MapRunArn, Remote<Vec<Execution>>>,
@@ -330,7 +333,8 @@ impl Data {
         }
         self.described.insert(arn.clone(), now);
         let reply = reply.map(|run| *run);
-        self.runs.entry(arn).or_default().put(reply, now);
+        self.runs.entry(arn.clone()).or_default().put(reply, now);
+        self.heal(&arn);
     }
 
     /// Takes in a poll's description. Nothing is kept of an execution whose Map Runs are unknown:
@@ -352,6 +356,7 @@ impl Data {
             run
         });
         entry.put(reply, now);
+        self.heal(arn);
     }
 
     pub fn put_map_run(&mut self, arn: &MapRunArn, reply: Reply<Box<MapRun>>, now: Timestamp) {
@@ -370,7 +375,9 @@ impl Data {
             Some(old) => *old = map_run,
             None => run.map_runs.insert(0, map_run),
         }
+        let execution = run.execution().arn.clone();
         entry.put(Ok(run), now);
+        self.heal(&execution);
     }
 
     fn fail_map_run(&mut self, arn: &MapRunArn, trouble: Trouble, now: Timestamp) {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, ObjectWriter};
 use crate::lines::{
-    Counts, Gathered, MAX_LINES, Previous, Shape, Tally, numbers, result_files, shown,
+    Counts, Gathered, MAX_LINES, Previous, Results, Shape, Tally, numbers, result_files, shown,
 };
 use crate::model::ObjectAddress;
 use crate::workflow::Context;
@@ -235,7 +235,7 @@ async fn gather(client: &Client, input: &PostprocessInput) -> Result<Gathered, H
     let files = result_files(client, &manifest).await;
     let files = files.map_err(HandlerError::gathering)?;
     let gathered = Gathered::sorted(tally)
-        .read_results(client, &files, &Shape::Ours, 1)
+        .read_results(client, Results::of(&files, &Shape::Ours), 1)
         .await
         .map_err(HandlerError::gathering)?;
     check_complete(gathered.tally())?;

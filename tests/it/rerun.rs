@@ -5,8 +5,10 @@ use fanout::client::{Client, Options, Target};
 use fanout::engine::REGION;
 use fanout::engine::switches::Switches;
 use fanout::model::{ExecutionArn, ExecutionDetail, Prices, RunState, Timestamp};
+use fanout::operations::merge::{self, To};
+use fanout::operations::reconcile::{self, Reconciliation};
 use fanout::operations::rerun::{self, Chosen, Wish};
-use fanout::operations::{Error, redrive};
+use fanout::operations::{Error, redrive, runs};
 use serde_json::{Value, json};
 
 use crate::wired::{House, Run, until};
@@ -89,6 +91,33 @@ async fn again(house: &House, run: &Run, wish: Wish) -> ExecutionDetail {
     until("its end", ask, |detail| detail.execution.status.is_closed()).await
 }
 
+/// What became of the run's items, over its redrives and re-runs.
+async fn reconciled(house: &House, run: &Run) -> Reconciliation {
+    let client = client(house).await;
+    let run = runs::describe(&client, &ExecutionArn::new(&run.arn))
+        .await
+        .unwrap();
+    reconcile::of(&client, &run, |_| {}).await.unwrap()
+}
+
+#[track_caller]
+fn is_complete(found: &Reconciliation, items: u64) {
+    assert!(found.is_complete() && found.lines == items, "{found:?}");
+}
+
+/// The item whole and its index, and its number for `work`.
+fn indexed() -> Value {
+    json!({"at.$": "$$.Map.Item.Index", "item.$": "$$.Map.Item.Value",
+        "n.$": "$$.Map.Item.Value.n"})
+}
+
+fn named(name: &str) -> Wish {
+    Wish {
+        name: Some(name.to_owned()),
+        ..Wish::default()
+    }
+}
+
 fn lines_of(text: &str) -> Wish {
     Wish {
         chosen: Chosen {
@@ -129,6 +158,91 @@ async fn items_of_json_lines_are_run_again_by_choice() {
     assert_eq!((house.calls_of(7), house.calls_of(3)), (2, 1));
     let none = plan(&house, &run, lines_of("nobody says that")).await;
     assert!(none.allowed.unwrap_err().contains("nothing is chosen"));
+    let found = reconciled(&house, &run).await;
+    assert_eq!((found.succeeded, found.failed.count), (7, 2), "{found:?}");
+    house.fail([3]);
+    again(
+        &house,
+        &run,
+        Wish {
+            one_by_one: true,
+            ..lines_of("\"n\":7")
+        },
+    )
+    .await;
+    let found = reconciled(&house, &run).await;
+    assert_eq!((found.succeeded, found.failed.count), (8, 1), "{found:?}");
+    assert!(
+        !found.numbered && found.failed.first.is_empty(),
+        "{found:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn re_runs_of_any_name_and_of_re_runs_are_counted_by_index() {
+    let house = House::new().await;
+    // Equal items: only their index tells them apart.
+    let twins: String = [1, 2, 2, 3, 4, 2]
+        .map(|n| json!({"n": n}).to_string() + "\n")
+        .concat();
+    house.put("in.jsonl", twins).await;
+    house.fail([2, 4]);
+    let selected = json!({"ItemSelector": indexed(), "ToleratedFailurePercentage": 100});
+    let run = house
+        .start(&machine("JSONL", selected), json!({"key": "in.jsonl"}))
+        .await;
+    run.ends(Succeeded).await;
+    let found = reconciled(&house, &run).await;
+    assert_eq!(found.failed.named(), "2-3, 5-6", "{found:?}");
+
+    house.fail([4]);
+    let some = Wish {
+        chosen: lines_of("\"n\":4").chosen,
+        ..named("monday")
+    };
+    let monday = again(&house, &run, some).await;
+    let tuesday = again(&house, &run, named("tuesday")).await;
+    let found = reconciled(&house, &run).await;
+    assert_eq!(
+        (found.failed.named(), found.duplicates.count),
+        ("5".to_owned(), 0),
+        "{found:?}"
+    );
+    assert_eq!(found.sources.len(), 3, "{found:?}");
+
+    house.fail(Vec::<Value>::new());
+    let tuesday = house.run(tuesday.execution.arn.as_str());
+    let next = plan(&house, &tuesday, named("wednesday")).await;
+    assert_eq!(next.items, 1, "{next:?}");
+    let wednesday = again(&house, &tuesday, named("wednesday")).await;
+    let wednesday = house.run(wednesday.execution.arn.as_str());
+    let monday = house.run(monday.execution.arn.as_str());
+    // Whichever of them is asked about.
+    for run in [&run, &monday, &tuesday, &wednesday] {
+        let found = reconciled(&house, run).await;
+        is_complete(&found, 6);
+        assert_eq!(
+            (found.sources.len(), found.duplicates.count),
+            (4, 0),
+            "{found:?}"
+        );
+    }
+    let client = client(&house).await;
+    let first = runs::describe(&client, &ExecutionArn::new(&run.arn))
+        .await
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("merged.jsonl");
+    let merged = merge::plan(&client, &first, Some(To::File(to.clone())))
+        .await
+        .unwrap();
+    merge::run(&client, &merged, |_| {}).await.unwrap();
+    let text = std::fs::read_to_string(to).unwrap();
+    let numbers = text.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["Payload"]["n"].as_u64().unwrap()
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 2, 3, 4, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,6 +300,7 @@ async fn arrays_delimited_text_and_batches_are_written_as_they_are_read() {
         house.calls().iter().filter(|call| **call == single).count(),
         1
     );
+    is_complete(&reconciled(&house, &run).await, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,8 +363,10 @@ async fn after_the_map_a_redrive_runs_no_item_and_a_re_run_does() {
         .unwrap();
     run.ends(Succeeded).await;
     assert_eq!(house.calls_of(4), 1, "a redrive does not run it");
+    assert_eq!(reconciled(&house, &run).await.failed.count, 1);
     again(&house, &run, Wish::default()).await;
     assert_eq!(house.calls_of(4), 2);
+    is_complete(&reconciled(&house, &run).await, 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -279,8 +396,15 @@ async fn what_was_stopped_or_never_started_is_open() {
         .map(|group| (group.error.as_str(), group.count))
         .collect();
     assert_eq!(groups, [("(never started)", 4), ("(aborted)", 2)]);
+    let found = reconciled(&house, &run).await;
+    assert_eq!(
+        (found.never_started.count, found.failed.count),
+        (4, 2),
+        "{found:?}"
+    );
     let ended = again(&house, &run, Wish::default()).await;
     assert_eq!(ended.execution.status.as_str(), "SUCCEEDED");
+    is_complete(&reconciled(&house, &run).await, 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -313,8 +437,9 @@ async fn an_expired_run_is_run_again_in_a_new_one() {
         Err(Error::Refused(_))
     ));
     house.fail(Vec::<Value>::new());
-    let ended = again(&house, &run, Wish::default()).await;
+    let ended = again(&house, &run, named("after-a-fortnight")).await;
     assert_eq!(ended.execution.status.as_str(), "SUCCEEDED");
+    is_complete(&reconciled(&house, &run).await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,10 +447,15 @@ async fn another_definition_is_named_and_a_second_redrive_counts() {
     let house = House::new().await;
     house.put("in.jsonl", items(3)).await;
     house.fail([2]);
-    let definition = machine("JSONL", json!({}));
+    let definition = machine("JSONL", json!({"ItemSelector": indexed()}));
     let run = failed(&house, &definition, json!({"key": "in.jsonl"})).await;
     let (client, arn) = (client(&house).await, ExecutionArn::new(&run.arn));
-    let changed = machine("JSONL", json!({"Comment": "new"}));
+    // The new one calls the index otherwise.
+    let mut selector = indexed();
+    selector.as_object_mut().unwrap().remove("at.$");
+    let unnumbered = machine("JSONL", json!({"ItemSelector": selector}));
+    selector["index.$"] = json!("$$.Map.Item.Index");
+    let changed = machine("JSONL", json!({"ItemSelector": selector}));
     let machine = arn.state_machine();
     client
         .update_state_machine(&machine, &changed.to_string())
@@ -368,6 +498,24 @@ async fn another_definition_is_named_and_a_second_redrive_counts() {
             .any(|check| check.text.contains("runs that one")),
         "{new:?}"
     );
+    client
+        .update_state_machine(&machine, &unnumbered.to_string())
+        .await
+        .unwrap();
+    again(&house, &run, named("unnumbered")).await;
+    let found = reconciled(&house, &run).await;
+    assert!(!found.is_complete(), "{found:?}");
+    let why = "unnumbered is not counted: its definition is another one";
+    assert!(
+        found.notes.iter().any(|note| note.starts_with(why)),
+        "{found:?}"
+    );
+    client
+        .update_state_machine(&machine, &changed.to_string())
+        .await
+        .unwrap();
+    again(&house, &run, named("renumbered")).await;
+    is_complete(&reconciled(&house, &run).await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -408,5 +556,16 @@ async fn a_refused_redrive_changes_nothing_and_running_ones_are_left_alone() {
         .allowed
         .unwrap_err();
     assert!(going.contains("still running"), "{going}");
+    let found = reconciled(&house, &run).await;
+    assert!(
+        found
+            .notes
+            .iter()
+            .any(|note| note.ends_with("has not ended yet")),
+        "{found:?}"
+    );
+    house.fail(Vec::<Value>::new());
     house.release();
+    run.ends(Succeeded).await;
+    is_complete(&reconciled(&house, &run).await, 3);
 }

@@ -9,6 +9,7 @@ use crate::cli::session::Session;
 use crate::cli::views;
 use crate::model::{MapRun, Timestamp};
 use crate::operations::ledger::{self, Attempt, Ledger};
+use crate::operations::lineage;
 use crate::operations::runs::describe;
 
 pub async fn attempts(session: &Session, run: &str, out: &mut Output) -> Result<Exit, Error> {
@@ -24,15 +25,20 @@ pub async fn attempts(session: &Session, run: &str, out: &mut Output) -> Result<
         known.retain(|attempt| !is_of(attempt, map_run));
         known.push(Attempt::of(target, map_run, &[], false, Timestamp::now()));
     }
+    let family = lineage::family(&session.client, &run).await?;
+    let healing = lineage::healing(&run, &family);
     match out.format {
         Format::Text if known.is_empty() => out.line("no attempt is known")?,
         Format::Text => {
             for attempt in &known {
                 out.line(line(attempt))?;
             }
+            if let Some(healing) = &healing {
+                out.line(healing.words())?;
+            }
         }
         Format::Json => out.document(&json!({"version": VERSION, "run": execution.name(),
-            "attempts": known}))?,
+            "attempts": known, "healing": healing}))?,
         Format::Ndjson => {
             for attempt in &known {
                 out.document(attempt)?;

@@ -30,7 +30,17 @@ pub enum From<'f> {
         /// The file of failed lines, where there is one.
         failed: Option<&'f ObjectAddress>,
     },
-    Items(&'f Way),
+    Items(&'f Way, Numbering),
+}
+
+/// Which lines of the first run the items of a run are.
+pub enum Numbering {
+    /// Nothing tells. They are numbered as they are found.
+    None,
+    /// Each holds its own index.
+    Own,
+    /// Of a re-run: the lines that were chosen for it, by index.
+    Of(Vec<u64>),
 }
 
 /// Chosen items, in order.
@@ -38,6 +48,7 @@ pub struct Subset {
     spool: File,
     rows: Vec<Row>,
     format: Format,
+    is_numbered: bool,
     /// How many of each group, the largest first.
     pub groups: Vec<(GroupKey, u64)>,
     /// Where they were read, in words.
@@ -59,8 +70,11 @@ struct Filling<'f> {
     chosen: &'f Chosen,
     left_out: &'f BTreeSet<u64>,
     way: Option<&'f Way>,
+    numbering: Numbering,
     out: BufWriter<File>,
     at: u64,
+    /// Items found so far, taken or not.
+    found: u64,
     rows: Vec<Row>,
     groups: HashMap<GroupKey, u64>,
     /// Why nothing more can be taken.
@@ -79,16 +93,18 @@ pub async fn gather(
     left_out: &BTreeSet<u64>,
 ) -> Result<Subset, Error> {
     let spool = tempfile::tempfile().map_err(spool_error)?;
-    let (way, failed) = match from {
-        From::Lines { failed } => (None, failed),
-        From::Items(way) => (Some(way), None),
+    let (way, failed, numbering) = match from {
+        From::Lines { failed } => (None, failed, Numbering::None),
+        From::Items(way, numbering) => (Some(way), None, numbering),
     };
     let mut filling = Filling {
         chosen,
         left_out,
         way,
+        numbering,
         out: BufWriter::new(spool),
         at: 0,
+        found: 0,
         rows: Vec::new(),
         groups: HashMap::new(),
         broken: None,
@@ -165,6 +181,7 @@ impl Filling<'_> {
     fn restart(&mut self) -> ControlFlow<()> {
         self.rows.clear();
         self.groups.clear();
+        self.found = 0;
         ControlFlow::Continue(())
     }
 
@@ -209,17 +226,34 @@ impl Filling<'_> {
 
     /// Takes what one child received apart into items.
     fn items_of(&mut self, way: &Way, item: Item<'_>) -> Result<(), Error> {
-        if !self.takes(item) {
-            return Ok(());
-        }
-        let items = way
-            .items(item.input)
-            .map_err(|problem| Error::malformed(item.child, problem))?;
-        for value in items {
-            let n = self.rows.len() as u64 + 1;
-            self.push(n, item.key, &value)?;
+        let is_taken = self.takes(item);
+        let items = match way.items(item.input) {
+            Ok(items) => items,
+            Err(problem) if is_taken => return Err(Error::malformed(item.child, problem)),
+            Err(_) => return Ok(()),
+        };
+        for (index, value) in items {
+            self.found += 1;
+            let n = self
+                .number(index)
+                .map_err(|problem| Error::malformed(item.child, problem))?;
+            if is_taken {
+                self.push(n, item.key, &value)?;
+            }
         }
         Ok(())
+    }
+
+    fn number(&self, index: Option<u64>) -> Result<u64, &'static str> {
+        match (&self.numbering, index) {
+            (Numbering::None, _) => Ok(self.found),
+            (_, None) => Err("an item lacks its index"),
+            (Numbering::Own, Some(index)) => Ok(index + 1),
+            (Numbering::Of(numbers), Some(index)) => {
+                let number = usize::try_from(index).ok().and_then(|it| numbers.get(it));
+                number.copied().ok_or("an item was not among the chosen")
+            }
+        }
     }
 
     fn takes(&self, item: Item<'_>) -> bool {
@@ -331,6 +365,7 @@ impl Filling<'_> {
             spool,
             rows,
             format: self.way.map_or(Format::Lines, |way| way.format.clone()),
+            is_numbered: !matches!(self.numbering, Numbering::None),
             groups: largest_first(self.groups),
             source,
             exact,
@@ -359,6 +394,21 @@ impl Subset {
         for at in 0..self.rows.len() {
             let (n, item) = self.item(at)?;
             tell(n, item)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the numbers are lines of the first run that the items themselves do not tell.
+    pub fn is_numbered(&self) -> bool {
+        self.is_numbered
+    }
+
+    /// Writes which lines they are.
+    pub async fn upload_numbers(&self, object: &mut ObjectWriter) -> Result<(), Error> {
+        for rows in self.rows.chunks(PIECE / 16) {
+            let lines = rows.iter().map(|row| format!("{{\"n\":{}}}\n", row.n));
+            let piece: String = lines.collect();
+            object.write(piece.as_bytes()).await?;
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ pub struct Way {
     is_batched: bool,
     /// The field of the ItemSelector that is the whole item.
     field: Option<String>,
+    /// The field of the ItemSelector that is the item's index.
+    pub index: Option<String>,
     /// Where the batch size is in the execution's input.
     batch_size: Option<Vec<String>>,
     /// Names of the states that come after the map.
@@ -94,7 +96,8 @@ impl Way {
             bucket: place(arguments, "Bucket", is_first)?,
             key,
             is_batched: batcher.is_object(),
-            field: field(state, name)?,
+            field: whole(state, name)?,
+            index: index(state),
             batch_size: batch_size.and_then(|path| input_path(path, is_first)),
             has_more_states: state.get("Next").is_some(),
         })
@@ -139,11 +142,11 @@ impl Way {
         Ok(input)
     }
 
-    /// Items in what one child received.
+    /// Items in what one child received, each with its index where that is told.
     ///
     /// # Errors
     /// Says what it lacks.
-    pub fn items(&self, received: &str) -> Result<Vec<Value>, String> {
+    pub fn items(&self, received: &str) -> Result<Vec<(Option<u64>, Value)>, String> {
         let received: Value = serde_json::from_str(received)
             .map_err(|error| format!("what a child received is no JSON: {error}"))?;
         let entries = match self.is_batched {
@@ -156,12 +159,17 @@ impl Way {
                 _ => return Err("a batch is no object".to_owned()),
             },
         };
-        let own = |entry: Value| match (&self.field, entry) {
-            (None, item) => Ok(item),
-            (Some(field), Value::Object(mut members)) => members
-                .remove(field)
-                .ok_or_else(|| format!("what a child received has no {field}")),
-            (Some(field), _) => Err(format!("what a child received has no {field}")),
+        let own = |mut entry: Value| {
+            let index = self.index.as_deref().and_then(|name| entry[name].as_u64());
+            let item = match &self.field {
+                None => Some(entry),
+                Some(field) => entry.get_mut(field).map(Value::take),
+            };
+            let missing = || {
+                let field = self.field.as_deref().unwrap_or_default();
+                format!("what a child received has no {field}")
+            };
+            Ok((index, item.ok_or_else(missing)?))
         };
         entries.into_iter().map(own).collect()
     }
@@ -207,7 +215,7 @@ fn format(config: &Value) -> Result<Format, String> {
 
 /// The field of the ItemSelector that holds the whole item; `None` where there is no selector, or it
 /// is the item itself.
-fn field(state: &Value, name: &str) -> Result<Option<String>, String> {
+pub(in crate::operations) fn whole(state: &Value, name: &str) -> Result<Option<String>, String> {
     const WHOLE: [&str; 2] = ["$$.Map.Item.Value", "$states.context.Map.Item.Value"];
     let selector = state
         .get("ItemSelector")
@@ -234,6 +242,23 @@ fn field(state: &Value, name: &str) -> Result<Option<String>, String> {
         }
         Some(_) => Err(format!("the ItemSelector of {name} makes items of its own")),
     }
+}
+
+/// The field of the ItemSelector that holds the item's index.
+pub(in crate::operations) fn index(state: &Value) -> Option<String> {
+    let selector = state
+        .get("ItemSelector")
+        .or_else(|| state.get("Parameters"));
+    let members = selector.and_then(Value::as_object)?;
+    members.iter().find_map(|(name, value)| {
+        let is_index = match value.as_str()?.trim().strip_prefix("{%") {
+            Some(jsonata) => {
+                jsonata.trim_end_matches("%}").trim() == "$states.context.Map.Item.Index"
+            }
+            None => value == "$$.Map.Item.Index",
+        };
+        is_index.then(|| name.trim_end_matches(".$").to_owned())
+    })
 }
 
 /// `Bucket` or `Key` of an ItemReader.
@@ -424,15 +449,21 @@ mod tests {
             Way::of(&machine(map), "L").expect("a way")
         };
         let plain = way(json!({}));
-        assert_eq!(plain.items(r#"{"a":1}"#), Ok(vec![json!({"a": 1})]));
+        assert_eq!(plain.items(r#"{"a":1}"#), Ok(vec![(None, json!({"a": 1}))]));
         let batched = way(json!({"ItemBatcher": {"MaxItemsPerBatchPath": "$.size"}}));
         let batch = r#"{"BatchInput":{"x":1},"Items":[1,2]}"#;
-        assert_eq!(batched.items(batch), Ok(vec![json!(1), json!(2)]));
+        let both = vec![(None, json!(1)), (None, json!(2))];
+        assert_eq!(batched.items(batch), Ok(both));
         assert!(batched.items("{}").is_err() && batched.items("[1]").is_err());
         let selected = way(json!({"ItemSelector": {"i.$": "$$.Map.Item.Value", "x.$": "$.x"}}));
-        assert_eq!(selected.items(r#"{"i":"a","x":2}"#), Ok(vec![json!("a")]));
+        let received = r#"{"i":"a","x":2}"#;
+        assert_eq!(selected.items(received), Ok(vec![(None, json!("a"))]));
+        let selector = json!({"i.$": "$$.Map.Item.Value", "at.$": "$$.Map.Item.Index"});
+        let indexed = way(json!({"ItemSelector": selector}));
+        let received = r#"{"i":"a","at":2}"#;
+        assert_eq!(indexed.items(received), Ok(vec![(Some(2), json!("a"))]));
         let jsonata = way(json!({"ItemSelector": "{% $states.context.Map.Item.Value %}"}));
-        assert_eq!(jsonata.items("3"), Ok(vec![json!(3)]));
+        assert_eq!(jsonata.items("3"), Ok(vec![(None, json!(3))]));
 
         let input = json!({"from": {"key": "old"}, "size": 9});
         let subset = plain.address(&input, "new".to_owned()).expect("a place");

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::gather::Subset;
 use super::items::{Format, Way};
+use super::link::Link;
 use super::{GROUPS, Group, Plan, Wish, address, parsed};
 use crate::client::Client;
 use crate::model::{ExecutionArn, Limits, MapRun, ObjectAddress, Prices, Status, Timestamp};
@@ -86,15 +87,13 @@ impl Plan {
             None => derived_name(&self.execution, &self.sha256, &self.wish),
         };
         let suffix = way.map_or(&Format::Lines, |way| &way.format).suffix();
-        let key = format!("fanout/reruns/{}/only.{suffix}", self.name);
+        let key = Link::new(&self.execution, input, &self.name).key(&format!("only.{suffix}"));
         if let Some(way) = way {
             self.subset = way.address(input, key)?;
             self.input = way.input(input, &self.subset, self.wish.one_by_one)?;
             return Ok(());
         }
-        let bucket = [&input["output"]["bucket"], &input["source"]["bucket"]];
-        let bucket = bucket.into_iter().find_map(Value::as_str);
-        let bucket = bucket.ok_or("the run's input names no bucket")?;
+        let bucket = shipped_bucket(input).ok_or("the run's input names no bucket")?;
         self.subset = ObjectAddress::new(bucket, key);
         let previous = address(&output["output"]);
         self.input = shipped_input(input, &self.subset, output, &self.wish.limits)?;
@@ -220,6 +219,12 @@ impl Plan {
             .zip(processor)
             .map(|(sample, processor)| cost::of(prices, processor, starts, &sample));
     }
+}
+
+/// Where a run of the shipped workflow that had this input keeps what belongs to it.
+pub(in crate::operations) fn shipped_bucket(input: &Value) -> Option<&str> {
+    let bucket = [&input["output"]["bucket"], &input["source"]["bucket"]];
+    bucket.into_iter().find_map(Value::as_str)
 }
 
 /// The run's input with these lines instead of all, to be merged with what it wrote.

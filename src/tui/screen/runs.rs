@@ -346,6 +346,12 @@ fn done(map_run: &MapRun) -> String {
 
 /// What happens, or what one can do.
 fn next(app: &App, run: &Execution, map_run: Option<&MapRun>, state: RunState) -> String {
+    if let Some(healing) = app.data().healing(&run.arn).filter(|it| it.is_whole) {
+        // A derived name begins with that of the run, which stands in the same row.
+        let short = healing.by.strip_prefix(&format!("{}-", run.name));
+        let short = short.and_then(|rest| rest.split('-').next());
+        return format!("healed {}", short.unwrap_or(&healing.by));
+    }
     match state {
         RunState::Running | RunState::Redrive if app.is_stale() => "?".to_owned(),
         RunState::Running | RunState::Redrive => {
@@ -389,6 +395,10 @@ fn draw_summary(app: &App, execution: &Execution, buffer: &mut Buffer, area: Rec
         Some(map_run) => lines.push(counts(app, map_run, cells)),
         None if execution.status.is_closed() => lines.push(Line::raw("ended without a Map Run")),
         None => lines.push(Line::raw("no Map Run yet: an earlier state is at work")),
+    }
+    if let Some(healing) = app.data().healing(&execution.arn) {
+        let shown = format!("{}   its state stays as it ended", healing.words());
+        lines.push(Line::raw(text::fit(&shown, cells)));
     }
     lines.extend(
         source(run).map(|source| Line::raw(text::fit(&format!("source   {source}"), cells))),

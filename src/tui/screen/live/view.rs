@@ -38,6 +38,9 @@ impl<'a> View<'a> {
         } else if app.health.slowed && !map_run.status.is_closed() {
             verdict.detail += "; our own reading is slowed by AWS";
         }
+        if let Some(healing) = app.data().healing(&run.execution().arn) {
+            verdict.detail = format!("{}; {}", healing.words(), verdict.detail);
+        }
         Self {
             app,
             run,
