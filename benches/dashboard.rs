@@ -346,6 +346,7 @@ fn main() {
             read_only: false,
             budget_share: 1.0,
             trail: None,
+            shared_in: None,
         };
         let client = Client::connect(target.clone(), options).await.unwrap();
         let machine = prepare(&client, lines).await;

@@ -95,6 +95,7 @@ async fn run(lines: u64) {
         read_only: false,
         budget_share: 1.0,
         trail: None,
+        shared_in: None,
     };
     let client = Client::connect(target, options).await.unwrap();
     client.create_bucket(BUCKET).await.unwrap();

@@ -83,6 +83,7 @@ async fn workflow(service: &Lookup, lines: u64) -> (Duration, Duration) {
         read_only: false,
         budget_share: 1.0,
         trail: None,
+        shared_in: None,
     };
     let client = Client::connect(local.target(), options).await.unwrap();
     let text = (1..=lines).fold(String::new(), |text, n| {

@@ -16,6 +16,7 @@ use crate::tui;
 mod about;
 mod args;
 mod change;
+mod check;
 mod demo;
 mod deploy;
 mod engine;
@@ -250,6 +251,7 @@ async fn ask(
             outputs::get(session, &run, &files, to.as_deref(), global, out).await
         }
         Verb::Machines => runs::machines(session, out).await,
+        Verb::Check { name } => check::run(session, name.as_deref(), out).await,
         Verb::Demo(_)
         | Verb::Local(_)
         | Verb::Config(_)

@@ -7,6 +7,7 @@
 //! finds out whom to ask.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,9 +34,10 @@ mod watch;
 
 pub use connect::NoHostPrefix;
 pub use connect::profile::{Profile, from_environment as profile_in_force, profiles};
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, Place};
 pub use logs::{LiveTail, LogEvent, MAX_TAILED, TailUpdate};
 pub use s3::{Algorithm, Checksum, LONGEST_LINK, ObjectVersion, ObjectWriter};
+pub use sfn::Diagnostic;
 pub use trail::{Change, Trail, shell_word};
 
 use error::SdkError;
@@ -91,6 +93,8 @@ pub struct Options {
     pub budget_share: f64,
     /// Is told of every change.
     pub trail: Option<Trail>,
+    /// Folder by which processes that ask the same account divide the budget; `None` has all of it.
+    pub shared_in: Option<PathBuf>,
 }
 
 /// What a screen says about a connection.
@@ -191,11 +195,14 @@ impl Client {
         let label = &self.shared.connection.label;
         let Some(provider) = &self.shared.credentials else {
             let kind = ErrorKind::SignIn("no credentials configured".to_owned());
-            return Err(Error::new(ACTION, label, kind));
+            return Err(Error::new(ACTION, label, kind).at(&self.shared.connection, label));
         };
         match aws_sdk_sfn::config::ProvideCredentials::provide_credentials(provider).await {
             Ok(_) => Ok(()),
-            Err(source) => Err(Error::new(ACTION, label, error::without_identity(&source))),
+            Err(source) => {
+                let error = Error::new(ACTION, label, error::without_identity(&source));
+                Err(error.at(&self.shared.connection, label))
+            }
         }
     }
 
@@ -233,7 +240,7 @@ impl Client {
         T: 'a,
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        let answer = send(action.name(), subject, request);
+        let answer = self.send(action.name(), subject, request);
         async move {
             self.shared.budget.take(action, self.class).await;
             answer.await
@@ -274,27 +281,36 @@ impl Client {
         }
         Ok(())
     }
-}
 
-/// Sends a request under a span of its own. Neither payloads nor credentials are logged.
-///
-/// The SDK's futures have 16 KB and more; boxed here, they do not swell those of our callers.
-fn send<'a, T, E>(
-    action: &'static str,
-    subject: &'a str,
-    request: impl Future<Output = Result<T, SdkError<E>>> + Send + 'a,
-) -> impl Future<Output = Result<T, Error>> + Send + 'a
-where
-    T: 'a,
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-{
-    let request = Box::pin(request);
-    async move {
-        let span = tracing::debug_span!("request", action, subject);
-        let asked = Instant::now();
-        let answer = request.instrument(span.clone()).await;
-        let elapsed = asked.elapsed();
-        span.in_scope(|| tracing::debug!(?elapsed, ok = answer.is_ok(), "answered"));
-        answer.map_err(|failure| error::from_sdk(action, subject, &failure))
+    /// Sends a request under a span of its own. Neither payloads nor credentials are logged.
+    ///
+    /// The SDK's futures have 16 KB and more; boxed here, they do not swell those of our callers.
+    fn send<'a, T, E>(
+        &'a self,
+        action: &'static str,
+        subject: &'a str,
+        request: impl Future<Output = Result<T, SdkError<E>>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, Error>> + Send + 'a
+    where
+        T: 'a,
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let request = Box::pin(request);
+        async move {
+            let span = tracing::debug_span!("request", action, subject);
+            let asked = Instant::now();
+            let answer = request.instrument(span.clone()).await;
+            let elapsed = asked.elapsed();
+            span.in_scope(|| tracing::debug!(?elapsed, ok = answer.is_ok(), "answered"));
+            answer.map_err(|failure| self.failed(action, subject, &failure))
+        }
+    }
+
+    /// A failed request in the user's terms, with where it was asked.
+    fn failed<E>(&self, action: &'static str, subject: &str, failure: &SdkError<E>) -> Error
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        error::from_sdk(action, subject, failure).at(&self.shared.connection, subject)
     }
 }

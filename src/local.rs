@@ -260,6 +260,7 @@ async fn connect(target: &Target) -> Result<Client, client::Error> {
         read_only: false,
         budget_share: 1.0,
         trail: None,
+        shared_in: None,
     };
     Client::connect(target.clone(), options).await
 }

@@ -5,8 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod policy;
 mod prices;
 
+pub use policy::Statement;
 pub use prices::Prices;
 
 /// A moment, UTC. The wire has millisecond precision.

@@ -1,6 +1,7 @@
 //! What an operator does that takes more than one call. Planning is apart from doing: a plan is a
 //! value that a dialog, `--dry-run` and `--json` all show, and that `run` carries out.
 
+pub mod check;
 pub mod cost;
 pub mod export;
 pub mod failures;
@@ -43,7 +44,7 @@ pub enum Error {
 
 impl Error {
     /// What to do next, where known.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
             Self::Client(error) => error.hint(),
             _ => None,

@@ -284,7 +284,7 @@ impl Dashboard {
     fn edit(&mut self, text: &str) {
         let edited = self.guard.edit(text).map_err(|error| Trouble {
             text: format!("the editor did not come back well: {error}"),
-            hint: Some("set EDITOR to a program that waits for its end"),
+            hint: Some("set EDITOR to a program that waits for its end".to_owned()),
             slowed: false,
             cause: Cause::Other,
         });

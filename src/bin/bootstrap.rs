@@ -18,6 +18,7 @@ async fn main() -> Result<(), Error> {
         read_only: false,
         budget_share: 1.0,
         trail: None,
+        shared_in: None,
     };
     let mut context = Context::new(Client::connect(target, options).await?);
     if let Ok(url) = std::env::var("FANOUT_DEFAULT_URL") {

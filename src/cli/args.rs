@@ -338,6 +338,20 @@ pub enum Verb {
     ///
     /// JSON: {version, machines: [{name, arn, kind, created}]}.
     Machines,
+    /// Look for what in a state machine's definition, role and settings will hurt once it runs
+    ///
+    /// Of any state machine. ✗ cannot work, ! works until the day it does not, i is to be known, ✓ is
+    /// as it should be; of the first the exit code is 4. Places are JSON pointers into the
+    /// definition. The policies of the role are not read: what they must allow is listed.
+    ///
+    /// JSON: {version, report: {machine, kind, revision, role, checks: [{level, check, place, text,
+    /// why, change}], statements: [{Effect, Action, Resource}]}}, level being bad, warning, info or
+    /// good.
+    Check {
+        /// Name or ARN [default: that of --machine]
+        #[arg(value_name = "MACHINE")]
+        name: Option<String>,
+    },
     /// The embedded engine
     #[command(subcommand)]
     Local(Engine),

@@ -100,7 +100,7 @@ impl From<client::Error> for Error {
         Self {
             exit: exit_of(&error.kind),
             text: error.to_string(),
-            hint: error.hint().map(str::to_owned),
+            hint: error.hint(),
         }
     }
 }
@@ -110,6 +110,7 @@ fn exit_of(kind: &ErrorKind) -> Exit {
         ErrorKind::Configuration(_) => Exit::Usage,
         ErrorKind::SignIn(_) | ErrorKind::Permission(_) => Exit::SignIn,
         ErrorKind::NotFound(_)
+        | ErrorKind::Elsewhere(_)
         | ErrorKind::Conflict(_)
         | ErrorKind::NotRedrivable(_)
         | ErrorKind::Invalid(_)
@@ -180,6 +181,8 @@ mod tests {
                 action: "RedriveExecution",
                 subject: "a".to_owned(),
                 kind,
+                place: None,
+                missing: None,
             };
             Error::from(error).exit.code()
         };

@@ -258,6 +258,7 @@ fn options(config: &Config) -> Options {
         read_only: config.read_only,
         budget_share: config.budget_share,
         trail: trail(),
+        shared_in: config::state_dir().ok().map(|folder| folder.join("budget")),
     }
 }
 

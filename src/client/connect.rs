@@ -1,6 +1,7 @@
 //! From a target to three SDK clients: credentials, Region, time limits, and what has to happen
 //! around every request.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,10 @@ use aws_sdk_sfn::config::{
 };
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata};
+use aws_types::service_config::ServiceConfigKey;
 
 use crate::client::error::{self, Error, ErrorKind};
-use crate::client::limits::Budget;
+use crate::client::limits::{Budget, Seats};
 use crate::client::{Connection, Options, Shared, Target};
 
 mod https;
@@ -54,10 +56,16 @@ pub(super) async fn open(target: Target, options: Options) -> Result<Shared, Err
         let kind = ErrorKind::Configuration(problem.to_owned());
         return Err(Error::new(ACTION, &label, kind));
     };
-    let budget = Arc::new(if endpoint {
-        Budget::unlimited()
-    } else {
-        Budget::of_quota(&region, options.budget_share)
+    let budget = Arc::new(match endpoint {
+        true => Budget::unlimited(),
+        false => {
+            let seats = options.shared_in.as_deref();
+            let seats = match seats {
+                Some(folder) => sit(folder, &label, &region).await,
+                None => None,
+            };
+            Budget::of_quota(&region, options.budget_share).shared(seats)
+        }
     });
     Ok(Shared {
         sfn: sfn(&config, &budget),
@@ -75,6 +83,22 @@ pub(super) async fn open(target: Target, options: Options) -> Result<Shared, Err
         unwatched: Arc::default(),
         trail: options.trail,
     })
+}
+
+/// Among the processes that ask the same account. Where that is not written down, the profile stands
+/// for it.
+async fn sit(folder: &Path, label: &str, region: &str) -> Option<Seats> {
+    let profiles = profile::profiles().await;
+    let profile = profiles.into_iter().find(|it| it.name == label);
+    let account = profile.and_then(|it| it.account);
+    let of = format!("{} {region}", account.as_deref().unwrap_or(label));
+    match Seats::take(folder, &of) {
+        Ok(seats) => Some(seats),
+        Err(error) => {
+            tracing::warn!(%error, "the request budget is not shared with other processes");
+            None
+        }
+    }
 }
 
 fn label(target: &Target) -> String {
@@ -101,9 +125,17 @@ async fn aws(
         let kind = ErrorKind::Configuration(problem.to_owned());
         return Err(Error::new(ACTION, &name, kind));
     }
+    let in_force = profile.clone().or_else(profile::from_environment);
+    let bundle = profile::ca_bundle(in_force.as_deref().unwrap_or("default")).await;
+    let trusted = match bundle {
+        None => https::Trusted::System,
+        Some(path) => https::Trusted::read(&path).await.map_err(|problem| {
+            let kind = ErrorKind::Configuration(format!("the CA bundle {problem}"));
+            Error::new(ACTION, &path.display().to_string(), kind)
+        })?,
+    };
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(https::Https::new())
-        .retry_config(RetryConfig::standard())
+        .http_client(https::Https::new(trusted))
         .timeout_config(time_limits(ATTEMPT, OPERATION));
     if let Some(profile) = profile {
         loader = loader.profile_name(profile);
@@ -160,10 +192,31 @@ fn time_limits(attempt: Duration, operation: Duration) -> TimeoutConfig {
         .build()
 }
 
+/// The endpoint of one service where it is not AWS's own, found as the SDK does: a flag, the
+/// service's variable or section, the one for all.
+fn endpoint(config: &SdkConfig, service: &str) -> Option<String> {
+    let everyones = config.endpoint_url().map(str::to_owned);
+    if config.get_origin("endpoint_url").is_client_config() {
+        return everyones;
+    }
+    let key = ServiceConfigKey::builder()
+        .service_id(service)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    let own = key
+        .ok()
+        .and_then(|key| config.service_config()?.load_config(key));
+    own.or(everyones)
+}
+
 fn sfn(config: &SdkConfig, budget: &Arc<Budget>) -> aws_sdk_sfn::Client {
     let mut builder =
         aws_sdk_sfn::config::Builder::from(config).interceptor(Slowdown(Arc::clone(budget)));
-    if let Some(straight) = NoHostPrefix::of(config) {
+    if let Some(straight) = endpoint(config, "SFN")
+        .as_deref()
+        .and_then(NoHostPrefix::at)
+    {
         builder = builder.interceptor(straight);
     }
     aws_sdk_sfn::Client::from_conf(builder.build())
@@ -178,7 +231,8 @@ fn sts(config: &SdkConfig, budget: &Arc<Budget>) -> aws_sdk_sts::Client {
 fn logs(config: &SdkConfig, budget: &Arc<Budget>) -> aws_sdk_cloudwatchlogs::Client {
     let mut builder = aws_sdk_cloudwatchlogs::config::Builder::from(config)
         .interceptor(Slowdown(Arc::clone(budget)));
-    if let Some(straight) = NoHostPrefix::of(config) {
+    let logs = endpoint(config, "CloudWatch Logs");
+    if let Some(straight) = logs.as_deref().and_then(NoHostPrefix::at) {
         builder = builder.interceptor(straight);
     }
     aws_sdk_cloudwatchlogs::Client::from_conf(builder.build())
@@ -186,7 +240,7 @@ fn logs(config: &SdkConfig, budget: &Arc<Budget>) -> aws_sdk_cloudwatchlogs::Cli
 
 fn s3(config: &SdkConfig, budget: &Arc<Budget>) -> aws_sdk_s3::Client {
     // A custom endpoint is one host: a bucket in the host's name would not be found.
-    let custom = config.endpoint_url().is_some();
+    let custom = endpoint(config, "S3").is_some();
     let builder = aws_sdk_s3::config::Builder::from(config)
         .timeout_config(time_limits(TRANSFER_ATTEMPT, TRANSFER))
         .force_path_style(custom)
@@ -254,7 +308,11 @@ pub struct NoHostPrefix {
 impl NoHostPrefix {
     /// `None` for AWS itself, where the prefixed hosts are.
     pub fn of(config: &SdkConfig) -> Option<Self> {
-        let (_, rest) = config.endpoint_url()?.split_once("://")?;
+        Self::at(config.endpoint_url()?)
+    }
+
+    fn at(url: &str) -> Option<Self> {
+        let (_, rest) = url.split_once("://")?;
         let authority = rest.split('/').next().unwrap_or(rest).to_owned();
         Some(Self { authority })
     }

@@ -9,21 +9,39 @@ use std::fmt;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use crate::client::{Connection, shell_word};
+use crate::model::Statement;
+
+mod denial;
+
 /// Characters of a service's text that are kept.
 const LONGEST_TEXT: usize = 2_000;
 
 pub(super) type SdkError<E> = aws_smithy_runtime_api::client::result::SdkError<E, HttpResponse>;
 
-/// Reads as "RedriveExecution of invoices-0417 failed: not redrivable: …"; [`Error::hint`] says
-/// what to do next.
+/// Reads as "RedriveExecution of invoices-0417 failed: not redrivable: …", with where it was asked
+/// behind it if that may be the reason; [`Error::hint`] says what to do next.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{action} of {subject} failed: {kind}")]
+#[error("{action} of {subject} failed: {kind}{}", self.whereabouts())]
 pub struct Error {
     /// As in the API reference.
     pub action: &'static str,
     /// The name or address the user knows; of an ARN what names the resource.
     pub subject: String,
     pub kind: ErrorKind,
+    /// Where it was asked; `None` for the embedded engine, of which there is one.
+    pub place: Option<Box<Place>>,
+    /// What a policy would have to allow, where that is what is missing.
+    pub missing: Option<Box<Statement>>,
+}
+
+/// Whom one asks, as the user chose it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub profile: String,
+    pub region: String,
+    /// Where the subject names it.
+    pub account: Option<String>,
 }
 
 /// By what the caller can do about it. Texts are the service's.
@@ -37,6 +55,8 @@ pub enum ErrorKind {
     Permission(String),
     /// Nothing of that name, here and now.
     NotFound(String),
+    /// It is in another Region: the text says in which, or whose was asked.
+    Elsewhere(String),
     /// A name in use with other content, or a precondition that does not hold.
     Conflict(String),
     /// Execution that the service will not redrive; the text says why.
@@ -60,6 +80,7 @@ impl fmt::Display for ErrorKind {
             Self::SignIn(text) => write!(f, "not signed in: {text}"),
             Self::Permission(text) => write!(f, "not allowed: {text}"),
             Self::NotFound(text) => write!(f, "not found: {text}"),
+            Self::Elsewhere(text) => write!(f, "in another Region: {text}"),
             Self::Conflict(text) => write!(f, "conflict: {text}"),
             Self::NotRedrivable(text) => write!(f, "not redrivable: {text}"),
             Self::Invalid(text) => write!(f, "invalid request: {text}"),
@@ -75,30 +96,122 @@ impl Error {
     pub(super) fn new(action: &'static str, subject: &str, kind: ErrorKind) -> Self {
         Self {
             action,
-            // The header says Region and account; an ARN would push the reason off the line.
+            // An ARN would push the reason off the line.
             subject: visible(resource(subject)),
             kind,
+            place: None,
+            missing: None,
+        }
+    }
+
+    /// The same with where it was asked, and what that explains. `subject` is the whole one.
+    pub(super) fn at(mut self, connection: &Connection, subject: &str) -> Self {
+        let part = |at: usize| {
+            let part = subject.strip_prefix("arn:")?.split(':').nth(at - 1)?;
+            (!part.is_empty()).then(|| part.to_owned())
+        };
+        let region = &connection.region;
+        let elsewhere = part(3).filter(|theirs| theirs != region);
+        let may_be = matches!(
+            self.kind,
+            ErrorKind::NotFound(_) | ErrorKind::Invalid(_) | ErrorKind::Permission(_)
+        );
+        if let Some(theirs) = elsewhere.filter(|_| may_be) {
+            self.kind = ErrorKind::Elsewhere(visible(&theirs));
+        }
+        if let ErrorKind::Permission(text) = &self.kind {
+            let partition = part(1).unwrap_or_else(|| partition(region).to_owned());
+            let missing = denial::missing(self.action, subject, text, &partition);
+            self.missing = missing.map(Box::new);
+        }
+        if !connection.local {
+            self.place = Some(Box::new(Place {
+                profile: connection.label.clone(),
+                region: region.clone(),
+                account: part(4).map(|it| visible(&it)),
+            }));
+        }
+        self
+    }
+
+    /// Profile, Region and account, where they may be the reason.
+    fn whereabouts(&self) -> String {
+        let matters = matches!(
+            self.kind,
+            ErrorKind::SignIn(_)
+                | ErrorKind::Permission(_)
+                | ErrorKind::NotFound(_)
+                | ErrorKind::Elsewhere(_)
+                | ErrorKind::Unreachable(_)
+        );
+        match self.place.as_deref().filter(|_| matters) {
+            None => String::new(),
+            Some(place) => {
+                let account = place.account.as_ref();
+                let account = account.map(|it| format!(", account {it}"));
+                format!(
+                    " (profile {}, {}{})",
+                    visible(&place.profile),
+                    visible(&place.region),
+                    account.unwrap_or_default()
+                )
+            }
         }
     }
 
     /// What to do next, a sentence without a full stop.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self.kind {
-            ErrorKind::Configuration(_) => Some("check --profile, --region and ~/.aws/config"),
-            ErrorKind::SignIn(_) => Some(
-                "run `aws sso login` or `aws login`, then go on: fanout reads the new session by itself",
-            ),
-            ErrorKind::Permission(_) => {
-                Some("ask for this action on this resource in your role's policy")
+    pub fn hint(&self) -> Option<String> {
+        let hint = match &self.kind {
+            ErrorKind::Configuration(_) => "check --profile, --region and ~/.aws/config",
+            ErrorKind::SignIn(_) => {
+                let place = self.place.as_deref().filter(|it| it.profile != "default");
+                let of = place.map(|it| format!(" --profile {}", shell_word(&it.profile)));
+                let of = visible(&of.unwrap_or_default());
+                return Some(format!(
+                    "run `aws sso login{of}` or `aws login{of}`, then go on: fanout reads the new \
+                     session by itself"
+                ));
             }
-            ErrorKind::NotRedrivable(_) => Some("start a new run with only the failed lines"),
-            ErrorKind::Throttled(_) => Some("fanout waits and tries again"),
-            ErrorKind::Unreachable(_) => Some("check the network, the endpoint and the Region"),
-            ErrorKind::ReadOnly => Some("start without --read-only to change something"),
-            ErrorKind::NotFound(_) => Some("check the name, the Region and the account"),
-            ErrorKind::Conflict(_) | ErrorKind::Invalid(_) | ErrorKind::Service(_) => None,
-        }
+            ErrorKind::Permission(text) => match &self.missing {
+                Some(statement) => {
+                    let statement = visible(&statement.json());
+                    return Some(format!("missing in your role's policies: {statement}"));
+                }
+                None if denial::is_explicit(text) => {
+                    "a policy denies it explicitly, so more rights will not help: ask whoever keeps it"
+                }
+                None => "ask for this action on this resource in your role's policy",
+            },
+            ErrorKind::Elsewhere(region) if is_region(region) => {
+                return Some(format!("ask there: --region {region}"));
+            }
+            ErrorKind::Elsewhere(_) => "give its Region with --region",
+            ErrorKind::NotRedrivable(_) => "start a new run with only the failed lines",
+            ErrorKind::Throttled(_) => "fanout waits and tries again",
+            ErrorKind::Unreachable(_) => "check the network, the endpoint and the Region",
+            ErrorKind::ReadOnly => "start without --read-only to change something",
+            ErrorKind::NotFound(_) => "check the name, the Region and the account",
+            ErrorKind::Conflict(_) | ErrorKind::Invalid(_) | ErrorKind::Service(_) => return None,
+        };
+        Some(hint.to_owned())
     }
+}
+
+/// The part of AWS's world that a Region is in.
+fn partition(region: &str) -> &'static str {
+    match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        _ if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// `eu-west-1`, not a sentence.
+fn is_region(text: &str) -> bool {
+    text.split('-').count() >= 3
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 /// `invoices:a91c` of `arn:aws:states:eu-west-1:472100009012:execution:invoices:a91c`.
@@ -121,6 +234,9 @@ where
             if metadata.code().is_none() && answer.raw().status().is_success() {
                 return unreadable(action, subject, failure);
             }
+            if let Some(region) = bucket_region(metadata.code(), answer.raw(), action) {
+                return Error::new(action, subject, ErrorKind::Elsewhere(visible(region)));
+            }
             of_answer(metadata.code(), metadata.message(), status)
         }
         SdkError::TimeoutError(_) => ErrorKind::Unreachable("no answer in time".to_owned()),
@@ -132,6 +248,27 @@ where
         _ => ErrorKind::Service(chain(failure)),
     };
     Error::new(action, subject, kind)
+}
+
+/// Where S3 says that a bucket is, when asked in another Region. The answer to HEAD has no code.
+fn bucket_region<'a>(
+    code: Option<&str>,
+    answer: &'a HttpResponse,
+    action: &str,
+) -> Option<&'a str> {
+    let codes = [
+        "PermanentRedirect",
+        "TemporaryRedirect",
+        "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+    ];
+    let is_head = action == "HeadObject" && answer.status().as_u16() == 400;
+    let is_redirected = answer.status().as_u16() == 301 || is_head;
+    if !is_redirected && !code.is_some_and(|code| codes.contains(&code)) {
+        return None;
+    }
+    let named = answer.headers().get("x-amz-bucket-region");
+    named.or((!is_head).then_some("the bucket's own, which the service does not name"))
 }
 
 /// An answer that is no error, and not what was asked for either.

@@ -7,6 +7,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+mod seats;
+
+pub(super) use seats::Seats;
+
 /// How long "slowed by AWS" is worth saying.
 const SLOWED_FOR: Duration = Duration::from_secs(10);
 /// Share of a bucket that polls leave to the user.
@@ -46,6 +50,7 @@ pub(super) enum Action {
     ListTagsForResource,
     CreateStateMachine,
     UpdateStateMachine,
+    ValidateStateMachineDefinition,
     FilterLogEvents,
     GetLogEvents,
     DescribeLogGroups,
@@ -67,7 +72,7 @@ const ENGINE: Quota = Quota {
 };
 
 impl Action {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::StartExecution,
         Self::RedriveExecution,
         Self::StopExecution,
@@ -86,6 +91,7 @@ impl Action {
         Self::ListTagsForResource,
         Self::CreateStateMachine,
         Self::UpdateStateMachine,
+        Self::ValidateStateMachineDefinition,
         Self::FilterLogEvents,
         Self::GetLogEvents,
         Self::DescribeLogGroups,
@@ -125,6 +131,9 @@ impl Action {
             Self::ListTagsForResource => ("ListTagsForResource", [100.0, 1.0], [100.0, 1.0]),
             Self::CreateStateMachine => ("CreateStateMachine", [100.0, 1.0], [100.0, 1.0]),
             Self::UpdateStateMachine => ("UpdateStateMachine", [100.0, 1.0], [100.0, 1.0]),
+            Self::ValidateStateMachineDefinition => {
+                ("ValidateStateMachineDefinition", [100.0, 1.0], [100.0, 1.0])
+            }
             Self::FilterLogEvents => ("FilterLogEvents", [5.0, 5.0], [5.0, 5.0]),
             Self::GetCallerIdentity => ("GetCallerIdentity", [50.0, 5.0], [50.0, 5.0]),
             Self::GetLogEvents => ("GetLogEvents", [10.0, 10.0], [10.0, 10.0]),
@@ -151,6 +160,8 @@ pub(super) struct Budget {
     /// In the order of [`Action::ALL`].
     lanes: Vec<Lane>,
     slowed_at: Mutex<Option<Instant>>,
+    /// Those who share the quota's part; `None` is alone.
+    seats: Option<Seats>,
 }
 
 /// A bucket and the two queues before it. Only the head of a queue asks the bucket, so calls of one
@@ -193,7 +204,22 @@ impl Budget {
         Self {
             lanes,
             slowed_at: Mutex::new(None),
+            seats: None,
         }
+    }
+
+    /// The same, divided among all who sit there.
+    pub(super) fn shared(mut self, seats: Option<Seats>) -> Self {
+        self.seats = seats;
+        self
+    }
+
+    /// A lane's bucket, as large as our part of it is now.
+    fn bucket<'a>(&self, lane: &'a Lane, now: Instant) -> MutexGuard<'a, Bucket> {
+        let processes = self.seats.as_ref().map_or(1, |seats| seats.processes(now));
+        let mut bucket = lock(&lane.bucket);
+        bucket.divide(processes, now);
+        bucket
     }
 
     /// Waits for a token.
@@ -208,7 +234,8 @@ impl Budget {
         };
         let _turn = queue.lock().await;
         loop {
-            let taken = lock(&lane.bucket).take(Instant::now(), class);
+            let now = Instant::now();
+            let taken = self.bucket(lane, now).take(now, class);
             match taken {
                 Ok(()) => return,
                 Err(wait) => tokio::time::sleep(wait).await,
@@ -233,7 +260,7 @@ impl Budget {
     pub(super) fn used(&self, now: Instant) -> f64 {
         self.lanes
             .iter()
-            .map(|lane| lock(&lane.bucket).used(now))
+            .map(|lane| self.bucket(lane, now).used(now))
             .fold(0.0, f64::max)
     }
 }
@@ -263,6 +290,8 @@ impl Drop for Waiting<'_> {
 /// Tokens that come back with time.
 #[derive(Debug)]
 struct Bucket {
+    /// What one process has that is alone.
+    whole: Quota,
     quota: Quota,
     tokens: f64,
     /// When `tokens` was right.
@@ -275,6 +304,7 @@ impl Bucket {
     fn new(quota: Quota, now: Instant) -> Self {
         let capacity = quota.capacity.max(2.0);
         Self {
+            whole: quota,
             quota: Quota { capacity, ..quota },
             tokens: capacity,
             at: now,
@@ -299,6 +329,19 @@ impl Bucket {
         }
         self.tokens = (self.tokens - 1.0).max(0.0);
         Ok(())
+    }
+
+    /// Makes it the part of one among so many. What was saved up beyond that is given up.
+    fn divide(&mut self, processes: u32, now: Instant) {
+        let part = Quota {
+            capacity: (self.whole.capacity / f64::from(processes)).max(2.0),
+            refill: self.whole.refill / f64::from(processes),
+        };
+        if part != self.quota {
+            self.refill(now);
+            self.quota = part;
+            self.tokens = self.tokens.min(part.capacity);
+        }
     }
 
     fn empty(&mut self, now: Instant) {
@@ -377,6 +420,30 @@ mod tests {
         assert!(map_run.take(now, Class::User).is_err());
         let mut list = lock(&budget.lanes[Action::ListExecutions as usize].bucket);
         assert_eq!(list.take(now, Class::User), Ok(()));
+    }
+
+    #[test]
+    fn processes_divide_burst_and_rate_and_get_them_back() {
+        let (mut bucket, start) = bucket(12.0, 3.0);
+        bucket.divide(3, start);
+        let taken = (0..20).filter(|_| bucket.take(start, Class::User).is_ok());
+        assert_eq!(taken.count(), 4);
+        let wait = bucket.take(start, Class::User).unwrap_err();
+        assert_eq!(wait, Duration::from_secs(1));
+        bucket.divide(1, start);
+        let wait = bucket.take(start, Class::User).unwrap_err();
+        assert_eq!(wait, Duration::from_secs_f64(1.0 / 3.0));
+    }
+
+    #[test]
+    fn two_processes_have_half_of_each_bucket() {
+        let folder = tempfile::tempdir().unwrap();
+        let sit = || Seats::take(folder.path(), "account").ok();
+        let budget = || Budget::of_quota("us-east-1", 0.5).shared(sit());
+        let (one, _other) = (budget(), budget());
+        let lane = &one.lanes[Action::ListExecutions as usize];
+        let quota = one.bucket(lane, Instant::now()).quota;
+        assert_eq!((quota.capacity, quota.refill), (50.0, 1.25));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use futures::StreamExt;
 
 use crate::client::error::{self, Error, ErrorKind, SdkError};
 use crate::client::trail::aws;
-use crate::client::{ByteStream, Client, ObjectBody, send};
+use crate::client::{ByteStream, Client, ObjectBody};
 use crate::model::{Object, ObjectAddress, Page, Timestamp};
 
 mod integrity;
@@ -57,7 +57,7 @@ impl Client {
         if ours {
             return Ok(());
         }
-        let made = created.map_err(|failure| error::from_sdk(ACTION, bucket, &failure));
+        let made = created.map_err(|failure| self.failed(ACTION, bucket, &failure));
         self.tell(command, made.as_ref().err());
         made.map(|_| ())
     }
@@ -77,7 +77,7 @@ impl Client {
             .prefix(prefix)
             .set_continuation_token(token);
         let subject = format!("s3://{bucket}/{prefix}");
-        let page = send("ListObjectsV2", &subject, request.send()).await?;
+        let page = self.send("ListObjectsV2", &subject, request.send()).await?;
         let rows = page.contents.unwrap_or_default();
         Ok(Page {
             items: rows
@@ -94,7 +94,7 @@ impl Client {
     pub async fn buckets(&self) -> Result<Vec<String>, Error> {
         let request = self.shared.s3.list_buckets();
         let label = &self.shared.connection.label;
-        let listed = send("ListBuckets", label, request.send()).await?;
+        let listed = self.send("ListBuckets", label, request.send()).await?;
         let buckets = listed.buckets.unwrap_or_default().into_iter();
         Ok(buckets.filter_map(|it| it.name).collect())
     }
@@ -116,7 +116,7 @@ impl Client {
             .delimiter("/")
             .set_continuation_token(token);
         let subject = format!("s3://{bucket}/{prefix}");
-        let page = send("ListObjectsV2", &subject, request.send()).await?;
+        let page = self.send("ListObjectsV2", &subject, request.send()).await?;
         let folders = page.common_prefixes.unwrap_or_default().into_iter();
         let objects = page.contents.unwrap_or_default().into_iter();
         let keys = objects.filter_map(|it| it.key);
@@ -140,7 +140,7 @@ impl Client {
             .bucket(&address.bucket)
             .key(&address.key);
         let subject = address.to_string();
-        let found = match send("HeadObject", &subject, request.send()).await {
+        let found = match self.send("HeadObject", &subject, request.send()).await {
             Ok(found) => found,
             Err(error) if matches!(error.kind, ErrorKind::NotFound(_)) => return Ok(None),
             Err(error) => return Err(error),
@@ -211,7 +211,8 @@ impl Client {
             .key(&address.key)
             .set_range(bytes)
             .set_if_match(etag.map(str::to_owned));
-        send("GetObject", &address.to_string(), request.send()).await
+        self.send("GetObject", &address.to_string(), request.send())
+            .await
     }
 
     /// Writes an object of any size in bounded memory: one PUT when it is small, else multipart.
@@ -260,7 +261,7 @@ impl Client {
         for keys in keys.chunks(KEYS_A_DELETE) {
             let batch = batch(keys).map_err(|kind| Error::new(action, &subject, kind))?;
             let request = self.shared.s3.delete_objects().bucket(bucket).delete(batch);
-            let answer = send(action, &subject, request.send()).await?;
+            let answer = self.send(action, &subject, request.send()).await?;
             refused.extend(answer.errors.unwrap_or_default());
         }
         match refusal(&refused, keys.len()) {

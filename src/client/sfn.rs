@@ -15,6 +15,8 @@ use crate::model::{
 mod answers;
 mod machines;
 
+pub use machines::Diagnostic;
+
 use answers::{
     execution, history_event, listed_execution, logging, map_run, state_machine, timestamp,
 };

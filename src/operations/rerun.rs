@@ -382,6 +382,15 @@ fn possible(run: &Run, state: RunState, everything: bool) -> Result<&MapRun, Str
     })
 }
 
+/// What keeps chosen items of this Map from running again in a new execution, and what in the
+/// definition would let them.
+pub(super) fn obstacle(definition: &Value, label: &str) -> Option<String> {
+    match is_shipped(definition) {
+        true => None,
+        false => Way::of(definition, label).err(),
+    }
+}
+
 /// Whether a definition is that of the shipped workflow, of whatever age.
 fn is_shipped(definition: &Value) -> bool {
     let states = &definition["States"];

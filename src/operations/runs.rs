@@ -70,13 +70,32 @@ pub async fn machine(client: &Client, name: &str) -> Result<StateMachineArn, Err
         .iter()
         .map(|machine| machine.name.as_str())
         .collect();
-    Err(Error::Refused(match names.as_slice() {
-        [] => format!("no state machine is named {name}: there is none at all here"),
-        names => format!(
-            "no state machine is named {name}; there are: {}",
-            some(names)
-        ),
-    }))
+    let connection = client.connection();
+    let here = match connection.local {
+        true => "on this engine".to_owned(),
+        false => format!("in {} of profile {}", connection.region, connection.label),
+    };
+    Err(Error::Refused(
+        match (names.as_slice(), near(name, &names)) {
+            ([], _) => format!("no state machine is named {name}: there is none at all {here}"),
+            (_, Some(near)) => {
+                format!("no state machine {here} is named {name}; did you mean {near}?")
+            }
+            (names, None) => format!(
+                "no state machine {here} is named {name}; there are: {}",
+                some(names)
+            ),
+        },
+    ))
+}
+
+/// The name that may have been meant.
+fn near<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
+    let likeness =
+        |it: &str| strsim::normalized_damerau_levenshtein(&name.to_lowercase(), &it.to_lowercase());
+    let known = names.iter().map(|it| (likeness(it), *it));
+    let nearest = known.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    (0.7 < nearest.0).then_some(nearest.1)
 }
 
 /// The ARN that an execution named `name` of `machine` has, whether or not it exists.

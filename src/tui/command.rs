@@ -11,6 +11,8 @@ pub enum Command {
     Act(Action, Option<String>),
     Start(String),
     Machine(String),
+    /// The traps of a state machine; empty is the one shown.
+    Check(String),
     ReadOnly,
     Profile(String),
     Region(String),
@@ -77,6 +79,13 @@ pub const WORDS: &[Word] = &[
         argument: Argument::Text(Offer::Machines),
         alone: false,
         make: |rest| Ok(Command::Machine(rest.to_owned())),
+    },
+    Word {
+        name: "check",
+        help: "what in a state machine will hurt: its definition, role and settings",
+        argument: Argument::Text(Offer::Machines),
+        alone: true,
+        make: |rest| Ok(Command::Check(rest.to_owned())),
     },
     Word {
         name: "runs",

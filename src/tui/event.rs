@@ -34,7 +34,7 @@ use crate::tui::session::Session;
 pub struct Trouble {
     pub text: String,
     /// What to do next, where known.
-    pub hint: Option<&'static str>,
+    pub hint: Option<String>,
     /// Only slowed by the service: not an error, and tried again by itself.
     pub slowed: bool,
     pub cause: Cause,

@@ -96,7 +96,7 @@ pub fn settings() -> Settings {
 pub fn trouble(text: &str) -> Trouble {
     Trouble {
         text: text.to_owned(),
-        hint: Some("check the network, the endpoint and the Region"),
+        hint: Some("check the network, the endpoint and the Region".to_owned()),
         slowed: false,
         cause: Cause::Other,
     }

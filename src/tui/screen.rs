@@ -382,7 +382,9 @@ fn absence(
     for (row, line) in (0..).zip(lines) {
         pane::line(buffer, area, row, Line::styled(line, style));
     }
-    if let Some(hint) = trouble.hint {
-        pane::line(buffer, area, after, Line::raw(text::fit(hint, cells)));
+    // A statement that a policy lacks takes some lines, and is to be read whole.
+    let hint = trouble.hint.iter().flat_map(|it| text::wrap(it, cells, 8));
+    for (row, line) in (after..).zip(hint) {
+        pane::line(buffer, area, row, Line::raw(line));
     }
 }

@@ -111,6 +111,8 @@ mod tests {
             action: "GetObject",
             subject: "s3://b/k".into(),
             kind,
+            place: None,
+            missing: None,
         };
         let passing = HandlerError::preprocess(error(ErrorKind::Throttled("slow down".into())));
         assert_eq!(passing.name, PREPROCESS_UNAVAILABLE);

@@ -1,5 +1,6 @@
 //! The program under test, served from a temporary folder, and a service for its workers to ask.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -114,6 +115,27 @@ impl Serving {
             .unwrap();
         std::thread::sleep(after);
         self.kill();
+    }
+
+    /// What points any AWS tool at the engine: endpoint, Region, keys.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let told = self.fanout(&["local", "env", "--json"]).success().json();
+        serde_json::from_value(told["set"].clone()).unwrap()
+    }
+
+    /// The AWS SDK, asking this engine.
+    pub fn sfn(&self) -> aws_sdk_sfn::Client {
+        let environment = self.environment();
+        let of = |name: &str| environment[name].clone();
+        let (key, secret) = (of("AWS_ACCESS_KEY_ID"), of("AWS_SECRET_ACCESS_KEY"));
+        let config = aws_sdk_sfn::Config::builder()
+            .behavior_version(aws_sdk_sfn::config::BehaviorVersion::latest())
+            .region(aws_sdk_sfn::config::Region::new("us-east-1"))
+            .endpoint_url(of("AWS_ENDPOINT_URL"))
+            .credentials_provider(aws_sdk_sfn::config::Credentials::new(
+                key, secret, None, None, "test",
+            ));
+        aws_sdk_sfn::Client::from_conf(config.build())
     }
 
     /// A verb against this engine.

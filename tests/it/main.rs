@@ -1,6 +1,7 @@
 //! The one integration binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod checks;
 mod conformance;
 mod crash;
 mod failures;
@@ -18,6 +19,7 @@ mod rerun;
 mod reruns;
 mod run_logs;
 mod switches;
+mod targets;
 mod tasks;
 mod test_state;
 mod tidy;

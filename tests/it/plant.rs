@@ -102,6 +102,7 @@ impl Plant {
             read_only: false,
             budget_share: 1.0,
             trail: None,
+            shared_in: None,
         };
         let client = Client::connect(target, options).await.unwrap();
         let handlers = Context::new(client.clone()).with_default_url("http://127.0.0.1:9/{line}");

@@ -25,6 +25,7 @@ async fn client(house: &House) -> Client {
         read_only: false,
         budget_share: 1.0,
         trail: None,
+        shared_in: None,
     };
     Client::connect(target, options).await.unwrap()
 }

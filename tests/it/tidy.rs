@@ -20,6 +20,8 @@ const MODULES: [(&str, &[&str], &[&str]); 10] = [
             "aws_sdk_sts",
             "aws_smithy_types",
             "aws_smithy_runtime_api",
+            "aws_types",
+            "rustls",
         ],
     ),
     // Postprocess and the operator's merge read result files and put lines into order alike.

@@ -131,6 +131,7 @@ async fn client(house: &House, url: &str) -> Client {
         read_only: false,
         budget_share: 0.4,
         trail: None,
+        shared_in: None,
     };
     Client::connect(target, options).await.unwrap()
 }
@@ -400,6 +401,7 @@ fn put_beside(serving: &Serving, run: &str, name: &str, body: Vec<u8>) -> Value 
         read_only: false,
         budget_share: 0.4,
         trail: None,
+        shared_in: None,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

@@ -92,6 +92,18 @@ fn token_ends(text: &str, url: &str) -> Option<Timestamp> {
     ends.filter(|_| is_it && token.refresh_token.is_none())
 }
 
+/// The file of those whom a profile's owner trusts instead of whom the system does: the variable of
+/// all AWS tools, else the profile's own setting.
+pub(super) async fn ca_bundle(name: &str) -> Option<PathBuf> {
+    let of_profile = async || sections().await.get(name)?.get("ca_bundle").cloned();
+    let path = match variable("AWS_CA_BUNDLE") {
+        Some(path) => Some(path),
+        None => of_profile().await,
+    };
+    path.filter(|path| !path.is_empty())
+        .map(|path| at_home(&path))
+}
+
 /// Whether one of the SDK's two files has a section for the profile.
 pub(super) async fn exists(name: &str) -> bool {
     profiles().await.iter().any(|it| it.name == name)

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption};
 
+use crate::client::Client;
 use crate::client::error::Error;
-use crate::client::{Client, send};
 use crate::model::ObjectAddress;
 
 /// How a checksum is computed.
@@ -62,7 +62,9 @@ impl Client {
             .key(&address.key)
             .if_match(etag)
             .checksum_mode(ChecksumMode::Enabled);
-        let head = send("HeadObject", &address.to_string(), request.send()).await?;
+        let head = self
+            .send("HeadObject", &address.to_string(), request.send())
+            .await?;
         Ok(stored(&head).or_else(|| of_etag(&head)))
     }
 
@@ -79,7 +81,9 @@ impl Client {
             .key(&address.key)
             .if_match(etag)
             .part_number(1);
-        let head = send("HeadObject", &address.to_string(), request.send()).await?;
+        let head = self
+            .send("HeadObject", &address.to_string(), request.send())
+            .await?;
         Ok(super::size(head.content_length))
     }
 }

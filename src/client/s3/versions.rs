@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use crate::client::error::{self, Error, ErrorKind};
+use crate::client::error::{Error, ErrorKind};
 use crate::client::{Client, shell_word};
 use crate::model::{ObjectAddress, Timestamp};
 
@@ -42,7 +42,7 @@ impl Client {
             Err(failure) if failure.code() == Some("NotImplemented") => return Ok(None),
             Err(failure) => {
                 let subject = address.to_string();
-                return Err(error::from_sdk("ListObjectVersions", &subject, &failure));
+                return Err(self.failed("ListObjectVersions", &subject, &failure));
             }
         };
         let is_ours = |key: Option<&str>| key == Some(address.key.as_str());
@@ -106,7 +106,7 @@ impl Client {
         let request = request.bucket(&address.bucket).key(&address.key);
         match Box::pin(request.presigned(valid)).await {
             Ok(signed) => Ok(signed.uri().to_owned()),
-            Err(failure) => Err(error::from_sdk(action, &subject, &failure)),
+            Err(failure) => Err(self.failed(action, &subject, &failure)),
         }
     }
 }

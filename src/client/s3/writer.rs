@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::task::JoinSet;
 
 use crate::client::error::{Error, ErrorKind};
-use crate::client::{Client, send, shell_word};
+use crate::client::{Client, shell_word};
 use crate::model::{Object, ObjectAddress, Timestamp};
 
 const MIB: usize = 1024 * 1024;
@@ -155,7 +155,11 @@ impl ObjectWriter {
             .set_metadata(Some(self.metadata.clone().into_iter().collect()))
             .checksum_algorithm(CHECKSUM)
             .body(self.buffer.split().freeze().into());
-        let put = send("PutObject", &self.address.to_string(), request.send()).await?;
+        let subject = self.address.to_string();
+        let put = self
+            .client
+            .send("PutObject", &subject, request.send())
+            .await?;
         Ok(put.e_tag)
     }
 
@@ -185,7 +189,7 @@ impl ObjectWriter {
             .upload_id(&upload.id)
             .checksum_type(ChecksumType::FullObject)
             .multipart_upload(parts);
-        let completed = send(ACTION, &subject, request.send()).await?;
+        let completed = self.client.send(ACTION, &subject, request.send()).await?;
         // From here on there is an object, and nothing to clear away.
         self.upload = None;
         Ok(completed.e_tag)
@@ -222,7 +226,7 @@ impl ObjectWriter {
             .set_metadata(Some(self.metadata.clone().into_iter().collect()))
             .checksum_algorithm(CHECKSUM)
             .checksum_type(ChecksumType::FullObject);
-        let begun = send(ACTION, subject, request.send()).await?;
+        let begun = self.client.send(ACTION, subject, request.send()).await?;
         let Some(id) = begun.upload_id else {
             let kind = ErrorKind::Service("the answer names no upload".to_owned());
             return Err(Error::new(ACTION, subject, kind));
@@ -281,7 +285,8 @@ fn upload_part(
         .checksum_algorithm(CHECKSUM)
         .body(body.into());
     async move {
-        let sent = send("UploadPart", &address.to_string(), request.send()).await?;
+        let subject = address.to_string();
+        let sent = client.send("UploadPart", &subject, request.send()).await?;
         Ok(completed(number, sent))
     }
 }
@@ -311,7 +316,10 @@ async fn discard(client: Client, address: ObjectAddress, mut upload: Upload) {
         .key(&address.key)
         .upload_id(&upload.id);
     let subject = address.to_string();
-    if let Err(error) = send("AbortMultipartUpload", &subject, request.send()).await {
+    if let Err(error) = client
+        .send("AbortMultipartUpload", &subject, request.send())
+        .await
+    {
         // Nobody is left to tell; the bucket's life-cycle rule is the second line.
         tracing::warn!(%error, "parts may be left behind");
     }

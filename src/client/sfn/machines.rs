@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_sfn::types::{StateMachineType, ValidateStateMachineDefinitionSeverity};
+
 use crate::client::Client;
 use crate::client::error::Error;
 use crate::client::limits::Action;
@@ -11,6 +13,17 @@ use crate::model::{Alias, StateMachineArn, Version};
 
 /// Pages of versions or aliases that are read: there may be 1,000 versions and 100 aliases.
 const PAGES: usize = 5;
+
+/// A problem that the service finds with a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Else it is a warning.
+    pub is_error: bool,
+    pub code: String,
+    pub message: String,
+    /// JSON pointer.
+    pub location: Option<String>,
+}
 
 impl Client {
     /// Versions of a state machine, newest first.
@@ -105,6 +118,27 @@ impl Client {
             updated: it.update_date.map(timestamp),
             routes: routes.collect(),
         })
+    }
+
+    /// Every problem that the service finds with a definition of this type (`STANDARD` or
+    /// `EXPRESS`), warnings too.
+    pub async fn validate(&self, definition: &str, kind: &str) -> Result<Vec<Diagnostic>, Error> {
+        let request = self
+            .shared
+            .sfn
+            .validate_state_machine_definition()
+            .definition(definition)
+            .r#type(StateMachineType::from(kind))
+            .severity(ValidateStateMachineDefinitionSeverity::Warning);
+        let action = Action::ValidateStateMachineDefinition;
+        let answer = self.ask(action, "the definition", request.send()).await?;
+        let found = answer.diagnostics.into_iter().map(|it| Diagnostic {
+            is_error: it.severity == ValidateStateMachineDefinitionSeverity::Error,
+            code: it.code,
+            message: it.message,
+            location: it.location.filter(|place| !place.is_empty()),
+        });
+        Ok(found.collect())
     }
 
     /// Tags of a state machine.

@@ -118,6 +118,7 @@ impl Service {
             read_only,
             budget_share: 0.4,
             trail: None,
+            shared_in: None,
         };
         Client::connect(target, options).await.unwrap()
     }

@@ -28,7 +28,7 @@ impl App {
         if trouble.cause == Cause::SignedOut {
             return self.expire(&trouble.text);
         }
-        let text = match trouble.hint {
+        let text = match &trouble.hint {
             Some(hint) => format!("{} — {hint}", trouble.text),
             None => trouble.text.clone(),
         };

@@ -9,7 +9,8 @@ use crate::tui::event::Effect;
 use crate::tui::keys::{self, Binding};
 use crate::tui::pace::Tone;
 use crate::tui::palette::{Palette, Scope};
-use crate::tui::screen::{Runs, Screen, hints};
+use crate::tui::screen::machines::machine::{Machine, Tab};
+use crate::tui::screen::{Runs, Screen, hints, machines};
 use crate::tui::widget::list::{Cursor, Move};
 
 /// Lines that are remembered.
@@ -98,6 +99,7 @@ impl App {
                 Err(reason) => self.refuse(reason.to_owned()),
             },
             Command::Machine(name) => self.use_machine(name),
+            Command::Check(name) => self.check_machine(&name),
             Command::ReadOnly => {
                 self.locked = true;
                 self.say(Tone::Plain, "read-only until fanout is started again");
@@ -154,6 +156,31 @@ impl App {
         self.frozen = None;
         self.out.clear();
         vec![Effect::Refresh]
+    }
+
+    /// Shows what is known to be wrong with a state machine: the one named, chosen or in use.
+    fn check_machine(&mut self, name: &str) -> Vec<Effect> {
+        let named = || {
+            let machines = self.data().machines.get();
+            let mut machines = machines.into_iter().flatten();
+            let known = machines.find(|it| it.name == name || it.arn.as_str() == name);
+            known.map(|it| it.arn.clone())
+        };
+        let arn = match name.is_empty() {
+            true => machines::chosen(self).or_else(|| self.data().machine.get().cloned()),
+            false => named(),
+        };
+        let Some(arn) = arn else {
+            return self.refuse(match name {
+                "" => "no state machine is known yet".to_owned(),
+                name => format!("no state machine of the list is named {name}"),
+            });
+        };
+        match self.screen_mut() {
+            Screen::Machine(it) if it.arn == arn => it.tab = Tab::Checks,
+            _ => self.show(Screen::Machine(Box::new(Machine::at(arn, Tab::Checks)))),
+        }
+        Vec::new()
     }
 
     fn refuse(&mut self, reason: String) -> Vec<Effect> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{ExecutionArn, HistoryEvent, Page, StateMachineArn, Timestamp};
+use crate::operations::check::Report;
 use crate::operations::machines::{Machine, OwnDefinition, Recent};
 use crate::tui::data::{Data, Remote};
 use crate::tui::event::Reply;
@@ -32,17 +33,20 @@ impl Definition {
 #[derive(Debug, Clone, PartialEq)]
 pub struct MachineView {
     pub machine: Machine,
+    /// The known traps; `Err` is why it could not be checked.
+    pub report: Result<Report, String>,
     pub picture: Picture,
     pub document: Arc<Document>,
 }
 
 impl MachineView {
-    pub fn new(machine: Machine) -> Self {
+    pub fn new(machine: Machine, report: Result<Report, String>) -> Self {
         let definition = &machine.detail.definition;
         Self {
             picture: Picture::of(definition),
             document: Arc::new(Document::read(definition)),
             machine,
+            report,
         }
     }
 }

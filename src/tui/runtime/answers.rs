@@ -13,7 +13,7 @@ use crate::operations::rerun::edit::{self, Edited};
 use crate::operations::rerun::{Subset, Wish};
 use crate::operations::trail::Trail;
 use crate::operations::{
-    self, failures, machines, outputs, reconcile, redrive, rerun, runs, start,
+    self, check, failures, machines, outputs, reconcile, redrive, rerun, runs, start,
 };
 use crate::tui::data::{Definition, MachineView};
 use crate::tui::event::{Ask, Cause, Event, Reply, StartForm, Trouble};
@@ -100,8 +100,17 @@ pub async fn answer(
             Event::Recent(arn, recent.map_err(of_operation))
         }
         Ask::MachineView(arn) => {
-            let machine = machines::describe(&client, &arn).await;
-            let made = apart(machine, |machine| Arc::new(MachineView::new(machine))).await;
+            let made = match machines::describe(&client, &arn).await {
+                Err(error) => Err(error),
+                Ok(machine) => {
+                    let report = check::described(&client, &machine.detail).await;
+                    Ok((machine, report.map_err(|error| error.to_string())))
+                }
+            };
+            let made = apart(made, |(machine, report)| {
+                Arc::new(MachineView::new(machine, report))
+            })
+            .await;
             Event::MachineView(arn, made)
         }
         Ask::Find(machine, name) => {

@@ -95,6 +95,7 @@ impl Ways {
             read_only: is_read_only || locked,
             budget_share: self.config.budget_share,
             trail: self.trail.clone(),
+            shared_in: self.state.as_ref().map(|folder| folder.join("budget")),
         };
         let client = Client::connect(target, options).await.map_err(of_client)?;
         let path = self.session_path(&client);

@@ -19,6 +19,7 @@ async fn it_is_idle_when_all_is_answered() {
         read_only: true,
         budget_share: 0.4,
         trail: None,
+        shared_in: None,
     };
     let client = Client::connect(target, options).await.unwrap();
     let said = HostAction {

@@ -198,7 +198,9 @@ fn plan_lines<T>(
 fn trouble_lines(trouble: &Trouble, cells: usize, theme: Theme) -> Vec<Line<'static>> {
     let shown = text::wrap(&trouble.text, cells, 4).into_iter();
     let shown = shown.map(|line| Line::styled(line, theme.bad()));
-    shown.chain(trouble.hint.map(Line::raw)).collect()
+    let hint = trouble.hint.iter();
+    let hint = hint.flat_map(|it| text::wrap(it, cells, 6));
+    shown.chain(hint.map(Line::raw)).collect()
 }
 
 fn redrive_lines(plan: &Plan, app: &App, cells: usize, theme: Theme) -> Vec<Line<'static>> {

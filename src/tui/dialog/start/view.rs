@@ -67,7 +67,9 @@ impl Start {
                         .into_iter()
                         .map(|it| Line::styled(format!("  {it}"), theme.bad())),
                 );
-                lines.extend(trouble.hint.map(|hint| Line::raw(format!("  {hint}"))));
+                let hint = trouble.hint.iter();
+                let hint = hint.flat_map(|it| text::wrap(it, cells.saturating_sub(4), 6));
+                lines.extend(hint.map(|it| Line::raw(format!("  {it}"))));
             }
             (Remote::Waiting, Some(_), _) => lines.push(Line::raw("  reading the source…")),
             (Remote::Waiting, None, _) => {

@@ -8,6 +8,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use crate::model::StateMachineArn;
+use crate::operations::check::{Level, Report};
 use crate::tui::app::App;
 use crate::tui::data::{Data, MachineView, Remote};
 use crate::tui::filter::Filter;
@@ -26,6 +27,7 @@ pub enum Tab {
     Definition,
     Graph,
     Versions,
+    Checks,
 }
 
 impl Tab {
@@ -41,11 +43,12 @@ impl Tab {
     }
 }
 
-const TABS: [(Tab, &str); 4] = [
+const TABS: [(Tab, &str); 5] = [
     (Tab::Summary, "Summary"),
     (Tab::Definition, "Definition"),
     (Tab::Graph, "Graph"),
     (Tab::Versions, "Versions, aliases"),
+    (Tab::Checks, "Checks"),
 ];
 
 #[derive(Debug, Clone)]
@@ -62,9 +65,13 @@ pub struct Machine {
 
 impl Machine {
     pub fn new(arn: StateMachineArn) -> Self {
+        Self::at(arn, Tab::Summary)
+    }
+
+    pub fn at(arn: StateMachineArn, tab: Tab) -> Self {
         Self {
             arn,
-            tab: Tab::Summary,
+            tab,
             scroll: Scroll::default(),
             graph: Graph::default(),
             tree: None,
@@ -106,13 +113,13 @@ impl Machine {
             Tab::Graph => self
                 .view(app.data())
                 .map_or(0, |it| it.picture.outline.states.len()),
-            Tab::Summary | Tab::Definition | Tab::Versions => 0,
+            Tab::Summary | Tab::Definition | Tab::Versions | Tab::Checks => 0,
         }
     }
 
     pub fn go(&mut self, to: Move, rows: usize) {
         match self.tab {
-            Tab::Summary | Tab::Versions => self.scroll.go(to),
+            Tab::Summary | Tab::Versions | Tab::Checks => self.scroll.go(to),
             Tab::Graph => self.graph.states.go(to, rows),
             Tab::Definition => {
                 if let Some(tree) = &mut self.tree {
@@ -125,7 +132,9 @@ impl Machine {
     pub fn scroll(&mut self, to: Move) {
         match self.tab {
             Tab::Graph => self.graph.pan(to),
-            Tab::Summary | Tab::Definition | Tab::Versions => self.go(to, usize::MAX),
+            Tab::Summary | Tab::Definition | Tab::Versions | Tab::Checks => {
+                self.go(to, usize::MAX);
+            }
         }
     }
 
@@ -196,6 +205,14 @@ impl Machine {
         match self.tab {
             Tab::Summary => self.draw_lines(&summary(self, view, app), buffer, body),
             Tab::Versions => self.draw_lines(&versions(view, theme), buffer, body),
+            Tab::Checks => {
+                title = view
+                    .report
+                    .as_ref()
+                    .map_or_else(|_| String::new(), Report::to_string);
+                let lines = checks(view, theme, body.width as usize);
+                self.draw_lines(&lines, buffer, body);
+            }
             Tab::Definition => {
                 if let Some(tree) = &self.tree {
                     tree.draw(buffer, body, true, theme);
@@ -337,6 +354,52 @@ fn versions(view: &MachineView, theme: Theme) -> Vec<(String, Style)> {
             format!("published {created}"),
         )
     }));
+    lines
+}
+
+/// Lines that a text of a finding may take.
+const TEXT: usize = 5;
+
+fn checks(view: &MachineView, theme: Theme, cells: usize) -> Vec<(String, Style)> {
+    let report = match &view.report {
+        Ok(report) => report,
+        Err(why) => return vec![(format!("not checked: {why}"), theme.bad())],
+    };
+    let mut lines = Vec::new();
+    let mut wrapped = |first: &str, text: &str, style: Style| {
+        let room = cells.saturating_sub(text::width(first));
+        for (row, part) in text::wrap(text, room, TEXT).into_iter().enumerate() {
+            let begin = match row {
+                0 => first.to_owned(),
+                _ => " ".repeat(text::width(first)),
+            };
+            lines.push((begin + &part, style));
+        }
+    };
+    for finding in report.gravest_first() {
+        let style = match finding.level {
+            Level::Good => theme.good(),
+            Level::Info => Style::new(),
+            Level::Warning => theme.warn(),
+            Level::Bad => theme.bad(),
+        };
+        let place = match finding.place.as_str() {
+            "" => String::new(),
+            place => format!("{place}: "),
+        };
+        let glyph = format!("{} ", finding.level.glyph());
+        wrapped(&glyph, &format!("{place}{}", finding.text), style);
+        for (what, text) in [("    why: ", &finding.why), (" change: ", &finding.change)] {
+            if let Some(text) = text {
+                wrapped(what, text, theme.dim());
+            }
+        }
+    }
+    let role = report.role.rsplit('/').next().unwrap_or_default();
+    wrapped("", &format!("Role {role} must be allowed"), theme.bold());
+    for statement in &report.statements {
+        wrapped("  ", &statement.json(), Style::new());
+    }
     lines
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{Alias, StateMachine, StateMachineArn, Status, Version};
+use crate::operations::check::Report;
 use crate::operations::machines::{Machine, Recent};
 use crate::tui::data::MachineView;
 use crate::tui::event::{Ask, Effect, Event};
@@ -78,7 +79,7 @@ fn opened() -> Harness {
         created: ago(days * 86_400),
     };
     let versions = vec![version(42, 1), version(41, 30)];
-    let view = MachineView::new(Machine {
+    let machine_read = Machine {
         detail: definition_of(workflow),
         aliases: vec![Alias {
             arn: StateMachineArn::new(format!("{}:PROD", machine().as_str())),
@@ -89,7 +90,9 @@ fn opened() -> Harness {
         }],
         versions,
         tags: [("team".to_owned(), "billing".to_owned())].into(),
-    });
+    };
+    let report = Report::of(&machine_read.detail).map_err(|error| error.to_string());
+    let view = MachineView::new(machine_read, report);
     harness.send(Event::MachineView(machine(), Ok(Arc::new(view))));
     harness
 }
@@ -184,4 +187,21 @@ fn no_size_breaks_machines() {
             }
         }
     }
+}
+
+#[test]
+fn the_traps_of_a_machine_are_a_tab_and_a_command() {
+    let mut harness = opened().keys(":check<enter>");
+    harness.check("machine_checks");
+    let shown = harness.frame(120, 36);
+    assert!(
+        shown.contains("at most") || shown.contains("limits the children"),
+        "{shown}"
+    );
+    let mut harness = listed().keys(":check thumbnails<enter>");
+    let asked = harness.taken();
+    let thumbnails = Ask::MachineView(machine_arn("thumbnails"));
+    assert!(asked.contains(&Effect::Ask(thumbnails)), "{asked:?}");
+    let mut harness = listed().keys(":check nothing-of-that-name<enter>");
+    assert!(harness.frame(120, 36).contains("no state machine"));
 }
