@@ -101,7 +101,7 @@ pub struct Global {
     /// Answer with one JSON document
     #[arg(long, global = true, conflicts_with = "ndjson", help_heading = "How")]
     pub json: bool,
-    /// Answer with a stream of JSON documents, one a line
+    /// Answer with a stream of JSON documents, one a line: of a list its members, each with `version`
     #[arg(long, global = true, help_heading = "How")]
     pub ndjson: bool,
     /// Append lines only: nothing is drawn over
@@ -215,10 +215,13 @@ pub enum Verb {
     /// an index of its lines in the cache folder. In CSV files, text that a spreadsheet would take
     /// for a formula gets an apostrophe before it.
     ///
-    /// JSON: {version, exact, source, failures: [{line, line_method, error, cause, status, child,
-    /// stopped, input}]}, with --group {version, exact, source, read, counted, margin, aborted,
-    /// never_started, not_redrivable, groups: [{error, message, count, first_line, last_line, first,
-    /// last, trend, spread, state, seen_before, example}]}, with --export {version, file, rows,
+    /// Of a run with several Map Runs those of one are shown: RUN may be a Map Run's ARN.
+    ///
+    /// JSON: {version, map_run, other_map_runs, exact, source, failures: [{line, line_method, error,
+    /// cause, status, child, stopped, input}]}, with --group {version, map_run, other_map_runs,
+    /// exact, source, read, counted, margin, aborted, never_started, not_redrivable, groups:
+    /// [{error, message, count, first_line, last_line, first, last, trend, spread, state,
+    /// seen_before, example}]}, with --line {version, failures}, with --export {version, file, rows,
     /// exact, source}. NDJSON: one failure or group a line.
     Failures {
         run: String,
@@ -536,9 +539,11 @@ pub enum Engine {
     Env,
     /// Say whether an engine is serving, and where
     ///
-    /// JSON: {version, serving, endpoint, data_dir}.
+    /// JSON: {version, serving, endpoint, data_dir, functions}.
     Status,
     /// Delete everything the engine keeps
+    ///
+    /// JSON: {version, emptied}.
     Reset,
     /// Serve the demo's lookup service until interrupted, for trying files of one's own; prints the
     /// URL to give as `request.url`
@@ -565,7 +570,7 @@ pub enum Engine {
 pub enum Configuration {
     /// Print every setting with its value
     ///
-    /// JSON: {version, config}.
+    /// JSON: {version, file, config}.
     Show,
 }
 

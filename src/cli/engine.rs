@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::cli::args::{Global, SwitchArgs};
 use crate::cli::exit::{Error, Exit};
+use crate::cli::follow::stopped;
 use crate::cli::output::{Output, VERSION, confirm, note};
 use crate::cli::session::settings;
 use crate::client::Target;
@@ -87,23 +88,6 @@ pub async fn lookup(options: Options, port: u16, out: &mut Output) -> Result<Exi
         counts.answered, counts.failed
     ));
     Ok(Exit::Done)
-}
-
-/// Ctrl-C or SIGTERM: how a server is meant to end.
-async fn stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-    }
-    // Without a handler the process just ends, which the store survives.
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 pub async fn env(global: &Global, out: &mut Output) -> Result<Exit, Error> {

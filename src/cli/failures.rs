@@ -9,10 +9,11 @@ use crate::cli::output::{self, Output, VERSION, note};
 use crate::cli::session::Session;
 use crate::cli::views;
 use crate::config;
-use crate::model::{Failure, MapRun, Timestamp};
+use crate::model::{Failure, MapRun, MapRunArn, Timestamp};
 use crate::operations::export::Format;
 use crate::operations::failures::{self, Failures, Group, Method, Survey, Trend};
 use crate::operations::ledger::Ledger;
+use crate::operations::runs::Run;
 use crate::operations::{self, runs};
 
 /// Characters of a cause on a line.
@@ -34,27 +35,62 @@ pub async fn run(
     wanted: Wanted,
     out: &mut Output,
 ) -> Result<Exit, Error> {
-    let execution = session.find(run).await?;
+    let given = run;
+    let execution = session.find(given).await?;
     let run = runs::describe(&session.client, &execution).await?;
-    let Some(map_run) = run.map_run() else {
+    let Some(maps) = Maps::of(&run, given) else {
         return Err(Error::refused(format!(
             "{} has no Map Run: nothing has run line by line yet",
             run.execution().name
         )));
     };
+    let map_run = maps.chosen;
+    maps.say();
     match wanted {
-        Wanted::Groups => return groups(session, map_run, out).await,
+        Wanted::Groups => return groups(session, &maps, out).await,
         Wanted::File(file) => return export(session, map_run, &file, out).await,
         Wanted::Line(line) => return of_line(session, map_run, line, out).await,
         Wanted::List(limit) => {
             let found = failures::of(&session.client, map_run, limit).await?;
-            print_failures(&found, out)?;
+            print_failures(&found, &maps, out)?;
             if out.is_text() {
                 note(source(&found, map_run.items.failures()));
             }
         }
     }
     Ok(Exit::Done)
+}
+
+/// The Map Run that is looked at, and those of the same run that are not.
+struct Maps<'a> {
+    chosen: &'a MapRun,
+    others: Vec<&'a MapRunArn>,
+}
+
+impl<'a> Maps<'a> {
+    /// The Map Run that `given` is the ARN of, else the one that matters most.
+    fn of(run: &'a Run, given: &str) -> Option<Self> {
+        let named = run.map_runs.iter().find(|it| it.arn.as_str() == given);
+        let chosen = named.or_else(|| run.map_run())?;
+        let others = run.map_runs.iter().map(|it| &it.arn);
+        Some(Self {
+            chosen,
+            others: others.filter(|arn| **arn != chosen.arn).collect(),
+        })
+    }
+
+    fn say(&self) {
+        if self.others.is_empty() {
+            return;
+        }
+        let others: Vec<&str> = self.others.iter().map(|arn| arn.as_str()).collect();
+        note(format!(
+            "{} Map Runs: these are the failures of {}; for others give {}",
+            1 + others.len(),
+            self.chosen.arn.label(),
+            others.join(" or ")
+        ));
+    }
 }
 
 /// Writes all failures into a new file.
@@ -121,7 +157,7 @@ async fn of_line(
                 note(format!("no failure is known to be of line {line}"));
             }
         }
-        output::Format::Ndjson => found.iter().try_for_each(|it| out.document(&view(it)))?,
+        output::Format::Ndjson => found.iter().try_for_each(|it| out.row(&view(it)))?,
         output::Format::Json => {
             let views: Vec<Value> = found.iter().map(view).collect();
             out.document(&json!({"version": VERSION, "failures": views}))?;
@@ -143,7 +179,7 @@ fn source(found: &Failures, counted: u64) -> String {
     }
 }
 
-fn print_failures(found: &Failures, out: &mut Output) -> Result<(), Error> {
+fn print_failures(found: &Failures, maps: &Maps, out: &mut Output) -> Result<(), Error> {
     let views = found.items.iter().map(view);
     match out.format {
         output::Format::Text => {
@@ -154,12 +190,13 @@ fn print_failures(found: &Failures, out: &mut Output) -> Result<(), Error> {
         }
         output::Format::Ndjson => {
             let mut views = views;
-            views.try_for_each(|failure| out.document(&failure))
+            views.try_for_each(|failure| out.row(&failure))
         }
         output::Format::Json => {
             let views: Vec<Value> = views.collect();
             out.document(&json!({
-                "version": VERSION, "exact": found.exact, "source": found.source, "failures": views,
+                "version": VERSION, "map_run": maps.chosen.arn, "other_map_runs": maps.others,
+                "exact": found.exact, "source": found.source, "failures": views,
             }))
         }
     }
@@ -189,8 +226,9 @@ fn line(failure: &Failure, number: Option<u64>) -> String {
 }
 
 /// All failures in groups, however many; a sample of them while the Map Run goes on.
-async fn groups(session: &Session, map_run: &MapRun, out: &mut Output) -> Result<Exit, Error> {
+async fn groups(session: &Session, maps: &Maps<'_>, out: &mut Output) -> Result<Exit, Error> {
     const SAMPLE: usize = 1_000;
+    let map_run = maps.chosen;
     let client = &session.client;
     let mut found = match map_run.status.is_closed() {
         true => failures::survey(client, map_run, |_| {}).await?,
@@ -212,10 +250,10 @@ async fn groups(session: &Session, map_run: &MapRun, out: &mut Output) -> Result
             }
             note(what_was_read(&found));
         }
-        output::Format::Ndjson => found.groups.iter().try_for_each(|it| out.document(it))?,
+        output::Format::Ndjson => found.groups.iter().try_for_each(|it| out.row(it))?,
         output::Format::Json => out.document(&json!({
-            "version": VERSION, "exact": found.exact, "source": found.source,
-            "read": found.read, "counted": found.counted, "margin": found.margin(),
+            "version": VERSION, "map_run": maps.chosen.arn, "other_map_runs": maps.others,
+            "exact": found.exact, "source": found.source, "read": found.read, "counted": found.counted, "margin": found.margin(),
             "aborted": found.aborted, "never_started": map_run.items.pending,
             "not_redrivable": map_run.items.failures_not_redrivable, "groups": found.groups,
         }))?,

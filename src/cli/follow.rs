@@ -136,6 +136,23 @@ pub async fn wait_for<T>(
     tokio::select! {
         done = work => done,
         () = time_over => ended(Exit::TimedOut, "the time given is over"),
-        _ = tokio::signal::ctrl_c() => ended(Exit::Interrupted, "interrupted"),
+        () = stopped() => ended(Exit::Interrupted, "interrupted"),
     }
+}
+
+/// Returns on Ctrl-C or SIGTERM, by which a service manager or a CI job ends a command.
+pub async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    // Without a handler the process just ends, which the store survives.
+    let _ = tokio::signal::ctrl_c().await;
 }

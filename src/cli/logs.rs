@@ -162,7 +162,7 @@ fn print_lines(lines: &[Line], out: &mut Output) -> Result<(), Error> {
     for line in lines {
         match out.format {
             Format::Text => out.line(text(line))?,
-            Format::Json | Format::Ndjson => out.document(line)?,
+            Format::Json | Format::Ndjson => out.row(line)?,
         }
     }
     Ok(())

@@ -72,6 +72,20 @@ impl Output {
         Ok(self.out.flush()?)
     }
 
+    /// One of many documents: `row`, which is an object, with the version before its members.
+    pub fn row(&mut self, row: &impl Serialize) -> Result<(), Error> {
+        #[derive(Serialize)]
+        struct Versioned<'a, T> {
+            version: u32,
+            #[serde(flatten)]
+            row: &'a T,
+        }
+        self.document(&Versioned {
+            version: VERSION,
+            row,
+        })
+    }
+
     /// Bytes as they are to a file or pipe; harmless text to a terminal.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self.is_terminal {

@@ -28,7 +28,7 @@ pub async fn ls(session: &Session, run: &str, out: &mut Out) -> Result<Exit, Err
         Format::Json => out.document(&json!({"version": VERSION, "outputs": found}))?,
         Format::Ndjson => {
             for output in &found {
-                out.document(output)?;
+                out.row(output)?;
             }
         }
         Format::Text => {
@@ -199,7 +199,7 @@ async fn cat_lines(
             match out.format {
                 Format::Ndjson => {
                     bytes = 0;
-                    written = out.document(&line);
+                    written = out.row(&line);
                 }
                 _ => document.push(line),
             }
@@ -264,7 +264,7 @@ pub async fn search(
                     Format::Text => {
                         written = out.line(format!("{name}:{}: {}", hit.line, hit.text));
                     }
-                    Format::Ndjson => written = out.document(&document),
+                    Format::Ndjson => written = out.row(&document),
                     Format::Json if hits.len() < MOST_HITS => hits.push(document),
                     Format::Json => written = Err(too_many()),
                 }
@@ -364,7 +364,7 @@ pub async fn get(
                 let (path, size) = (got.path.display(), views::bytes(object.size));
                 out.line(format!("{path}  {size}  {}", got.words()))?;
             }
-            Format::Ndjson => out.document(&document)?,
+            Format::Ndjson => out.row(&document)?,
             Format::Json => downloaded.push(document),
         }
     }

@@ -186,7 +186,7 @@ pub async fn machines(session: &Session, out: &mut Output) -> Result<Exit, Error
         Format::Json => out.document(&json!({"version": VERSION, "machines": machines}))?,
         Format::Ndjson => {
             for machine in &machines {
-                out.document(machine)?;
+                out.row(machine)?;
             }
         }
         Format::Text => {

@@ -156,7 +156,7 @@ fn dry_run(plans: &[Plan], out: &mut Output) -> Result<Exit, Error> {
         Format::Json => out.document(&json!({"version": VERSION, "plans": plans}))?,
         Format::Ndjson => {
             for plan in plans {
-                out.document(plan)?;
+                out.row(plan)?;
             }
         }
         Format::Text => {

@@ -24,7 +24,7 @@ pub fn run(limit: usize, out: &mut Output) -> Result<Exit, Error> {
         Format::Json => out.document(&json!({"version": VERSION, "trail": found.rows}))?,
         Format::Ndjson => {
             for entry in &found.rows {
-                out.document(entry)?;
+                out.row(entry)?;
             }
         }
     }

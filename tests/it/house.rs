@@ -138,6 +138,22 @@ impl Serving {
         aws_sdk_sfn::Client::from_conf(config.build())
     }
 
+    /// Objects of this engine.
+    pub fn s3(&self) -> Objects {
+        let environment = self.environment();
+        let of = |name: &str| environment[name].clone();
+        let (key, secret) = (of("AWS_ACCESS_KEY_ID"), of("AWS_SECRET_ACCESS_KEY"));
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+            .region(aws_sdk_s3::config::Region::new("us-east-1"))
+            .endpoint_url(of("AWS_ENDPOINT_URL"))
+            .force_path_style(true)
+            .credentials_provider(aws_sdk_s3::config::Credentials::new(
+                key, secret, None, None, "test",
+            ));
+        Objects(aws_sdk_s3::Client::from_conf(config.build()))
+    }
+
     /// A verb against this engine.
     pub fn fanout(&self, arguments: &[&str]) -> Given {
         let mut command = fanout(self.folder());
@@ -147,6 +163,21 @@ impl Serving {
             .arg("--local")
             .args(arguments);
         Given(command.output().unwrap())
+    }
+}
+
+/// The bucket `data` of an engine.
+pub struct Objects(aws_sdk_s3::Client);
+
+impl Objects {
+    pub async fn make(&self) {
+        self.0.create_bucket().bucket("data").send().await.unwrap();
+    }
+
+    pub async fn put(&self, key: &str, text: &str) {
+        let body = text.as_bytes().to_vec().into();
+        let put = self.0.put_object().bucket("data").key(key).body(body);
+        put.send().await.unwrap();
     }
 }
 

@@ -1,9 +1,11 @@
 //! The one integration binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod any_map;
 mod checks;
 mod conformance;
 mod crash;
+mod documented;
 mod failures;
 mod functions;
 mod house;

@@ -41,7 +41,7 @@ pub async fn attempts(session: &Session, run: &str, out: &mut Output) -> Result<
             "attempts": known, "healing": healing}))?,
         Format::Ndjson => {
             for attempt in &known {
-                out.document(attempt)?;
+                out.row(attempt)?;
             }
         }
     }

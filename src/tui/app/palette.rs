@@ -9,8 +9,7 @@ use crate::tui::event::Effect;
 use crate::tui::keys::{self, Binding};
 use crate::tui::pace::Tone;
 use crate::tui::palette::{Palette, Scope};
-use crate::tui::screen::machines::machine::{Machine, Tab};
-use crate::tui::screen::{Runs, Screen, hints, machines};
+use crate::tui::screen::{Machine, MachineTab, Runs, Screen, chosen_machine, hints};
 use crate::tui::widget::list::{Cursor, Move};
 
 /// Lines that are remembered.
@@ -167,7 +166,7 @@ impl App {
             known.map(|it| it.arn.clone())
         };
         let arn = match name.is_empty() {
-            true => machines::chosen(self).or_else(|| self.data().machine.get().cloned()),
+            true => chosen_machine(self).or_else(|| self.data().machine.get().cloned()),
             false => named(),
         };
         let Some(arn) = arn else {
@@ -177,8 +176,11 @@ impl App {
             });
         };
         match self.screen_mut() {
-            Screen::Machine(it) if it.arn == arn => it.tab = Tab::Checks,
-            _ => self.show(Screen::Machine(Box::new(Machine::at(arn, Tab::Checks)))),
+            Screen::Machine(it) if it.arn == arn => it.tab = MachineTab::Checks,
+            _ => self.show(Screen::Machine(Box::new(Machine::at(
+                arn,
+                MachineTab::Checks,
+            )))),
         }
         Vec::new()
     }
