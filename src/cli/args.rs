@@ -239,7 +239,8 @@ pub enum Verb {
         line: Option<u64>,
         /// What each attempt has left, as this machine's ledger knows it: did a redrive help?
         ///
-        /// JSON: {version, run, attempts: [{attempt, at, counts, groups, exact, note}]}.
+        /// JSON: {version, run, attempts: [{target, execution, machine, map_run, attempt, at, counts,
+        /// groups, exact, note?}]}.
         #[arg(long, conflicts_with_all = ["group", "limit", "export", "line"])]
         attempts: bool,
     },

@@ -165,8 +165,9 @@ impl Error {
             ErrorKind::Configuration(_) => "check --profile, --region and ~/.aws/config",
             ErrorKind::SignIn(_) => {
                 let place = self.place.as_deref().filter(|it| it.profile != "default");
-                let of = place.map(|it| format!(" --profile {}", shell_word(&it.profile)));
-                let of = visible(&of.unwrap_or_default());
+                let of =
+                    place.map(|it| format!(" --profile {}", visible(&shell_word(&it.profile))));
+                let of = of.unwrap_or_default();
                 return Some(format!(
                     "run `aws sso login{of}` or `aws login{of}`, then go on: fanout reads the new \
                      session by itself"
@@ -409,7 +410,11 @@ pub(super) fn without_identity(failure: &(dyn std::error::Error + 'static)) -> E
     let misconfigured = words.contains("was not defined")
         || words.contains("could not find source profile")
         || words.contains("could not parse profile");
-    let reason = first_sentence(reason(failure));
+    let reason = match first_sentence(reason(failure)) {
+        // The file of a session that nobody has begun.
+        reason if reason.starts_with("No such file") => "there is no session yet".to_owned(),
+        reason => reason,
+    };
     if misconfigured {
         ErrorKind::Configuration(reason)
     } else {
