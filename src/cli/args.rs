@@ -275,7 +275,7 @@ pub enum Verb {
     },
     /// Run what failed again, in the same execution
     ///
-    /// JSON: {version, plan, will_run} with --dry-run, else {version, plan, redriven}, or with
+    /// JSON: {version, plan, will_run} with --dry-run, else {version, operation, plan, redriven}, or with
     /// --wait {version, runs: [run]}. Of several runs {version, plans: [..]} and {version,
     /// redriven: [..]}.
     Redrive(repair::Redrive),
@@ -285,7 +285,7 @@ pub enum Verb {
     /// output. For other state machines wherever their items can be made again exactly; where not,
     /// the answer says what in the definition would make it possible.
     ///
-    /// JSON: {version, plan, will_run} with --dry-run, else {version, plan, started}, or with
+    /// JSON: {version, plan, will_run} with --dry-run, else {version, operation, plan, started}, or with
     /// --wait {version, runs: [run]}.
     Rerun(Box<repair::Rerun>),
     /// List operations that were interrupted, or go on with one; nothing is done twice
@@ -536,7 +536,7 @@ pub enum Engine {
     },
     /// Print export lines that point any AWS tool at the engine that is serving
     ///
-    /// Use it as `eval "$(fanout local env)"`. JSON: {version, set: {name: value}, unset: [name]}.
+    /// Use it as `eval "$(fanout local env)"`. JSON: {version, set, unset: [name]}.
     Env,
     /// Say whether an engine is serving, and where
     ///
