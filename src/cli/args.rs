@@ -275,8 +275,8 @@ pub enum Verb {
     },
     /// Run what failed again, in the same execution
     ///
-    /// JSON: {version, plan, will_run} with --dry-run, else {version, operation, plan, redriven}, or with
-    /// --wait {version, runs: [run]}. Of several runs {version, plans: [..]} and {version,
+    /// JSON: {version, plan, will_run} with --dry-run, else {version, operation, plan, redriven}, or
+    /// with --wait {version, runs: [run]}. Of several runs {version, plans: [..]} and {version,
     /// redriven: [..]}.
     Redrive(repair::Redrive),
     /// Run chosen lines that did not succeed again, in a new execution
@@ -285,13 +285,13 @@ pub enum Verb {
     /// output. For other state machines wherever their items can be made again exactly; where not,
     /// the answer says what in the definition would make it possible.
     ///
-    /// JSON: {version, plan, will_run} with --dry-run, else {version, operation, plan, started}, or with
-    /// --wait {version, runs: [run]}.
+    /// JSON: {version, plan, will_run} with --dry-run, else {version, operation, plan, started}, or
+    /// with --wait {version, runs: [run]}.
     Rerun(Box<repair::Rerun>),
     /// List operations that were interrupted, or go on with one; nothing is done twice
     ///
     /// JSON: {version, operations: [{operation, at, what, target, items, left}]}, with an operation
-    /// {version, operation, accepted, refused}, or with --wait {version, runs: [run]}.
+    /// {version, operation, accepted, refused, left}, or with --wait {version, runs: [run]}.
     Resume(repair::Resume),
     /// Carry out a plan that --plan has written
     ///
