@@ -6,16 +6,16 @@ use aws_sdk_cloudwatchlogs::error::ProvideErrorMetadata;
 use aws_sdk_cloudwatchlogs::types::{
     FilteredLogEvent, InputLogEvent, OrderBy, StartLiveTailResponseStream,
 };
-use aws_sdk_sfn::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sfn::types::{
     CloudWatchLogsLogGroup, ExecutionStatus, LogDestination, LogLevel, LoggingConfiguration,
 };
 use futures::FutureExt;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
 
-use fanout::client::NoHostPrefix;
 use fanout::engine::{Engine, FunctionError};
+
+use crate::wired::serve;
 
 const GROUP: &str = "/app/web";
 
@@ -24,7 +24,7 @@ struct Wire {
     logs: aws_sdk_cloudwatchlogs::Client,
     sfn: aws_sdk_sfn::Client,
     _folder: tempfile::TempDir,
-    _shutdown: tokio_util::sync::DropGuard,
+    _shutdown: DropGuard,
 }
 
 async fn wire() -> Wire {
@@ -42,32 +42,13 @@ async fn wire() -> Wire {
         }
         .boxed()
     });
-    let shutdown = CancellationToken::new();
-    let address = engine.serve(0, shutdown.clone()).await.unwrap();
-    let credentials = engine.credentials().clone();
-    let credentials = Credentials::new(
-        credentials.access_key,
-        credentials.secret_key,
-        None,
-        None,
-        "test",
-    );
-    let config = aws_config::SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(format!("http://{address}"))
-        .credentials_provider(aws_sdk_sfn::config::SharedCredentialsProvider::new(
-            credentials,
-        ))
-        .build();
-    let straight = NoHostPrefix::of(&config).unwrap();
-    let logs = aws_sdk_cloudwatchlogs::config::Builder::from(&config).interceptor(straight);
+    let served = serve(&engine).await;
     Wire {
         engine,
-        logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs.build()),
-        sfn: aws_sdk_sfn::Client::new(&config),
+        logs: served.logs(),
+        sfn: aws_sdk_sfn::Client::new(&served.config),
         _folder: folder,
-        _shutdown: shutdown.drop_guard(),
+        _shutdown: served.shutdown,
     }
 }
 

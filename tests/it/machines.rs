@@ -71,7 +71,7 @@ async fn output(wire: &Wire, machine: &str) -> Value {
 
 #[tokio::test]
 async fn creating_twice_is_once_where_everything_but_role_and_tags_is_the_same() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let definition = pass(json!(1));
     let first = create(&wire, "m", &definition).send().await.unwrap();
     let again = create(&wire, "m", &definition).role_arn("arn:aws:iam::000000000000:role/other");
@@ -98,7 +98,7 @@ async fn creating_twice_is_once_where_everything_but_role_and_tags_is_the_same()
 
 #[tokio::test]
 async fn what_is_wrong_with_a_state_machine_is_said_as_aws_says_it() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let valid = pass(json!(1));
     assert_eq!(
         refused!(create(&wire, "a b", &valid)),
@@ -138,7 +138,7 @@ async fn what_is_wrong_with_a_state_machine_is_said_as_aws_says_it() {
 
 #[tokio::test]
 async fn an_update_makes_a_revision_and_running_executions_keep_theirs() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let machine = made(&wire, "m", &wait(3_600)).await;
     let start = wire.sfn.start_execution().state_machine_arn(&machine);
     let execution = start.send().await.unwrap().execution_arn;
@@ -165,7 +165,7 @@ async fn an_update_makes_a_revision_and_running_executions_keep_theirs() {
 
 #[tokio::test]
 async fn versions_are_numbered_once_and_an_alias_keeps_its_own() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let machine = made(&wire, "m", &pass(json!(1))).await;
     let publish = || {
         let publish = wire.sfn.publish_state_machine_version();
@@ -251,7 +251,7 @@ async fn versions_are_numbered_once_and_an_alias_keeps_its_own() {
 
 #[tokio::test]
 async fn pages_stay_right_while_rows_come() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     for name in ["b", "d", "f"] {
         made(&wire, name, &pass(json!(1))).await;
     }
@@ -285,7 +285,7 @@ async fn pages_stay_right_while_rows_come() {
 
 #[tokio::test]
 async fn fifty_tags_are_kept() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let tag = |key: &str| Tag::builder().key(key).value("v").build();
     let made = create(&wire, "m", &pass(json!(1))).tags(tag("team"));
     let machine = made.send().await.unwrap().state_machine_arn;
@@ -308,7 +308,7 @@ async fn fifty_tags_are_kept() {
 
 #[tokio::test]
 async fn a_deleted_state_machine_cuts_its_executions_at_their_next_transition() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let machine = made(&wire, "m", &wait(1)).await;
     let start = wire.sfn.start_execution().state_machine_arn(&machine);
     let execution = start.send().await.unwrap().execution_arn;
@@ -347,7 +347,7 @@ async fn a_deleted_state_machine_cuts_its_executions_at_their_next_transition() 
 
 #[tokio::test]
 async fn an_express_execution_can_be_waited_for() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let express = |name: &str, definition: String| {
         create(&wire, name, &definition).r#type(StateMachineType::Express)
     };
@@ -407,7 +407,7 @@ async fn an_express_execution_can_be_waited_for() {
 
 #[tokio::test]
 async fn a_definition_is_checked_without_creating_anything() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let validate = |definition: &str| {
         let validate = wire.sfn.validate_state_machine_definition();
         validate.definition(definition)
@@ -444,7 +444,7 @@ async fn a_definition_is_checked_without_creating_anything() {
 
 #[tokio::test]
 async fn a_name_is_free_again_after_ninety_days_and_begins_afresh() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let machine = made(&wire, "m", &pass(json!(1))).await;
     let start = |input: &str| {
         let start = wire.sfn.start_execution().state_machine_arn(&machine);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fanout::client::{Client, Options, Target};
+use fanout::client::Client;
 use fanout::engine::map_run::Quotas;
 use fanout::engine::{Engine, FunctionError, REGION};
 use fanout::model::{ExecutionArn, ExecutionDetail, ObjectAddress, StateMachineArn, Status};
@@ -15,9 +15,9 @@ use fanout::workflow::{self, Context, DEFINITION, FUNCTIONS, NAME};
 use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::sync::{SetOnce, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
-use crate::wired::{ROLE, until};
+use crate::wired::{ROLE, client_of, open_engine, serve, until};
 
 pub const BUCKET: &str = "data";
 const WORKER: &str = "fanout-worker";
@@ -54,16 +54,7 @@ impl Plant {
     }
 
     async fn open(folder: tempfile::TempDir, service: Arc<Service>) -> Self {
-        let engine = loop {
-            match Engine::open(folder.path()).await {
-                Ok(engine) => break engine,
-                // Tasks of the engine before this one are still on their way out.
-                Err(error) if error.to_string().contains("in use by another process") => {
-                    tokio::task::yield_now().await;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let engine = open_engine(folder.path()).await;
         let context: Arc<SetOnce<Context>> = Arc::default();
         for function in FUNCTIONS {
             let (context, service) = (Arc::clone(&context), Arc::clone(&service));
@@ -89,22 +80,8 @@ impl Plant {
                 .boxed()
             });
         }
-        let shutdown = CancellationToken::new();
-        let address = engine.serve(0, shutdown.clone()).await.unwrap();
-        let keys = engine.credentials().clone();
-        let target = Target::Endpoint {
-            url: format!("http://{address}"),
-            region: REGION.to_owned(),
-            access_key: keys.access_key,
-            secret_key: keys.secret_key,
-        };
-        let options = Options {
-            read_only: false,
-            budget_share: 1.0,
-            trail: None,
-            shared_in: None,
-        };
-        let client = Client::connect(target, options).await.unwrap();
+        let served = serve(&engine).await;
+        let client = client_of(&engine, &served.url, false).await;
         let handlers = Context::new(client.clone()).with_default_url("http://127.0.0.1:9/{line}");
         assert!(context.set(handlers).is_ok());
         let machine = format!("arn:aws:states:{REGION}:000000000000:stateMachine:{NAME}");
@@ -114,7 +91,7 @@ impl Plant {
             client,
             service,
             folder,
-            shutdown: shutdown.drop_guard(),
+            shutdown: served.shutdown,
         }
     }
 

@@ -9,7 +9,7 @@ use aws_sdk_sfn::types::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use fanout::client::{Client, Options, Target};
+use fanout::client::Client;
 use fanout::model::ExecutionArn;
 use fanout::operations::logs::{self, Focus, Line, Method, Origin, Phase, Query, Sources, Update};
 use fanout::operations::{self, failures, runs};
@@ -30,23 +30,6 @@ fn mapped() -> Value {
                 "Resource": "arn:aws:lambda:us-east-1:000000000000:function:work"}}}}}})
 }
 
-async fn client(house: &House) -> Client {
-    let keys = house.engine.credentials().clone();
-    let target = Target::Endpoint {
-        url: house.url.clone(),
-        region: "us-east-1".to_owned(),
-        access_key: keys.access_key,
-        secret_key: keys.secret_key,
-    };
-    let options = Options {
-        read_only: true,
-        budget_share: 1.0,
-        trail: None,
-        shared_in: None,
-    };
-    Client::connect(target, options).await.unwrap()
-}
-
 /// Starts a run of a machine; one that logs, where a level is given.
 async fn start(house: &House, level: Option<LogLevel>, items: &[u32]) -> Run {
     let name = format!("m-{}", uuid::Uuid::new_v4().simple());
@@ -55,21 +38,7 @@ async fn start(house: &House, level: Option<LogLevel>, items: &[u32]) -> Run {
     let create = match level {
         None => create,
         Some(level) => {
-            let keys = house.engine.credentials().clone();
-            let config = aws_sdk_cloudwatchlogs::Config::builder()
-                .behavior_version(aws_sdk_sfn::config::BehaviorVersion::latest())
-                .region(aws_sdk_sfn::config::Region::new("us-east-1"))
-                .endpoint_url(&house.url)
-                .credentials_provider(aws_sdk_sfn::config::Credentials::new(
-                    keys.access_key,
-                    keys.secret_key,
-                    None,
-                    None,
-                    "test",
-                ))
-                .build();
-            let logs = aws_sdk_cloudwatchlogs::Client::from_conf(config);
-            let group = logs.create_log_group().log_group_name(GROUP);
+            let group = house.logs.create_log_group().log_group_name(GROUP);
             group.send().await.unwrap();
             let arn = format!("arn:aws:logs:us-east-1:000000000000:log-group:{GROUP}:*");
             let group = CloudWatchLogsLogGroup::builder().log_group_arn(arn).build();
@@ -148,7 +117,7 @@ async fn a_failure_leads_to_the_lines_of_its_call() {
     house.fail([2, 3]);
     let run = start(&house, None, &[1, 2, 3]).await;
     run.ends(ExecutionStatus::Succeeded).await;
-    let client = client(&house).await;
+    let client = house.client().await;
     let described = runs::describe(&client, &ExecutionArn::new(&run.arn)).await;
     let described = described.unwrap();
     let failed = failures::of(&client, described.map_run().unwrap(), 10).await;
@@ -190,7 +159,7 @@ async fn a_run_that_goes_on_is_followed_and_each_line_comes_once() {
     house.fail([1, 2]);
     house.hold([2]);
     let run = start(&house, None, &[1, 2]).await;
-    let client = client(&house).await;
+    let client = house.client().await;
     crate::wired::until(
         "the first failure",
         || async { client.has_log_group("/aws/lambda/work").await.unwrap() },
@@ -228,7 +197,7 @@ async fn the_machine_s_own_group_holds_lines_of_this_run_and_its_children_only()
     let machine = run.describe().await.state_machine_arn;
     let other = house.start_machine(&machine, json!([])).await;
     other.ended().await;
-    let client = client(&house).await;
+    let client = house.client().await;
     let told = follow(&client, query(&run), |_| false).await;
     let sources = told.sources.as_ref().unwrap();
     let origins: Vec<&Origin> = sources.groups.iter().map(|it| &it.origin).collect();

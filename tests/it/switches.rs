@@ -20,7 +20,7 @@ async fn code_of_list(wire: &Wire) -> Option<String> {
 
 #[tokio::test]
 async fn an_empty_bucket_answers_as_aws_does() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     wire.engine.runner().set_switches(Switches {
         throttle: Throttle::SmallRegion,
         ..Switches::default()
@@ -41,7 +41,7 @@ async fn an_empty_bucket_answers_as_aws_does() {
 
 #[tokio::test]
 async fn a_fault_is_met_until_it_is_switched_off() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let runner = wire.engine.runner();
     runner.set_switches(Switches {
         faults: vec!["ListStateMachines=InternalServerException".parse().unwrap()],
@@ -55,7 +55,7 @@ async fn a_fault_is_met_until_it_is_switched_off() {
 
 #[tokio::test]
 async fn descriptions_are_as_old_as_was_asked_for() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let delay = Duration::from_mins(10);
     wire.engine.runner().set_switches(Switches {
         delay,

@@ -1,16 +1,16 @@
 //! Tasks that somebody else ends, asked by the AWS SDK: tokens, activities, nested executions, and
 //! the services that Tasks call.
 
-use std::path::Path;
 use std::time::Duration;
 
-use aws_sdk_sfn::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType as Type};
 use futures::FutureExt;
 use serde_json::{Value, json};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 use fanout::engine::{Engine, FunctionError};
+
+use crate::wired::{open_engine, serve};
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/r";
 
@@ -25,19 +25,6 @@ struct Desk {
 
 async fn desk() -> Desk {
     open(tempfile::tempdir().unwrap()).await
-}
-
-async fn open_engine(folder: &Path) -> Engine {
-    loop {
-        match Engine::open(folder).await {
-            Ok(engine) => return engine,
-            // Tasks of the engine before this one may still be on their way out.
-            Err(error) if error.to_string().contains("in use by another process") => {
-                tokio::task::yield_now().await;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
 }
 
 async fn open(folder: tempfile::TempDir) -> Desk {
@@ -58,27 +45,12 @@ async fn open(folder: tempfile::TempDir) -> Desk {
         }
         .boxed()
     });
-    let shutdown = CancellationToken::new();
-    let address = engine.serve(0, shutdown.clone()).await.unwrap();
-    let credentials = engine.credentials().clone();
-    let credentials = Credentials::new(
-        credentials.access_key,
-        credentials.secret_key,
-        None,
-        None,
-        "test",
-    );
-    let config = aws_sdk_sfn::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(format!("http://{address}"))
-        .credentials_provider(credentials)
-        .build();
+    let served = serve(&engine).await;
     Desk {
         engine,
-        sfn: aws_sdk_sfn::Client::from_conf(config),
+        sfn: aws_sdk_sfn::Client::new(&served.config),
         tokens: tokio::sync::Mutex::new(tokens),
-        _shutdown: shutdown.drop_guard(),
+        _shutdown: served.shutdown,
         folder,
     }
 }

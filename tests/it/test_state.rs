@@ -32,7 +32,7 @@ fn task(more: Value) -> String {
 
 #[tokio::test]
 async fn a_state_goes_where_its_rules_say() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let choice = json!({"Type": "Choice", "Default": "Small", "Choices": [
         {"Variable": "$.n", "NumericGreaterThan": 5, "Next": "Large"}]});
     for (input, next) in [("{\"n\":9}", "Large"), ("{\"n\":1}", "Small")] {
@@ -50,7 +50,7 @@ async fn a_state_goes_where_its_rules_say() {
 
 #[tokio::test]
 async fn each_field_shows_what_it_made_of_the_data() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let state = task(json!({
         "InputPath": "$.a", "Parameters": {"n.$": "$.n"},
         "ResultSelector": {"twice.$": "States.Array($.n, $.n)"},
@@ -77,7 +77,7 @@ async fn each_field_shows_what_it_made_of_the_data() {
 
 #[tokio::test]
 async fn a_mocked_error_is_tried_again_and_then_caught() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let state = task(json!({
         "Retry": [{"ErrorEquals": ["Busy"], "IntervalSeconds": 3, "BackoffRate": 2, "MaxAttempts": 2}],
         "Catch": [{"ErrorEquals": ["Other"], "Next": "No"}, {"ErrorEquals": ["Busy"], "Next": "Rescue", "ResultPath": "$.e"}],
@@ -112,7 +112,7 @@ async fn a_mocked_error_is_tried_again_and_then_caught() {
 
 #[tokio::test]
 async fn a_map_needs_a_mock_and_keeps_to_its_tolerance() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let map = json!({"Type": "Map", "ItemsPath": "$.list", "End": true,
         "ToleratedFailureCount": 1,
         "ItemSelector": {"v.$": "$$.Map.Item.Value"},
@@ -143,7 +143,7 @@ async fn a_map_needs_a_mock_and_keeps_to_its_tolerance() {
 
 #[tokio::test]
 async fn one_state_of_a_machine_in_jsonata_with_variables() {
-    let wire = wire(None).await;
+    let wire = wire().await;
     let machine = json!({"QueryLanguage": "JSONata", "StartAt": "A", "States": {
         "A": {"Type": "Pass", "Output": "{% $states.input.n + $v %}", "Assign": {"w": 1}, "Next": "B"},
         "B": {"Type": "Succeed"}}});

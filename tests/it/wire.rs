@@ -1,12 +1,14 @@
 //! The engine asked by the AWS SDKs themselves, as any other program would ask it.
 
-use aws_sdk_sfn::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sfn::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType, MapRunStatus};
 use futures::FutureExt;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
 
 use fanout::engine::{Engine, FunctionError};
+
+use crate::wired::{ROLE, serve};
 
 mod maps;
 
@@ -15,10 +17,10 @@ pub struct Wire {
     s3: aws_sdk_s3::Client,
     pub engine: Engine,
     _folder: tempfile::TempDir,
-    _shutdown: tokio_util::sync::DropGuard,
+    _shutdown: DropGuard,
 }
 
-pub async fn wire(secret: Option<&str>) -> Wire {
+pub async fn wire() -> Wire {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::open(folder.path()).await.unwrap();
     let objects = engine.objects().clone();
@@ -36,31 +38,13 @@ pub async fn wire(secret: Option<&str>) -> Wire {
         }
         .boxed()
     });
-    let shutdown = CancellationToken::new();
-    let address = engine.serve(0, shutdown.clone()).await.unwrap();
-    let credentials = engine.credentials().clone();
-    let secret = secret.unwrap_or(&credentials.secret_key);
-    let credentials = Credentials::new(credentials.access_key.clone(), secret, None, None, "test");
-    let url = format!("http://{address}");
-    let sfn = aws_sdk_sfn::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(&url)
-        .credentials_provider(credentials.clone())
-        .build();
-    let s3 = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(&url)
-        .force_path_style(true)
-        .credentials_provider(credentials)
-        .build();
+    let served = serve(&engine).await;
     Wire {
-        sfn: aws_sdk_sfn::Client::from_conf(sfn),
-        s3: aws_sdk_s3::Client::from_conf(s3),
+        sfn: aws_sdk_sfn::Client::new(&served.config),
+        s3: served.s3(),
         engine,
         _folder: folder,
-        _shutdown: shutdown.drop_guard(),
+        _shutdown: served.shutdown,
     }
 }
 
@@ -92,6 +76,19 @@ impl Wire {
             .unwrap();
     }
 
+    /// A run of the machine [`definition`] over these items; its ARN.
+    async fn started(&self, items: &serde_json::Value) -> String {
+        self.s3.create_bucket().bucket("data").send().await.unwrap();
+        self.put("items.json", &items.to_string()).await;
+        let create = self.sfn.create_state_machine().name("m").role_arn(ROLE);
+        let created = create.definition(definition()).send().await.unwrap();
+        let start = self.sfn.start_execution();
+        let start = start.state_machine_arn(created.state_machine_arn());
+        let input = json!({"bucket": "data", "key": "items.json"}).to_string();
+        let started = start.input(input).send().await.unwrap();
+        started.execution_arn
+    }
+
     async fn get(&self, key: &str) -> String {
         let object = self
             .s3
@@ -118,34 +115,9 @@ fn definition() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sdk_starts_watches_redrives_and_reads_the_results() {
-    let wire = wire(None).await;
-    wire.s3.create_bucket().bucket("data").send().await.unwrap();
-    wire.put(
-        "items.json",
-        &json!((0..200).collect::<Vec<_>>()).to_string(),
-    )
-    .await;
-    let role = "arn:aws:iam::000000000000:role/r";
-    let machine = wire
-        .sfn
-        .create_state_machine()
-        .name("m")
-        .role_arn(role)
-        .definition(definition())
-        .send()
-        .await
-        .unwrap();
-    let input = json!({"bucket": "data", "key": "items.json"}).to_string();
-    let started = wire
-        .sfn
-        .start_execution()
-        .state_machine_arn(machine.state_machine_arn())
-        .name("r")
-        .input(input)
-        .send()
-        .await
-        .unwrap();
-    let arn = started.execution_arn();
+    let wire = wire().await;
+    let items: Vec<u32> = (0..200).collect();
+    let arn = &wire.started(&json!(items)).await;
     assert_eq!(wire.ended(arn).await, ExecutionStatus::Failed);
 
     let runs = wire
@@ -244,36 +216,13 @@ async fn the_sdk_starts_watches_redrives_and_reads_the_results() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_of_a_closed_map_run_cannot_be_changed_and_a_redrive_of_a_success_is_refused() {
-    let wire = wire(None).await;
-    wire.s3.create_bucket().bucket("data").send().await.unwrap();
-    wire.put("items.json", "[1,2,3]").await;
-    let role = "arn:aws:iam::000000000000:role/r";
-    let machine = wire
-        .sfn
-        .create_state_machine()
-        .name("m")
-        .role_arn(role)
-        .definition(definition())
-        .send()
-        .await
-        .unwrap();
-    let input = json!({"bucket": "data", "key": "items.json"}).to_string();
-    let started = wire
-        .sfn
-        .start_execution()
-        .state_machine_arn(machine.state_machine_arn())
-        .input(input)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(
-        wire.ended(started.execution_arn()).await,
-        ExecutionStatus::Succeeded
-    );
+    let wire = wire().await;
+    let arn = &wire.started(&json!([1, 2, 3])).await;
+    assert_eq!(wire.ended(arn).await, ExecutionStatus::Succeeded);
     let runs = wire
         .sfn
         .list_map_runs()
-        .execution_arn(started.execution_arn())
+        .execution_arn(arn)
         .send()
         .await
         .unwrap();
@@ -290,12 +239,7 @@ async fn limits_of_a_closed_map_run_cannot_be_changed_and_a_redrive_of_a_success
             .into_service_error()
             .is_validation_exception()
     );
-    let redrive = wire
-        .sfn
-        .redrive_execution()
-        .execution_arn(started.execution_arn())
-        .send()
-        .await;
+    let redrive = wire.sfn.redrive_execution().execution_arn(arn).send().await;
     assert!(
         redrive
             .unwrap_err()
@@ -306,7 +250,15 @@ async fn limits_of_a_closed_map_run_cannot_be_changed_and_a_redrive_of_a_success
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_secret_is_refused_everywhere() {
-    let wire = wire(Some("not the secret")).await;
-    assert!(wire.sfn.list_state_machines().send().await.is_err());
-    assert!(wire.s3.list_buckets().send().await.is_err());
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path()).await.unwrap();
+    let mut served = serve(&engine).await;
+    let access = engine.credentials().access_key.clone();
+    let credentials = Credentials::new(access, "not the secret", None, None, "test");
+    let config = served.config.into_builder();
+    let config = config.credentials_provider(SharedCredentialsProvider::new(credentials));
+    served.config = config.build();
+    let sfn = aws_sdk_sfn::Client::new(&served.config);
+    assert!(sfn.list_state_machines().send().await.is_err());
+    assert!(served.s3().list_buckets().send().await.is_err());
 }

@@ -2,10 +2,12 @@
 //! that a test steers: which items fail, and which wait until they are let go.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_sdk_sfn::config::{BehaviorVersion, Credentials, Region};
+use aws_config::SdkConfig;
+use aws_sdk_sfn::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::operation::describe_map_run::DescribeMapRunOutput;
@@ -15,7 +17,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use fanout::engine::{Engine, FunctionError};
+use fanout::client::{Client, NoHostPrefix, Options, Target};
+use fanout::engine::{Engine, FunctionError, REGION};
 
 pub const ROLE: &str = "arn:aws:iam::000000000000:role/engineer";
 
@@ -54,6 +57,79 @@ impl Work {
     }
 }
 
+/// Opens the engine in a folder as soon as it is free: tasks of the engine before this one may
+/// still be on their way out.
+pub async fn open_engine(folder: &Path) -> Engine {
+    loop {
+        match Engine::open(folder).await {
+            Ok(engine) => return engine,
+            Err(error) if error.to_string().contains("in use by another process") => {
+                tokio::task::yield_now().await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// An engine's socket, and what the AWS SDKs need to ask it.
+pub struct Served {
+    pub url: String,
+    pub config: SdkConfig,
+    /// Closes the socket.
+    pub shutdown: DropGuard,
+}
+
+pub async fn serve(engine: &Engine) -> Served {
+    let shutdown = CancellationToken::new();
+    let address = engine.serve(0, shutdown.clone()).await.unwrap();
+    let keys = engine.credentials().clone();
+    let credentials = Credentials::new(keys.access_key, keys.secret_key, None, None, "test");
+    let url = format!("http://{address}");
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(&url)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build();
+    Served {
+        url,
+        config,
+        shutdown: shutdown.drop_guard(),
+    }
+}
+
+impl Served {
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(true);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// Asks for what streams, too, at the address as it is.
+    pub fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
+        let straight = NoHostPrefix::of(&self.config).unwrap();
+        let config = aws_sdk_cloudwatchlogs::config::Builder::from(&self.config);
+        aws_sdk_cloudwatchlogs::Client::from_conf(config.interceptor(straight).build())
+    }
+}
+
+/// The program's own client of an engine, without a budget.
+pub async fn client_of(engine: &Engine, url: &str, read_only: bool) -> Client {
+    let keys = engine.credentials().clone();
+    let target = Target::Endpoint {
+        url: url.to_owned(),
+        region: REGION.to_owned(),
+        access_key: keys.access_key,
+        secret_key: keys.secret_key,
+    };
+    let options = Options {
+        read_only,
+        budget_share: 1.0,
+        trail: None,
+        shared_in: None,
+    };
+    Client::connect(target, options).await.unwrap()
+}
+
 pub struct House {
     pub engine: Engine,
     pub sfn: aws_sdk_sfn::Client,
@@ -81,55 +157,28 @@ impl House {
     }
 
     async fn open(folder: tempfile::TempDir, work: Arc<Work>) -> Self {
-        let engine = loop {
-            match Engine::open(folder.path()).await {
-                Ok(engine) => break engine,
-                // Tasks of the engine before this one are still on their way out.
-                Err(error) if error.to_string().contains("in use by another process") => {
-                    tokio::task::yield_now().await;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let engine = open_engine(folder.path()).await;
         let working = Arc::clone(&work);
         engine.functions().register("work", move |event| {
             let work = Arc::clone(&working);
             async move { work.call(event).await }.boxed()
         });
-        let shutdown = CancellationToken::new();
-        let address = engine.serve(0, shutdown.clone()).await.unwrap();
-        let keys = engine.credentials().clone();
-        let credentials = Credentials::new(keys.access_key, keys.secret_key, None, None, "test");
-        let url = format!("http://{address}");
-        let sfn = aws_sdk_sfn::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .endpoint_url(&url)
-            .credentials_provider(credentials.clone())
-            .build();
-        let s3 = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .endpoint_url(&url)
-            .force_path_style(true)
-            .credentials_provider(credentials.clone())
-            .build();
-        let logs = aws_sdk_cloudwatchlogs::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .endpoint_url(&url)
-            .credentials_provider(credentials)
-            .build();
+        let served = serve(&engine).await;
         Self {
-            sfn: aws_sdk_sfn::Client::from_conf(sfn),
-            s3: aws_sdk_s3::Client::from_conf(s3),
-            logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs),
+            sfn: aws_sdk_sfn::Client::new(&served.config),
+            s3: served.s3(),
+            logs: served.logs(),
+            url: served.url,
+            shutdown: served.shutdown,
             engine,
-            url,
             work,
             folder,
-            shutdown: shutdown.drop_guard(),
         }
+    }
+
+    /// The program's own client.
+    pub async fn client(&self) -> Client {
+        client_of(&self.engine, &self.url, false).await
     }
 
     /// As a kill does, but in one process: stops without finishing anything, then opens again.

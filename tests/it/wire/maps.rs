@@ -28,7 +28,7 @@ struct Run {
 
 impl Wire {
     async fn with_bucket() -> Self {
-        let wire = wire(None).await;
+        let wire = wire().await;
         wire.s3.create_bucket().bucket("data").send().await.unwrap();
         wire
     }
