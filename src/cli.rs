@@ -17,6 +17,7 @@ mod about;
 mod args;
 mod change;
 mod check;
+pub mod complete;
 mod demo;
 mod deploy;
 mod engine;

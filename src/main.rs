@@ -7,6 +7,7 @@ use std::time::Duration;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 fn main() -> anyhow::Result<ExitCode> {
+    fanout::cli::complete::answer();
     // A thousand items at once are a thousand connections. Where it cannot be raised, what there
     // is has to do.
     let _ = rlimit::increase_nofile_limit(u64::MAX);

@@ -363,6 +363,9 @@ pub enum Verb {
     #[command(subcommand)]
     Config(Configuration),
     /// Print a script that completes verbs and flags
+    ///
+    /// `source <(FANOUT_COMPLETE=bash fanout)`, or zsh, also completes the names of runs, machines
+    /// and profiles; for fish: FANOUT_COMPLETE=fish fanout | source. Elvish and powershell can, too.
     Completions { shell: Shell },
     /// Print the manual page, of a verb if one is named
     Man {

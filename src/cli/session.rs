@@ -103,14 +103,18 @@ pub struct Way {
 impl Way {
     /// Says so where the engine is used for want of anything else.
     pub fn find(global: &Global) -> Result<Self, Error> {
-        let config = settings(global)?.config;
+        let way = Self::of(settings(global)?.config);
+        if way.place == Place::EngineInstead {
+            note("no AWS credentials found: using the embedded engine on this machine (LOCAL)");
+        }
+        Ok(way)
+    }
+
+    fn of(config: Config) -> Self {
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let home = std::env::var_os("HOME").map(PathBuf::from);
         let place = place(&config, is_set, std::path::Path::exists, home.as_deref());
-        if place == Place::EngineInstead {
-            note("no AWS credentials found: using the embedded engine on this machine (LOCAL)");
-        }
-        Ok(Self { config, place })
+        Self { config, place }
     }
 
     /// What a screen says of the embedded engine, where the way leads there.
@@ -136,6 +140,22 @@ impl Session {
     /// Connects to where settings and flags lead.
     pub async fn open(global: &Global) -> Result<Self, Error> {
         Way::find(global)?.open().await
+    }
+
+    /// Where settings and flags lead, if somebody answers there: starts no engine, says nothing.
+    pub async fn if_reachable(global: &Global) -> Option<Self> {
+        let way = Way::of(settings(global).ok()?.config);
+        if way.place == Place::Aws {
+            return Self::aws(way.config).await.ok();
+        }
+        let target = local::find(&way.config.engine_dir().ok()?).await?;
+        let client = Client::connect(target, options(&way.config)).await.ok()?;
+        Some(Self {
+            config: way.config,
+            client,
+            local: None,
+            opened: Arc::default(),
+        })
     }
 
     async fn aws(config: Config) -> Result<Self, Error> {

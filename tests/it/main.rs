@@ -1,6 +1,7 @@
 //! The one integration binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod about;
 mod any_map;
 mod checks;
 mod conformance;
