@@ -15,6 +15,7 @@ const HEIGHT: f64 = 17.0;
 const BASELINE: f64 = 13.0;
 const MARGIN: f64 = 12.0;
 
+const FONTS: &str = "ui-monospace, SF Mono, Menlo, Consolas, DejaVu Sans Mono, monospace";
 const PAPER: &str = "#12151c";
 const INK: &str = "#ccd2de";
 /// The sixteen colours of a terminal, dark and then bright.
@@ -67,10 +68,25 @@ fn style(cell: &vt100::Cell) -> Style {
     }
 }
 
-/// A row as pieces that look alike: first column, columns, style, text.
+/// A row as pieces that look alike: first column, columns, style, text. They end where two cells
+/// are empty, so that what comes next stands in its column whatever the font.
 fn pieces(screen: &vt100::Screen, row: u16, columns: u16) -> Vec<(u16, u16, Style, String)> {
     let mut pieces: Vec<(u16, u16, Style, String)> = Vec::new();
+    let is_empty = |column: u16| {
+        screen.cell(row, column).is_none_or(|cell| {
+            let style = style(cell);
+            cell.contents().trim().is_empty()
+                && !cell.is_wide_continuation()
+                && style.paper.is_none()
+                && !style.underlined
+        })
+    };
+    let mut is_open = false;
     for column in 0..columns {
+        if is_empty(column) && (!is_open || is_empty(column + 1)) {
+            is_open = false;
+            continue;
+        }
         let Some(cell) = screen.cell(row, column) else {
             continue;
         };
@@ -85,12 +101,13 @@ fn pieces(screen: &vt100::Screen, row: u16, columns: u16) -> Vec<(u16, u16, Styl
         };
         let style = style(cell);
         match pieces.last_mut() {
-            Some((_, columns, last, all)) if *last == style => {
+            Some((_, columns, last, all)) if is_open && *last == style => {
                 *columns += width;
                 all.push_str(text);
             }
             _ => pieces.push((column, width, style, text.to_owned())),
         }
+        is_open = true;
     }
     pieces
 }
@@ -107,10 +124,10 @@ fn svg(screen: &vt100::Screen) -> String {
     let mut image = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n\
         <title>The dashboard of fanout while a run is going</title>\n\
-        <style>text {{ font: 14px ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', \
-        monospace; white-space: pre }} .b {{ font-weight: bold }} .f {{ opacity: .6 }} \
-        .u {{ text-decoration: underline }}</style>\n\
-        <rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"{PAPER}\"/>\n"
+        <style>.b {{ font-weight: bold }} .f {{ opacity: .6 }} .u {{ text-decoration: underline }}\
+        </style>\n\
+        <rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"{PAPER}\"/>\n\
+        <g font-family=\"{FONTS}\" font-size=\"14\">\n"
     );
     for row in 0..rows.get() {
         let top = MARGIN + f64::from(row) * HEIGHT;
@@ -149,7 +166,7 @@ fn svg(screen: &vt100::Screen) -> String {
             );
         }
     }
-    image + "</svg>\n"
+    image + "</g>\n</svg>\n"
 }
 
 /// How much of the run the bar says is done, per cent.
@@ -177,7 +194,7 @@ fn picture_of_the_dashboard() {
     });
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/dashboard.svg");
     std::fs::write(path, svg(terminal.screen.screen())).unwrap();
-    terminal.press("q");
+    terminal.press("\x03");
     terminal.ended();
 }
 
