@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::cli::args::repair::{Apply, Redrive, Repeat};
+use crate::cli::args::repair::{Apply, How, Redrive, Repeat};
 use crate::cli::args::{Global, TimeLimit};
 use crate::cli::exit::{Error, Exit};
 use crate::cli::output::{Format, Meter, Output, VERSION, confirm, note};
@@ -13,10 +13,11 @@ use crate::cli::session::Session;
 use crate::cli::start::say_checks;
 use crate::cli::views;
 use crate::config;
-use crate::model::{ExecutionArn, RunState, Timestamp};
+use crate::model::Timestamp;
 use crate::operations::journal::{Item, Operation, Stage};
-use crate::operations::plan::{Plan, Saved};
+use crate::operations::plan::{self, Plan, Saved};
 use crate::operations::redrive;
+use crate::operations::rerun::Subset;
 
 mod attempts;
 mod rerun;
@@ -62,20 +63,38 @@ pub async fn redrive(
         if let Some(state) = state() {
             plan.recall(&session.client, &state);
         }
-        plans.push(Plan::Redrive(Box::new(redrive::Plan {
-            limits: arguments.again.limits(),
-            note: arguments.again.note.clone(),
+        let plan = redrive::Plan {
+            limits: arguments.how.again.limits(),
+            note: arguments.how.again.note.clone(),
             ..plan
-        })));
+        };
+        plans.push((Plan::Redrive(Box::new(plan)), None));
     }
-    if arguments.dry_run {
-        return dry_run(&plans, out);
+    arguments.how.go(session, plans, global, out).await
+}
+
+impl How {
+    /// Shows the plans, writes them down, or carries them out.
+    async fn go(
+        &self,
+        session: &Session,
+        plans: Vec<(Plan, Option<Subset>)>,
+        global: &Global,
+        out: &mut Output,
+    ) -> Result<Exit, Error> {
+        if self.dry_run {
+            return dry_run(&alone(plans), out);
+        }
+        if let Some(path) = &self.plan {
+            return write(alone(plans), path, out);
+        }
+        let patience = Patience::of(self.wait, self.limit, Some(&self.repeat));
+        carry_out(session, plans, patience, global, out).await
     }
-    if let Some(path) = &arguments.plan {
-        return write(plans, path, out);
-    }
-    let patience = Patience::of(arguments.wait, arguments.limit, Some(&arguments.repeat));
-    carry_out(session, plans, patience, global, out).await
+}
+
+fn alone(plans: Vec<(Plan, Option<Subset>)>) -> Vec<Plan> {
+    plans.into_iter().map(|(plan, _)| plan).collect()
 }
 
 pub async fn apply(
@@ -87,13 +106,12 @@ pub async fn apply(
     let saved = Saved::read(&arguments.file)?;
     let prices = &session.config.prices;
     let again = saved.plan.again(&session.client, Timestamp::now(), prices);
-    let (plan, moved) = again.await?;
+    let plan::Anew { plan, moved, items } = again.await?;
     for change in &moved {
         note(format!("! since the plan was made: {change}"));
     }
-    let plans = vec![plan];
     if arguments.dry_run {
-        let exit = dry_run(&plans, out)?;
+        let exit = dry_run(&[plan], out)?;
         return Ok(exit.max(match moved.is_empty() {
             true => Exit::Done,
             false => Exit::Refused,
@@ -105,7 +123,7 @@ pub async fn apply(
             .hint("look at it with --dry-run and make a new plan"));
     }
     let patience = Patience::of(arguments.wait, arguments.limit, None);
-    carry_out(session, plans, patience, global, out).await
+    carry_out(session, vec![(plan, items)], patience, global, out).await
 }
 
 /// The folder of journals and ledger. Without a home there is none.
@@ -169,16 +187,17 @@ pub(super) fn write(plans: Vec<Plan>, path: &Path, out: &mut Output) -> Result<E
 /// Asks, writes down, does, and waits where that is wanted.
 async fn carry_out(
     session: &Session,
-    plans: Vec<Plan>,
+    plans: Vec<(Plan, Option<Subset>)>,
     patience: Option<Patience>,
     global: &Global,
     out: &mut Output,
 ) -> Result<Exit, Error> {
-    for plan in &plans {
+    for (plan, _) in &plans {
         plan.allowed().map_err(Error::refused)?;
         say_checks(plan.checks(), false);
     }
-    confirm(global, &question(&plans))?;
+    let shown: Vec<&Plan> = plans.iter().map(|(plan, _)| plan).collect();
+    confirm(global, &question(&shown))?;
     let (client, state) = (&session.client, state());
     let mut operation = Operation::begin(state.as_deref(), client, plans, Timestamp::now())?;
     perform(session, &mut operation, patience.is_some(), global, out).await?;
@@ -187,7 +206,7 @@ async fn carry_out(
     };
     let mut ended = runs::until_closed(session, &operation.executions(), patience.limit).await?;
     for time in 1..=patience.repeats {
-        let next = repetition(session, &operation).await?;
+        let next = operation.again(client, &session.config.prices).await?;
         if next.is_empty() || runs::exit_of(&ended) == Exit::Done {
             break;
         }
@@ -254,38 +273,6 @@ async fn perform(
     }
 }
 
-/// The same once more, for those that have failed again.
-async fn repetition(session: &Session, operation: &Operation) -> Result<Vec<Plan>, Error> {
-    let mut plans = Vec::new();
-    let now = Timestamp::now();
-    for item in &operation.items {
-        let Stage::Accepted { execution, .. } = &item.stage else {
-            continue;
-        };
-        let prices = &session.config.prices;
-        let plan = match &item.plan {
-            Plan::Redrive(before) => {
-                let fresh = redrive::plan(&session.client, execution, now, prices).await?;
-                Plan::Redrive(Box::new(redrive::Plan {
-                    limits: before.limits,
-                    note: before.note.clone(),
-                    ..fresh
-                }))
-            }
-            // It has been merged; there is nothing to repeat.
-            Plan::Merge(_) => continue,
-            Plan::Rerun(before) => {
-                let plan = rerun::next(session, execution, before, now).await?;
-                Plan::Rerun(Box::new(plan))
-            }
-        };
-        if plan.allowed().is_ok() {
-            plans.push(plan);
-        }
-    }
-    Ok(plans)
-}
-
 fn finish(session: &Session, operation: &Operation, out: &mut Output) -> Result<Exit, Error> {
     if out.format != Format::Text {
         let mut entries: Vec<Value> = operation.items.iter().map(entry).collect();
@@ -298,7 +285,7 @@ fn finish(session: &Session, operation: &Operation, out: &mut Output) -> Result<
             _ => out.document(&json!({
                 "version": VERSION,
                 "operation": operation.name,
-                "redriven": entries,
+                kind(&operation.items): entries,
             }))?,
         }
     }
@@ -306,6 +293,14 @@ fn finish(session: &Session, operation: &Operation, out: &mut Output) -> Result<
         note("the embedded engine stops with this command: `fanout wait last` goes on with it");
     }
     Ok(Exit::Done)
+}
+
+/// What the entries of several items are called.
+fn kind(items: &[Item]) -> &'static str {
+    match items.first().map(|item| &item.plan) {
+        Some(Plan::Rerun(_)) => "started",
+        _ => "redriven",
+    }
 }
 
 fn entry(item: &Item) -> Value {
@@ -319,8 +314,8 @@ fn entry(item: &Item) -> Value {
     }
 }
 
-fn question(plans: &[Plan]) -> String {
-    let items = views::grouped(plans.iter().map(Plan::will_run).sum());
+fn question(plans: &[&Plan]) -> String {
+    let items = views::grouped(plans.iter().map(|plan| plan.will_run()).sum());
     match plans {
         [Plan::Redrive(plan)] => {
             format!(
@@ -330,6 +325,10 @@ fn question(plans: &[Plan]) -> String {
         }
         [Plan::Rerun(plan)] => format!("start {} with {items} chosen items?", plan.name),
         [Plan::Merge(plan)] => format!("merge {items} lines into {}?", plan.to),
+        [Plan::Rerun(_), ..] => {
+            let runs = plans.len();
+            format!("start {runs} re-runs with {items} chosen items?")
+        }
         plans => format!("redrive {} runs: {items} items run again?", plans.len()),
     }
 }
@@ -352,20 +351,4 @@ fn say_done(item: &Item, waits: bool, out: &mut Output) -> Result<(), Error> {
         _ => {}
     }
     Ok(())
-}
-
-/// Whether something of a run is still open.
-fn is_open(state: RunState) -> bool {
-    state != RunState::Succeeded
-}
-
-/// The execution's ended state, for a canary's verdict.
-async fn state_of(
-    session: &Session,
-    execution: &ExecutionArn,
-) -> Result<(RunState, u64, u64), Error> {
-    let run = crate::operations::runs::describe(&session.client, execution).await?;
-    let counts = run.map_run().map(|it| it.items).unwrap_or_default();
-    let failed = counts.failures() + counts.aborted + counts.pending;
-    Ok((run.state(Timestamp::now()), counts.succeeded, failed))
 }

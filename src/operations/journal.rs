@@ -5,7 +5,9 @@
 //! Each item keeps what makes sending it twice harmless: a redrive its client token and the count of
 //! redrives before it, a re-run its derived name.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,7 @@ use crate::client::{Client, ErrorKind};
 use crate::model::{ExecutionArn, Prices, Timestamp};
 use crate::operations::plan::Plan;
 use crate::operations::records::JsonLines;
+use crate::operations::rerun::Subset;
 use crate::operations::runs::is_absent;
 use crate::operations::{Error, Progress, ledger, merge, redrive, rerun};
 
@@ -80,8 +83,29 @@ pub struct Item {
     pub stage: Stage,
 }
 
+/// What is to be done again, as long as the process lives, while something fails again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeat {
+    /// At most so often.
+    pub times: u32,
+    /// Before each time.
+    pub pause: Duration,
+}
+
+/// An operation with something left to do, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Interrupted {
+    pub operation: String,
+    pub at: Timestamp,
+    /// The same as a command.
+    pub what: String,
+    pub target: String,
+    pub items: usize,
+    pub left: usize,
+}
+
 /// An operation with its journal.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Operation {
     /// What `resume` calls it.
     pub name: String,
@@ -89,6 +113,8 @@ pub struct Operation {
     pub what: String,
     pub target: String,
     pub items: Vec<Item>,
+    /// The chosen items of re-runs that were planned just now.
+    gathered: BTreeMap<usize, Subset>,
     is_complete: bool,
     is_forgotten: bool,
     /// Read from its journal: the world may have moved since.
@@ -103,9 +129,12 @@ impl Operation {
     pub fn begin(
         state: Option<&Path>,
         client: &Client,
-        plans: Vec<Plan>,
+        plans: Vec<(Plan, Option<Subset>)>,
         at: Timestamp,
     ) -> Result<Self, Error> {
+        let (plans, gathered): (Vec<Plan>, Vec<Option<Subset>>) = plans.into_iter().unzip();
+        let gathered = gathered.into_iter().enumerate();
+        let gathered = gathered.filter_map(|(item, subset)| Some((item, subset?)));
         let random = redrive::token();
         let name = format!("{}-{}", at.strftime("%Y%m%d-%H%M%S"), &random[..4]);
         let what = match plans.as_slice() {
@@ -125,6 +154,7 @@ impl Operation {
             what,
             target: ledger::target(client),
             items: items.collect(),
+            gathered: gathered.collect(),
             is_complete: true,
             is_forgotten: false,
             is_resumed: false,
@@ -165,6 +195,7 @@ impl Operation {
             what,
             target,
             items: Vec::new(),
+            gathered: BTreeMap::new(),
             is_complete: false,
             is_forgotten: false,
             is_resumed: true,
@@ -248,23 +279,79 @@ impl Operation {
         Ok(())
     }
 
-    async fn send(
+    /// The same once more, for those of its executions, which have all ended, that left something.
+    ///
+    /// # Errors
+    /// What planning answers.
+    pub async fn again(
         &self,
+        client: &Client,
+        prices: &Prices,
+    ) -> Result<Vec<(Plan, Option<Subset>)>, Error> {
+        let mut plans = Vec::new();
+        for item in &self.items {
+            let Stage::Accepted { execution, .. } = &item.stage else {
+                continue;
+            };
+            let (plan, items) = match &item.plan {
+                Plan::Redrive(before) => {
+                    let now = Timestamp::now();
+                    let fresh = redrive::plan(client, execution, now, prices).await?;
+                    let fresh = redrive::Plan {
+                        limits: before.limits,
+                        note: before.note.clone(),
+                        ..fresh
+                    };
+                    (Plan::Redrive(Box::new(fresh)), None)
+                }
+                // It has been merged; there is nothing to repeat.
+                Plan::Merge(_) => continue,
+                Plan::Rerun(before) => {
+                    let (plan, items) = rerun::next(client, execution, before, prices).await?;
+                    (Plan::Rerun(Box::new(plan)), items)
+                }
+            };
+            if plan.allowed().is_ok() {
+                plans.push((plan, items));
+            }
+        }
+        Ok(plans)
+    }
+
+    pub fn in_short(&self) -> Interrupted {
+        Interrupted {
+            operation: self.name.clone(),
+            at: self.at,
+            what: self.what.clone(),
+            target: self.target.clone(),
+            items: self.items.len(),
+            left: self.left(),
+        }
+    }
+
+    async fn send(
+        &mut self,
         client: &Client,
         state: Option<&Path>,
         prices: &Prices,
         number: usize,
         progress: &(impl Fn(Progress) + Send + Sync),
     ) -> Result<Stage, Error> {
+        let mut gathered = self.gathered.remove(&number);
         let Item { plan, token, .. } = &self.items[number];
-        if self.is_resumed {
-            let (_, moved) = plan.again(client, Timestamp::now(), prices).await?;
-            if !moved.is_empty() {
-                return Ok(Stage::Refused(format!(
-                    "no longer fits: {}",
-                    moved.join("; ")
-                )));
+        let wants_items = matches!(plan, Plan::Rerun(plan) if !plan.wish.everything);
+        if self.is_resumed || wants_items && gathered.is_none() {
+            let anew = plan.again(client, Timestamp::now(), prices).await?;
+            if self.is_resumed && !anew.moved.is_empty() {
+                let moved = anew.moved.join("; ");
+                return Ok(Stage::Refused(format!("no longer fits: {moved}")));
             }
+            if let Plan::Rerun(fresh) = anew.plan
+                && let Err(reason) = fresh.allowed
+            {
+                return Ok(Stage::Refused(reason));
+            }
+            gathered = anew.items;
         }
         if let Some(state) = state {
             // Whether it helped can only be told from what was there before.
@@ -279,16 +366,9 @@ impl Operation {
                 let done = redrive::run(client, plan, token).await;
                 done.map(|at| (at, plan.execution.clone()))
             }
-            Plan::Rerun(planned) => {
-                let (fresh, subset) =
-                    rerun::plan(client, &planned.execution, planned.wish.clone(), at, prices)
-                        .await?;
-                let mut subset = subset;
-                if let Err(reason) = fresh.allowed {
-                    return Ok(Stage::Refused(reason));
-                }
+            Plan::Rerun(plan) => {
                 self.write(&Row::Sent { item: number, at })?;
-                let done = rerun::run(client, planned, subset.as_mut(), progress).await;
+                let done = rerun::run(client, plan, gathered.as_mut(), progress).await;
                 done.map(|execution| (at, execution))
             }
             Plan::Merge(plan) => {
@@ -351,6 +431,16 @@ impl Operation {
             known.stage = stage;
         }
     }
+}
+
+/// What was interrupted at this target, the newest first.
+///
+/// # Errors
+/// `File` where the folder of journals cannot be read.
+pub fn interrupted(state: &Path, target: &str) -> Result<Vec<Interrupted>, Error> {
+    let all = Operation::unfinished(state)?;
+    let here = all.iter().filter(|it| it.target == target);
+    Ok(here.map(Operation::in_short).collect())
 }
 
 fn file(state: &Path, name: &str) -> JsonLines {

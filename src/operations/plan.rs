@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::model::{ExecutionArn, Prices, Timestamp};
 use crate::operations::ledger::{self, Attempt, GroupCount, Ledger};
 use crate::operations::records::write_new;
+use crate::operations::rerun::Subset;
 use crate::operations::runs;
 use crate::operations::{Check, Error, Verdict, merge, redrive, rerun};
 
@@ -124,14 +125,14 @@ impl Plan {
         Ledger::in_folder(state).record(&attempt)
     }
 
-    /// The plan as it would be made now, with what of it has changed in a way that matters.
+    /// The plan as it would be made now.
     pub async fn again(
         &self,
         client: &Client,
         now: Timestamp,
         prices: &Prices,
-    ) -> Result<(Self, Vec<String>), Error> {
-        match self {
+    ) -> Result<Anew, Error> {
+        let (plan, moved, items) = match self {
             Self::Redrive(planned) => {
                 let fresh = redrive::plan(client, &planned.execution, now, prices).await?;
                 let moved = fresh.moved_since(planned);
@@ -140,13 +141,13 @@ impl Plan {
                     note: planned.note.clone(),
                     ..fresh
                 };
-                Ok((Self::Redrive(Box::new(fresh)), moved))
+                (Self::Redrive(Box::new(fresh)), moved, None)
             }
             Self::Rerun(planned) => {
                 let (execution, wish) = (&planned.execution, planned.wish.clone());
-                let (fresh, _) = rerun::plan(client, execution, wish, now, prices).await?;
+                let (fresh, items) = rerun::plan(client, execution, wish, now, prices).await?;
                 let moved = fresh.moved_since(planned);
-                Ok((Self::Rerun(Box::new(fresh)), moved))
+                (Self::Rerun(Box::new(fresh)), moved, items)
             }
             Self::Merge(planned) => {
                 let run = runs::describe(client, &planned.execution).await?;
@@ -155,10 +156,21 @@ impl Plan {
                 if fresh.digest != planned.digest {
                     moved.push("there are other results to merge by now".to_owned());
                 }
-                Ok((Self::Merge(Box::new(fresh)), moved))
+                (Self::Merge(Box::new(fresh)), moved, None)
             }
-        }
+        };
+        Ok(Anew { plan, moved, items })
     }
+}
+
+/// A plan made anew.
+#[derive(Debug)]
+pub struct Anew {
+    pub plan: Plan,
+    /// What of it has changed in a way that matters.
+    pub moved: Vec<String>,
+    /// The chosen items of a re-run.
+    pub items: Option<Subset>,
 }
 
 impl Saved {

@@ -18,6 +18,7 @@ use crate::operations::redrive::{Definition, limit};
 use crate::operations::runs::{self, Run};
 use crate::operations::{Check, Error, Progress, refuse_bad};
 
+pub mod canary;
 mod chosen;
 pub mod edit;
 mod gather;
@@ -262,6 +263,28 @@ pub async fn plan(
         .await?;
     plan.estimate(client, map_run, &definition, prices).await;
     Ok((plan, Some(subset)))
+}
+
+/// A re-run of what the re-run `before`, which was `execution`, has left open. Lines that were never
+/// chosen stay where they are, also when a merged output names them.
+///
+/// # Errors
+/// As [`plan`].
+pub async fn next(
+    client: &Client,
+    execution: &ExecutionArn,
+    before: &Plan,
+    prices: &Prices,
+) -> Result<(Plan, Option<Subset>), Error> {
+    let wish = Wish {
+        name: None,
+        chosen: Chosen {
+            of_each_group: None,
+            ..before.wish.chosen.clone()
+        },
+        ..before.wish.clone()
+    };
+    plan(client, execution, wish, Timestamp::now(), prices).await
 }
 
 /// How the items of `run` are numbered: those of a re-run are lines of the first run.

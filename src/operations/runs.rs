@@ -229,6 +229,20 @@ pub async fn describe(client: &Client, execution: &ExecutionArn) -> Result<Run, 
     Ok(Run { detail, map_runs })
 }
 
+/// An execution once it has ended.
+///
+/// # Errors
+/// What describing it answers; a poll that fails is tried again.
+pub async fn ended(client: &Client, execution: &ExecutionArn) -> Result<Run, Error> {
+    let mut watched = std::pin::pin!(client.watch_execution(execution.clone()));
+    while let Some(detail) = watched.next().await {
+        if detail.is_ok_and(|detail| detail.execution.status.is_closed()) {
+            break;
+        }
+    }
+    describe(client, execution).await
+}
+
 /// Whether an execution ended otherwise than well.
 pub(super) fn ended_badly(status: Status) -> bool {
     status.is_closed() && status != Status::Succeeded

@@ -405,9 +405,11 @@ impl App {
                 Some(Dialog::Several(dialog)) => dialog.put(&arn, reply, now),
                 _ => {}
             },
+            Event::Canary(arn, reply) => return self.canary_ended(&arn, reply),
+            Event::Interrupted(reply) => self.interrupted(reply),
             Event::RerunPlan(arn, wish, reply) => {
                 if let Some(Dialog::Redrive(dialog)) = &mut self.dialog
-                    && dialog.execution == arn
+                    && dialog.is_of(&arn)
                 {
                     dialog.put_rerun(&wish, reply, now);
                 }

@@ -18,6 +18,7 @@ pub enum Command {
     Region(String),
     Engine,
     SignIn,
+    Resume,
     Theme(theme::Palette),
     /// A span such as `24h`.
     Since(String),
@@ -127,6 +128,13 @@ pub const WORDS: &[Word] = &[
         argument: Argument::None,
         alone: true,
         make: |_| Ok(Command::SignIn),
+    },
+    Word {
+        name: "resume",
+        help: "go on with what was interrupted: redrives and re-runs of which some were not sent",
+        argument: Argument::None,
+        alone: true,
+        make: |_| Ok(Command::Resume),
     },
     Word {
         name: "theme",

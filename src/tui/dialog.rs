@@ -3,6 +3,7 @@
 
 pub mod limits;
 pub mod redrive;
+pub mod resume;
 pub mod several;
 pub mod sign_in;
 pub mod start;
@@ -28,6 +29,7 @@ pub enum Dialog {
     Stop(Box<stop::Stop>),
     Limits(Box<limits::Limits>),
     Trail(Box<trail::Trail>),
+    Resume(Box<resume::Resume>),
 }
 
 /// What became of a key.
@@ -141,6 +143,7 @@ impl Dialog {
             Self::Stop(it) => it.key(key),
             Self::Limits(it) => it.key(key),
             Self::Trail(it) => it.key(key),
+            Self::Resume(it) => it.key(key),
         }
     }
 
@@ -150,7 +153,7 @@ impl Dialog {
             Self::Several(it) => it.typed.paste(pasted),
             Self::Stop(it) => it.typed.paste(pasted),
             Self::Limits(it) => it.paste(pasted),
-            Self::Trail(_) => {}
+            Self::Trail(_) | Self::Resume(_) => {}
             Self::Start(it) => it.paste(pasted),
         }
         Vec::new()
@@ -164,6 +167,7 @@ impl Dialog {
             Self::Stop(it) => &it.scroll,
             Self::Limits(it) => &it.scroll,
             Self::Trail(it) => &it.scroll,
+            Self::Resume(it) => &it.scroll,
         }
     }
 
@@ -176,6 +180,7 @@ impl Dialog {
             Self::Stop(it) => it.view(app, cells, theme),
             Self::Limits(it) => it.view(app, cells, theme),
             Self::Trail(it) => it.view(cells, theme),
+            Self::Resume(it) => it.view(cells, theme),
         }
     }
 }

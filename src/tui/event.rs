@@ -14,12 +14,13 @@ use crate::model::{
     Object, ObjectAddress, Page, StateMachine, StateMachineArn, Timestamp,
 };
 use crate::operations::failures::SourceLine;
+use crate::operations::journal::{Interrupted, Repeat};
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
 use crate::operations::outputs::{self, Hit, Output};
 use crate::operations::reconcile::Reconciliation;
-use crate::operations::rerun::Wish;
 use crate::operations::rerun::edit::Edited;
+use crate::operations::rerun::{Wish, canary};
 use crate::operations::runs::Run;
 use crate::operations::start::Source;
 use crate::operations::{Progress, plan, redrive, rerun, start, trail};
@@ -165,6 +166,10 @@ pub enum Event {
     RerunItems(ExecutionArn, Reply<String>),
     /// What was made of them there.
     RerunEdited(ExecutionArn, Box<Wish>, Reply<Box<Edited>>),
+    /// A canary has ended.
+    Canary(ExecutionArn, Reply<Box<canary::Ended>>),
+    /// What was interrupted at this target, the newest first.
+    Interrupted(Reply<Vec<Interrupted>>),
     /// The newest changes made from this machine, oldest of them first.
     Trail(Reply<Vec<trail::Entry>>),
     StartPlan(Box<StartForm>, Reply<Box<start::Plan>>),
@@ -201,7 +206,7 @@ pub enum Event {
 pub enum Deed {
     Start(String),
     Redrive(ExecutionArn),
-    /// Several at once.
+    /// Several at once, or what was left of them.
     RedriveAll,
     /// A new execution for items of this one.
     Rerun(ExecutionArn),
@@ -256,6 +261,8 @@ pub enum Ask {
     RerunItems(ExecutionArn, Box<Wish>),
     /// What an edited text changes of a wish's items.
     RerunEdited(ExecutionArn, Box<Wish>, String),
+    /// Operations that were interrupted.
+    Interrupted,
     Trail,
     PlanStart(Box<StartForm>),
     /// Paths that begin with a text; of S3 a page by its token.
@@ -289,6 +296,7 @@ pub enum Subject {
     PlanRerun(ExecutionArn, bool),
     RerunItems(ExecutionArn),
     RerunEdited(ExecutionArn),
+    Interrupted,
     Trail,
     /// The newest form wins.
     PlanStart,
@@ -320,6 +328,7 @@ impl Ask {
             Self::PlanRerun(arn, wish) => Subject::PlanRerun(arn.clone(), wish.everything),
             Self::RerunItems(arn, _) => Subject::RerunItems(arn.clone()),
             Self::RerunEdited(arn, ..) => Subject::RerunEdited(arn.clone()),
+            Self::Interrupted => Subject::Interrupted,
             Self::Trail => Subject::Trail,
             Self::PlanStart(_) => Subject::PlanStart,
             Self::Paths(..) => Subject::Paths,
@@ -353,6 +362,7 @@ impl Event {
             Self::RerunPlan(arn, wish, _) => Subject::PlanRerun(arn.clone(), wish.everything),
             Self::RerunItems(arn, _) => Subject::RerunItems(arn.clone()),
             Self::RerunEdited(arn, ..) => Subject::RerunEdited(arn.clone()),
+            Self::Interrupted(_) => Subject::Interrupted,
             Self::Trail(_) => Subject::Trail,
             Self::StartPlan(..) => Subject::PlanStart,
             Self::Paths(..) => Subject::Paths,
@@ -385,8 +395,12 @@ pub enum Effect {
     /// Several, journalled as one operation.
     RedriveAll(Vec<redrive::Plan>),
     Rerun(Box<rerun::Plan>),
-    /// A few of what is wished, as a run of its own.
-    Canary(ExecutionArn, Box<Wish>),
+    /// So many of each group of what is wished first, as a run of their own.
+    Canary(ExecutionArn, Box<Wish>, u64),
+    /// Again and again, while it leaves something and as often as that is wanted.
+    Repeat(Box<plan::Plan>, Repeat),
+    /// Goes on with an interrupted operation.
+    Resume(String),
     /// Into a new file; nothing is run.
     SavePlan(PathBuf, Box<plan::Plan>),
     Start(Box<start::Plan>),
@@ -456,6 +470,8 @@ impl Effect {
                 | Self::RedriveAll(_)
                 | Self::Rerun(_)
                 | Self::Canary(..)
+                | Self::Repeat(..)
+                | Self::Resume(_)
                 | Self::Start(_)
                 | Self::Stop(_)
                 | Self::SetLimits(..)

@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::client::{self, Client, ErrorKind};
 use crate::model::Timestamp;
 use crate::operations;
+use crate::operations::journal::Repeat;
 use crate::operations::plan::Plan;
 use crate::tui::HostAction;
 use crate::tui::event::{Cause, Deed, Effect, Event, Health, Subject, Subscription, Trouble};
@@ -217,20 +218,33 @@ impl Runtime {
             change if self.locked && change.is_change() => self.refuse(),
             Effect::Redrive(plan) => {
                 let deed = Deed::Redrive(plan.execution.clone());
-                self.operate(deed, vec![Plan::Redrive(plan)]);
+                self.operate(deed, vec![Plan::Redrive(plan)], None);
             }
             Effect::RedriveAll(plans) => {
                 let plans = plans.into_iter().map(|plan| Plan::Redrive(Box::new(plan)));
-                self.operate(Deed::RedriveAll, plans.collect());
+                self.operate(Deed::RedriveAll, plans.collect(), None);
             }
             Effect::Rerun(plan) => {
                 let deed = Deed::Rerun(plan.execution.clone());
-                self.operate(deed, vec![Plan::Rerun(plan)]);
+                self.operate(deed, vec![Plan::Rerun(plan)], None);
             }
-            Effect::Canary(arn, wish) => {
+            Effect::Repeat(plan, repeat) => {
+                let execution = plan.execution().clone();
+                let deed = match *plan {
+                    Plan::Redrive(_) => Deed::Redrive(execution),
+                    _ => Deed::Rerun(execution),
+                };
+                self.operate(deed, vec![*plan], Some(repeat));
+            }
+            Effect::Resume(name) => {
+                let records = self.ways.records();
+                let resumed = deeds::resume(client, records, name, events);
+                put(&mut self.deeds, Deed::RedriveAll, resumed);
+            }
+            Effect::Canary(arn, wish, of_each) => {
                 let deed = Deed::Rerun(arn.clone());
                 let records = self.ways.records();
-                let canary = deeds::canary(client, records, arn, *wish, events);
+                let canary = deeds::canary(client, records, arn, *wish, of_each, events);
                 put(&mut self.deeds, deed, canary);
             }
             Effect::SavePlan(path, plan) => {
@@ -296,10 +310,10 @@ impl Runtime {
     }
 
     /// Carries plans out as one journalled operation.
-    fn operate(&mut self, deed: Deed, plans: Vec<Plan>) {
+    fn operate(&mut self, deed: Deed, plans: Vec<Plan>, repeat: Option<Repeat>) {
         let (client, events) = (self.client.clone(), self.events.clone());
         let records = self.ways.records();
-        let operation = deeds::operate(client, records, deed.clone(), plans, events);
+        let operation = deeds::operate(client, records, deed.clone(), plans, repeat, events);
         put(&mut self.deeds, deed, operation);
     }
 

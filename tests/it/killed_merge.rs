@@ -48,7 +48,7 @@ fn expected(without: impl Fn(usize) -> bool) -> Vec<String> {
 }
 
 #[expect(clippy::print_stdout, reason = "a failure is repeated with the seed")]
-fn seeded() -> StdRng {
+pub fn seeded() -> StdRng {
     let seed = std::env::var("FANOUT_SEED").ok();
     let seed = seed
         .and_then(|text| text.parse().ok())

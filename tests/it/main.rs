@@ -11,6 +11,7 @@ mod failures;
 mod functions;
 mod house;
 mod killed_merge;
+mod killed_repair;
 mod logs;
 mod machines;
 mod merging;

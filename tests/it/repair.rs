@@ -7,7 +7,13 @@ use serde_json::{Value, json};
 use crate::house::{Lookup, Serving};
 
 /// A file of `count` lines, every tenth of them bad, and the run that they make.
-fn started(serving: &Serving, lookup: &Lookup, count: usize, tolerate: u32, code: i32) -> String {
+pub fn started(
+    serving: &Serving,
+    lookup: &Lookup,
+    count: usize,
+    tolerate: u32,
+    code: i32,
+) -> String {
     let line = |n: usize| match n % 10 {
         3 => format!("bad-{n}\n"),
         _ => format!("word-{n}\n"),
@@ -308,7 +314,7 @@ fn a_canary_runs_a_few_of_each_group_and_asks_before_the_rest() {
 }
 
 /// Lines of the journals that hold this text.
-fn journalled(serving: &Serving, text: &str) -> usize {
+pub fn journalled(serving: &Serving, text: &str) -> usize {
     let folder = serving.folder().join("state/fanout/journal");
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());

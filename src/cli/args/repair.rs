@@ -12,6 +12,13 @@ use crate::model::Limits;
 pub struct Redrive {
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<String>,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// What becomes of a plan: shown, written down, or carried out.
+#[derive(Debug, Args)]
+pub struct How {
     /// Show what would run and what stands against it; change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -31,7 +38,9 @@ pub struct Redrive {
 
 #[derive(Debug, Args)]
 pub struct Rerun {
-    pub run: String,
+    /// Several are one operation
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<String>,
     #[command(flatten)]
     pub choice: Choice,
     /// Change the chosen lines in $VISUAL or $EDITOR first; what was changed is shown
@@ -46,26 +55,13 @@ pub struct Rerun {
     /// Name of the new execution [default: derived from run and lines]
     #[arg(long)]
     pub name: Option<String>,
-    /// Show what would run and what stands against it; change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Write the plan into a new file for `fanout apply`; change nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "wait"])]
-    pub plan: Option<PathBuf>,
     /// Run so many of each group first, and ask before the rest
     ///
     /// With --yes the rest runs when no more of them fail than --tolerate allows.
     #[arg(long, value_name = "N", conflicts_with_all = ["plan", "edit", "edited", "name"])]
     pub canary: Option<u64>,
     #[command(flatten)]
-    pub again: Again,
-    #[command(flatten)]
-    pub repeat: Repeat,
-    /// Wait for the end
-    #[arg(long)]
-    pub wait: bool,
-    #[command(flatten)]
-    pub limit: TimeLimit,
+    pub how: How,
 }
 
 /// Which lines. Without any of these: all that did not succeed.

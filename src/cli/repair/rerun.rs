@@ -7,14 +7,15 @@ use crate::cli::args::Global;
 use crate::cli::args::repair::{Choice, Rerun};
 use crate::cli::exit::{Error, Exit};
 use crate::cli::output::{Output, confirm, note};
-use crate::cli::repair::{Patience, carry_out, dry_run, is_open, perform, state, state_of, write};
+use crate::cli::repair::{perform, state};
 use crate::cli::runs;
 use crate::cli::session::Session;
 use crate::cli::views;
-use crate::model::{ExecutionArn, Timestamp};
+use crate::model::{ExecutionArn, RunState, Timestamp};
 use crate::operations::failures::GroupKey;
 use crate::operations::journal::Operation;
 use crate::operations::plan::Plan;
+use crate::operations::rerun::canary::Canary;
 use crate::operations::rerun::{self, Chosen, Lines, Subset, Wish, edit};
 use crate::operations::runs::describe;
 
@@ -27,44 +28,46 @@ pub async fn rerun(
     global: &Global,
     out: &mut Output,
 ) -> Result<Exit, Error> {
-    let execution = session.find(&arguments.run).await?;
-    let wish = Wish {
-        chosen: chosen(session, &execution, &arguments.choice).await?,
-        everything: arguments.choice.everything,
-        name: arguments.name.clone(),
-        one_by_one: arguments.batch_size.is_some(),
-        limits: arguments.again.limits(),
-        note: arguments.again.note.clone(),
-        ..Wish::default()
-    };
-    let (execution, wish) = match arguments.canary {
-        Some(of_each) if !arguments.dry_run => {
-            let rest = canary(session, arguments, execution, wish, of_each, global, out).await?;
-            match rest {
-                Next::Rest(execution, wish) => (execution, *wish),
-                Next::Done => return Ok(Exit::Done),
+    let is_for_one = arguments.canary.is_some()
+        || arguments.edit
+        || arguments.edited.is_some()
+        || arguments.name.is_some();
+    if 1 < arguments.runs.len() && is_for_one {
+        return Err(Error::usage(
+            "--canary, --edit, --edited and --name are for one run",
+        ));
+    }
+    let mut plans = Vec::new();
+    for run in &arguments.runs {
+        let mut execution = session.find(run).await?;
+        let mut wish = Wish {
+            chosen: chosen(session, &execution, &arguments.choice).await?,
+            everything: arguments.choice.everything,
+            name: arguments.name.clone(),
+            one_by_one: arguments.batch_size.is_some(),
+            limits: arguments.how.again.limits(),
+            note: arguments.how.again.note.clone(),
+            ..Wish::default()
+        };
+        match arguments.canary {
+            Some(of_each) if arguments.how.dry_run => wish.chosen.of_each_group = Some(of_each),
+            Some(of_each) => {
+                let rest = canary(session, arguments, &execution, wish, of_each, global, out);
+                match rest.await? {
+                    Some(rest) => (execution, wish) = rest,
+                    None => return Ok(Exit::Done),
+                }
             }
+            None => {}
         }
-        Some(of_each) => {
-            let mut wish = wish;
-            wish.chosen.of_each_group = Some(of_each);
-            (execution, wish)
+        let (mut plan, mut items) = made(session, &execution, wish.clone()).await?;
+        let is_edited = arguments.edit || arguments.edited.is_some();
+        if let Some(mut subset) = items.take_if(|_| is_edited) {
+            (plan, items) = edited(session, arguments, &execution, wish, &mut subset).await?;
         }
-        None => (execution, wish),
-    };
-    let (mut plan, subset) = made(session, &execution, wish.clone()).await?;
-    if let Some(mut subset) = subset.filter(|_| arguments.edit || arguments.edited.is_some()) {
-        plan = edited(session, arguments, &execution, wish, &mut subset).await?;
+        plans.push((Plan::Rerun(Box::new(plan)), items));
     }
-    let plans = vec![Plan::Rerun(Box::new(plan))];
-    if arguments.dry_run {
-        return dry_run(&plans, out);
-    }
-    if let Some(path) = &arguments.plan {
-        return write(plans, path, out);
-    }
-    let patience = Patience::of(arguments.wait, arguments.limit, Some(&arguments.repeat));
-    carry_out(session, plans, patience, global, out).await
+    arguments.how.go(session, plans, global, out).await
 }
 
 async fn made(
@@ -74,28 +77,6 @@ async fn made(
 ) -> Result<(rerun::Plan, Option<Subset>), Error> {
     let (client, prices) = (&session.client, &session.config.prices);
     Ok(rerun::plan(client, execution, wish, Timestamp::now(), prices).await?)
-}
-
-/// A re-run of what a re-run has left open. Its own choice is what it was started with.
-pub(super) async fn next(
-    session: &Session,
-    execution: &ExecutionArn,
-    before: &rerun::Plan,
-    now: Timestamp,
-) -> Result<rerun::Plan, Error> {
-    // Lines that were never chosen stay where they are, also when a merged output names them.
-    let wish = Wish {
-        name: None,
-        chosen: Chosen {
-            of_each_group: None,
-            ..before.wish.chosen.clone()
-        },
-        ..before.wish.clone()
-    };
-    let prices = &session.config.prices;
-    Ok(rerun::plan(&session.client, execution, wish, now, prices)
-        .await?
-        .0)
 }
 
 async fn chosen(
@@ -170,7 +151,7 @@ async fn edited(
     execution: &ExecutionArn,
     wish: Wish,
     subset: &mut Subset,
-) -> Result<rerun::Plan, Error> {
+) -> Result<(rerun::Plan, Option<Subset>), Error> {
     let path = match &arguments.edited {
         Some(path) => path.clone(),
         None => open_editor(subset)?,
@@ -203,7 +184,7 @@ async fn edited(
         left_out: changed.left_out,
         ..wish
     };
-    Ok(made(session, execution, wish).await?.0)
+    made(session, execution, wish).await
 }
 
 fn open_editor(subset: &mut Subset) -> Result<PathBuf, Error> {
@@ -235,84 +216,48 @@ fn launch(editor: &str, path: &Path) -> Result<(), Error> {
     }
 }
 
-/// What comes after a canary.
-enum Next {
-    Rest(ExecutionArn, Box<Wish>),
-    /// Nothing is left.
-    Done,
-}
-
-/// Runs a few of each group first. What is left then is chosen from the canary's run where that was
-/// merged into an output, else from the run itself without what the canary has run.
+/// Runs a few of each group first; gives the rest, `None` when nothing is left.
 async fn canary(
     session: &Session,
     arguments: &Rerun,
-    execution: ExecutionArn,
+    execution: &ExecutionArn,
     wish: Wish,
     of_each: u64,
     global: &Global,
     out: &mut Output,
-) -> Result<Next, Error> {
-    let mut first = wish.clone();
-    first.chosen.of_each_group = Some(of_each);
-    let (plan, subset) = made(session, &execution, first).await?;
-    let mut numbers = std::collections::BTreeSet::new();
-    if let Some(mut subset) = subset {
-        subset.each(|n, _| {
-            numbers.insert(n);
-            Ok(())
-        })?;
-    }
-    let (target, merges, items) = (plan.target(), plan.merges_with.is_some(), plan.items);
-    let plan = Plan::Rerun(Box::new(plan));
+) -> Result<Option<(ExecutionArn, Wish)>, Error> {
+    let (client, prices) = (&session.client, &session.config.prices);
+    let mut canary = Canary::plan(client, execution, wish, of_each, prices).await?;
+    let plan = Plan::Rerun(Box::new(canary.plan.clone()));
     plan.allowed().map_err(Error::refused)?;
-    let shown = views::grouped(items);
+    let (name, shown) = (&canary.plan.name, views::grouped(canary.plan.items));
     confirm(
         global,
-        &format!(
-            "canary {}: {shown} items, {of_each} of each group?",
-            target.name()
-        ),
+        &format!("canary {name}: {shown} items, {of_each} of each group?"),
     )?;
-    let (client, state) = (&session.client, state());
-    let mut operation = Operation::begin(state.as_deref(), client, vec![plan], Timestamp::now())?;
+    let plans = vec![(plan, canary.items.take())];
+    let mut operation = Operation::begin(state().as_deref(), client, plans, Timestamp::now())?;
     perform(session, &mut operation, true, global, out).await?;
-    runs::until_closed(session, &operation.executions(), arguments.limit).await?;
-    let (ended, succeeded, failed) = state_of(session, &target).await?;
-    let share = failed as f64 * 100.0 / (succeeded + failed).max(1) as f64;
-    note(format!(
-        "canary {} is {}: {succeeded} succeeded, {failed} failed ({share:.1} %)",
-        target.name(),
-        ended.word()
-    ));
-    let tolerated = arguments.again.tolerate.unwrap_or(0.0);
-    if global.yes && tolerated < share {
-        return Err(Error::refused(format!(
-            "{share:.1} % of the canary failed and {tolerated} % are tolerated: the rest is left \
-             alone"
-        )));
+    runs::until_closed(session, &operation.executions(), arguments.how.limit).await?;
+    let ended = canary.ended(client).await?;
+    note(ended.words());
+    if let (true, Err(reason)) = (global.yes, ended.tolerable()) {
+        return Err(Error::refused(format!("{reason}: the rest is left alone")));
     }
-    let (execution, wish) =
-        match merges && !matches!(ended.word(), "FAILED" | "TIMEOUT" | "STOPPED") {
-            true => (target, wish),
-            false => {
-                let left_out = numbers;
-                (execution, Wish { left_out, ..wish })
-            }
-        };
+    let (execution, wish) = ended.rest.clone();
     let (rest, _) = made(session, &execution, wish.clone()).await?;
     if rest.items == 0 {
         note("nothing else is left");
-        return Ok(match is_open(ended) && 0 < failed {
-            true => return Err(Error::refused("the canary itself has not succeeded whole")),
-            false => Next::Done,
-        });
+        return match ended.state != RunState::Succeeded && 0 < ended.failed {
+            true => Err(Error::refused("the canary itself has not succeeded whole")),
+            false => Ok(None),
+        };
     }
     confirm(
         global,
         &format!("run the other {} items?", views::grouped(rest.items)),
     )?;
-    Ok(Next::Rest(execution, Box::new(wish)))
+    Ok(Some((execution, wish)))
 }
 
 #[cfg(test)]

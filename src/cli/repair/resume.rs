@@ -1,6 +1,6 @@
 //! `resume`: what was interrupted, and going on with it.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::args::Global;
 use crate::cli::args::repair::Resume;
@@ -10,7 +10,7 @@ use crate::cli::repair::{perform, state};
 use crate::cli::runs;
 use crate::cli::session::Session;
 use crate::model::Timestamp;
-use crate::operations::journal::{Item, Operation, Stage};
+use crate::operations::journal::{Interrupted, Item, Operation, Stage};
 use crate::operations::ledger;
 
 pub async fn resume(
@@ -56,13 +56,7 @@ pub async fn resume(
 
 fn list(operations: &[Operation], out: &mut Output) -> Result<Exit, Error> {
     if out.format != Format::Text {
-        let rows: Vec<Value> = operations
-            .iter()
-            .map(|it| {
-                json!({"operation": it.name, "at": it.at, "what": it.what, "target": it.target,
-                    "items": it.items.len(), "left": it.left()})
-            })
-            .collect();
+        let rows: Vec<Interrupted> = operations.iter().map(Operation::in_short).collect();
         out.document(&json!({"version": VERSION, "operations": rows}))?;
         return Ok(Exit::Done);
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{MOST_EVENTS, Plan, newest_of_each_label};
 use crate::client::Client;
-use crate::model::{MapRun, Prices, REDRIVE_PERIOD, Status, Timestamp};
+use crate::model::{MapRun, Prices, REDRIVE_PERIOD, StateMachineArn, Status, Timestamp};
 use crate::operations::cost::{self, Cost, Time};
 use crate::operations::ledger::Attempt;
 use crate::operations::runs::Run;
@@ -58,6 +58,9 @@ pub struct Role {
     pub resource: String,
     /// Whether the role has done it in this run.
     pub seen: bool,
+    /// Another execution of the state machine that was redriven and then succeeded.
+    #[serde(default)]
+    pub seen_in: Option<String>,
 }
 
 /// Fills in `plan.facts`, and what of it is worth a check.
@@ -96,7 +99,7 @@ pub(super) async fn gather(
     plan.facts.running = running.ok().map(|page| page.items.len() as u64);
     if let Some(map_run) = run.map_run() {
         let processor = processor(&definition, map_run);
-        role_check(plan, run, map_run, &used.role, &processor);
+        role_check(client, plan, run, map_run, &used.role, &processor).await;
         if 0 < plan.will_run() {
             estimate(client, plan, map_run, &processor, prices).await;
         }
@@ -189,7 +192,14 @@ impl Definition {
 
 /// Redriving Standard children takes a permission that starting them did not, and that roles made
 /// by tools often lack; the service accepts the redrive all the same, and then fails it.
-fn role_check(plan: &mut Plan, run: &Run, map_run: &MapRun, role: &str, processor: &Value) {
+async fn role_check(
+    client: &Client,
+    plan: &mut Plan,
+    run: &Run,
+    map_run: &MapRun,
+    role: &str,
+    processor: &Value,
+) {
     if plan.will_run() == 0 || role.is_empty() {
         return;
     }
@@ -201,6 +211,7 @@ fn role_check(plan: &mut Plan, run: &Run, map_run: &MapRun, role: &str, processo
             action: "states:StartExecution".to_owned(),
             resource: machine.to_string(),
             seen: 0 < map_run.executions.done(),
+            seen_in: None,
         },
         false => Role {
             arn: role.to_owned(),
@@ -213,6 +224,7 @@ fn role_check(plan: &mut Plan, run: &Run, map_run: &MapRun, role: &str, processo
                 map_run.arn.label()
             ),
             seen: 0 < map_run.redrive_count && 0 < map_run.items.done(),
+            seen_in: redriven_well(client, &machine).await,
         },
     };
     let name = role.arn.rsplit('/').next().unwrap_or_default();
@@ -221,17 +233,29 @@ fn role_check(plan: &mut Plan, run: &Run, map_run: &MapRun, role: &str, processo
     let refused = run.execution().redrive_count > 0
         && run.detail.error.as_deref() == Some("States.Runtime")
         && cause.contains(action.as_str());
-    plan.checks.push(match (refused, role.seen) {
-        (true, _) => Check::notice(format!(
+    plan.checks.push(match (refused, role.seen, &role.seen_in) {
+        (true, ..) => Check::notice(format!(
             "the last redrive failed because role {name} may not {action} on {resource}: allow it \
              first"
         )),
-        (_, true) => Check::good(format!("role {name} has used {action} in this run")),
+        (_, true, _) => Check::good(format!("role {name} has used {action} in this run")),
+        (_, _, Some(other)) => Check::good(format!(
+            "role {name} has used {action} in {other} of this machine"
+        )),
         _ => Check::notice(format!(
-            "role {name}: not checked; it needs {action} on {resource}"
+            "not known whether role {name} may {action} on {resource}: nothing of this machine was \
+             redriven before; where it may not, the redrive fails, and the items stay as they are"
         )),
     });
     plan.facts.role = Some(role);
+}
+
+/// The newest other execution that succeeded after a redrive, so that the role may redrive children.
+async fn redriven_well(client: &Client, machine: &StateMachineArn) -> Option<String> {
+    let ended = Some(Status::Succeeded);
+    let page = client.executions(machine, ended, PAGE, None).await.ok()?;
+    let redriven = page.items.into_iter().find(|row| 0 < row.redrive_count);
+    redriven.map(|row| row.name)
 }
 
 async fn estimate(

@@ -44,6 +44,7 @@ pub enum Numbering {
 }
 
 /// Chosen items, in order.
+#[derive(Debug)]
 pub struct Subset {
     spool: File,
     rows: Vec<Row>,
@@ -58,6 +59,7 @@ pub struct Subset {
 }
 
 /// An item in the spool.
+#[derive(Debug)]
 struct Row {
     /// The line's number, or which one of those chosen it is.
     n: u64,

@@ -1,7 +1,12 @@
 //! What is said, and what follows from how something ended.
 
 use crate::model::{ExecutionArn, MapRunArn};
+use crate::operations::journal::Interrupted;
+use crate::operations::rerun::canary;
 use crate::tui::app::{App, Message};
+use crate::tui::data::Remote;
+use crate::tui::dialog::Dialog;
+use crate::tui::dialog::resume::Resume;
 use crate::tui::event::{Ask, Cause, Deed, Effect, Reply, Trouble};
 use crate::tui::pace::Tone;
 use crate::tui::screen::Screen;
@@ -60,6 +65,63 @@ impl App {
                 Vec::new()
             }
         }
+    }
+
+    /// The dialog that waits for it asks about the rest; without one it is only told.
+    pub(super) fn canary_ended(
+        &mut self,
+        arn: &ExecutionArn,
+        reply: Reply<Box<canary::Ended>>,
+    ) -> Vec<Effect> {
+        if let Some(Dialog::Redrive(dialog)) = &mut self.dialog
+            && dialog.execution == *arn
+            && dialog.awaits_canary()
+        {
+            return dialog.put_canary(reply);
+        }
+        match reply {
+            Ok(ended) => {
+                let tone = if ended.failed == 0 {
+                    Tone::Good
+                } else {
+                    Tone::Warn
+                };
+                self.say(tone, ended.words());
+            }
+            Err(trouble) => self.say_trouble(&trouble),
+        }
+        Vec::new()
+    }
+
+    /// Tells of operations that were interrupted: at the start, and in the dialog.
+    pub(super) fn interrupted(&mut self, reply: Reply<Vec<Interrupted>>) {
+        self.complain(&reply);
+        let is_first = matches!(self.target.interrupted, Remote::Waiting);
+        if let (true, Ok(found @ [newest, ..])) = (is_first, reply.as_deref()) {
+            let (left, all) = (newest.left, newest.items);
+            let text = match found.len() {
+                1 => format!(
+                    "an operation was interrupted, {left} of {all} are left: {}",
+                    newest.what
+                ),
+                many => format!("{many} operations were interrupted"),
+            };
+            self.say(Tone::Warn, format!("`:resume` goes on: {text}"));
+        }
+        self.target.interrupted.put(reply, self.now);
+        if let (Some(Dialog::Resume(dialog)), Some(found)) =
+            (&mut self.dialog, self.target.interrupted.get())
+        {
+            dialog.put(found.clone());
+        }
+    }
+
+    pub(super) fn open_resume(&mut self) -> Vec<Effect> {
+        let known = self.target.interrupted.get().cloned();
+        self.dialog = Some(Dialog::Resume(Box::new(Resume::open(
+            known.unwrap_or_default(),
+        ))));
+        vec![Effect::Ask(Ask::Interrupted)]
     }
 
     pub(super) fn done(&mut self, deed: &Deed, reply: Reply<String>) -> Vec<Effect> {

@@ -108,6 +108,10 @@ impl App {
             Command::Region(region) => self.go_to_region(region),
             Command::Engine => self.go_to_engine(),
             Command::SignIn => self.sign_in_again(),
+            Command::Resume => match self.can_change() {
+                Ok(()) => self.open_resume(),
+                Err(reason) => self.refuse(reason.to_owned()),
+            },
             Command::Theme(palette) => {
                 self.settings.theme.palette = palette;
                 Vec::new()

@@ -6,6 +6,7 @@ use crossterm::event::KeyEvent;
 use crate::client::{Identity, Profile};
 use crate::config::Config;
 use crate::model::{ExecutionArn, StateMachineArn, Timestamp};
+use crate::operations::journal::Interrupted;
 use crate::tui::app::App;
 use crate::tui::data::Remote;
 use crate::tui::dialog::Reaction;
@@ -38,6 +39,8 @@ pub struct Target {
     /// Where we are going.
     going: Option<Destination>,
     pub identity: Remote<Identity>,
+    /// Operations from this machine that were interrupted here.
+    pub(super) interrupted: Remote<Vec<Interrupted>>,
     /// Of the newest identity: what the data belongs to.
     account: Option<String>,
     /// After a sign-in or a new connection until the account is known: nothing is changed.
@@ -195,6 +198,10 @@ impl App {
         let is_signed_in = self.target.expired.is_none();
         if is_due && is_signed_in && !self.health.connection.local {
             asks.push(Ask::Identity);
+        }
+        // Where nothing is remembered there are no journals either.
+        if self.settings.remembers && matches!(self.target.interrupted, Remote::Waiting) {
+            asks.push(Ask::Interrupted);
         }
         let lists_profiles = matches!(
             &self.overlay,

@@ -1,15 +1,18 @@
 //! Repair a run: redrive it in place, run chosen lines again, or run everything again. Each with
-//! what it would do before it is done.
+//! what it would do before it is done; of chosen lines a few first, as a canary.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use jiff::SignedDuration;
 
 use crate::model::{ExecutionArn, Limits, RunState, Timestamp};
+use crate::operations::journal::Repeat;
 use crate::operations::plan;
 use crate::operations::redrive::Plan;
 use crate::operations::rerun::edit::Edited;
-use crate::operations::rerun::{self, Chosen, Wish};
+use crate::operations::rerun::{self, Chosen, Wish, canary};
 use crate::tui::app::App;
 use crate::tui::data::Remote;
 use crate::tui::dialog::{Focus, Reaction, TYPED_ABOVE, is_copy, presses};
@@ -23,6 +26,8 @@ mod draw;
 #[cfg(test)]
 mod tests;
 
+/// Before a repetition, where nothing else is said.
+const PAUSE: Duration = Duration::from_mins(10);
 /// Lines of each group that a canary runs.
 const CANARY: u64 = 100;
 
@@ -36,6 +41,13 @@ enum Way {
 
 const WAYS: [Way; 3] = [Way::Redrive, Way::Rerun, Way::Everything];
 
+/// How far a canary is.
+#[derive(Debug, Clone)]
+enum Canary {
+    Running,
+    Ended(Box<canary::Ended>),
+}
+
 /// What the focus can be on before the buttons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
@@ -44,6 +56,9 @@ enum Slot {
     Hidden,
     Children,
     Share,
+    Repeat,
+    /// Before each repetition.
+    Pause,
     Note,
     Count,
 }
@@ -71,6 +86,8 @@ pub struct Redrive {
     is_prod: bool,
     children: Field,
     share: Field,
+    repeat: Field,
+    pause: Field,
     note: Field,
     pub typed: Field,
     /// What was changed in the editor, and of which choice.
@@ -79,10 +96,23 @@ pub struct Redrive {
     draft: Option<String>,
     /// What is wrong with it.
     mistake: Option<String>,
+    canary: Option<Canary>,
+    /// The plan that was shown last: the focus stays where the same comes again.
+    before: Option<plan::Plan>,
     /// What the plans of new runs were asked for last.
     asked: Vec<Wish>,
     focus: Focus,
     pub scroll: Scroll,
+}
+
+/// Whether whoever has read one plan has read the other.
+fn is_same(one: &plan::Plan, other: &plan::Plan) -> bool {
+    let moved = match (one, other) {
+        (plan::Plan::Redrive(one), plan::Plan::Redrive(other)) => other.moved_since(one),
+        (plan::Plan::Rerun(one), plan::Plan::Rerun(other)) => other.moved_since(one),
+        _ => return false,
+    };
+    moved.is_empty() && one.allowed() == other.allowed()
 }
 
 impl Redrive {
@@ -104,11 +134,15 @@ impl Redrive {
             is_prod,
             children: Field::default(),
             share: Field::default(),
+            repeat: Field::default(),
+            pause: Field::default(),
             note: Field::default(),
             typed: Field::default(),
             edited: None,
             draft: None,
             mistake: None,
+            canary: None,
+            before: None,
             asked: Vec::new(),
             focus: Focus::on_cancel(0, 2),
             scroll: Scroll::default(),
@@ -117,6 +151,38 @@ impl Redrive {
         let mut asks = vec![Effect::Ask(Ask::PlanRedrive(dialog.execution.clone()))];
         asks.extend(dialog.ask());
         (dialog, asks)
+    }
+
+    /// Whether plans of this run are for the dialog: the rest of a canary may be one of another run.
+    pub fn is_of(&self, run: &ExecutionArn) -> bool {
+        self.subject() == run || self.execution == *run
+    }
+
+    /// The run whose lines run again.
+    fn subject(&self) -> &ExecutionArn {
+        match &self.canary {
+            Some(Canary::Ended(ended)) => &ended.rest.0,
+            _ => &self.execution,
+        }
+    }
+
+    pub fn awaits_canary(&self) -> bool {
+        matches!(self.canary, Some(Canary::Running))
+    }
+
+    /// The canary has ended: the plan of the rest is asked for, and then whether it is to run.
+    pub fn put_canary(&mut self, reply: Reply<Box<canary::Ended>>) -> Vec<Effect> {
+        match reply {
+            Ok(ended) => self.canary = Some(Canary::Ended(ended)),
+            Err(trouble) => {
+                self.canary = None;
+                self.mistake = Some(trouble.text);
+            }
+        }
+        // The same may be wished of another run now.
+        self.asked.clear();
+        self.focus_on_cancel();
+        self.ask().into_iter().collect()
     }
 
     pub fn put(&mut self, reply: Reply<Box<Plan>>, now: Timestamp) -> Vec<Effect> {
@@ -131,7 +197,7 @@ impl Redrive {
         if is_no_help && !self.is_chosen {
             self.way = Way::Rerun;
         }
-        self.refocus();
+        self.look_again();
         self.ask().into_iter().collect()
     }
 
@@ -145,11 +211,29 @@ impl Redrive {
             true => self.everything.put(reply, now),
             false => self.rerun.put(reply, now),
         }
+        self.look_again();
+    }
+
+    /// Something has come: the focus goes back to Cancel unless it is what was there before.
+    fn look_again(&mut self) {
+        let plan = self.plan();
+        let is_same = match (&self.before, &plan) {
+            (Some(before), Some(plan)) => is_same(before, plan),
+            _ => false,
+        };
+        let at = self.focus.button();
         self.refocus();
+        if let (true, Some(button)) = (is_same, at) {
+            self.focus.at = self.focus.fields + button.min(self.focus.buttons - 1);
+        }
+        self.before = plan.or_else(|| self.before.take());
     }
 
     /// What a new run is asked to be, as the fields stand.
     fn wish(&self) -> Wish {
+        if let Some(Canary::Ended(ended)) = &self.canary {
+            return ended.rest.1.clone();
+        }
         let chosen = match (&self.marked.hidden, self.with_hidden) {
             (Some((all, _)), true) => all.clone(),
             _ => self.marked.shown.clone(),
@@ -179,6 +263,29 @@ impl Redrive {
     fn noted(&self) -> Option<String> {
         let note = self.note.value().trim();
         (!note.is_empty()).then(|| note.to_owned())
+    }
+
+    /// `None` repeats nothing.
+    ///
+    /// # Errors
+    /// Says which field is wrong.
+    fn repeat(&self) -> Result<Option<Repeat>, String> {
+        let (times, pause) = (self.repeat.value().trim(), self.pause.value().trim());
+        let times: u32 = match times {
+            "" => 0,
+            text => text
+                .parse()
+                .map_err(|_| "repeat at most is no number".to_owned())?,
+        };
+        let pause = match pause {
+            "" => PAUSE,
+            text => {
+                let span: Option<SignedDuration> = text.parse().ok();
+                let span = span.and_then(|span| Duration::try_from(span).ok());
+                span.ok_or("the pause is no span such as 10m")?
+            }
+        };
+        Ok((0 < times).then_some(Repeat { times, pause }))
     }
 
     /// # Errors
@@ -224,7 +331,7 @@ impl Redrive {
             Way::Everything => self.everything = Remote::Waiting,
             _ => self.rerun = Remote::Waiting,
         }
-        let ask = Ask::PlanRerun(self.execution.clone(), Box::new(wish));
+        let ask = Ask::PlanRerun(self.subject().clone(), Box::new(wish));
         Some(Effect::Ask(ask))
     }
 
@@ -245,11 +352,23 @@ impl Redrive {
     }
 
     fn slots(&self) -> Vec<Slot> {
+        if self.canary.is_some() {
+            let has_count = !self.awaits_canary() && self.must_type();
+            return if has_count {
+                vec![Slot::Count]
+            } else {
+                Vec::new()
+            };
+        }
         let mut slots = vec![Slot::Way];
         if self.marked.hidden.is_some() && self.way == Way::Rerun {
             slots.push(Slot::Hidden);
         }
-        slots.extend([Slot::Children, Slot::Share, Slot::Note]);
+        slots.extend([Slot::Children, Slot::Share, Slot::Repeat]);
+        if !self.repeat.value().trim().is_empty() {
+            slots.push(Slot::Pause);
+        }
+        slots.push(Slot::Note);
         if self.must_type() {
             slots.push(Slot::Count);
         }
@@ -263,7 +382,7 @@ impl Redrive {
     /// Keeps the focus where it is when fields come or go; before anything is known, on Cancel.
     fn refocus(&mut self) {
         let (fields, buttons) = (self.slots().len(), 2 + usize::from(self.has_canary()));
-        self.focus = match self.focus.field() {
+        self.focus = match self.focus.field().filter(|_| 0 < fields) {
             Some(field) => Focus {
                 at: field.min(fields - 1),
                 fields,
@@ -273,13 +392,18 @@ impl Redrive {
         };
     }
 
+    fn focus_on_cancel(&mut self) {
+        let buttons = 2 + usize::from(self.has_canary());
+        self.focus = Focus::on_cancel(self.slots().len(), buttons);
+    }
+
     fn has_canary(&self) -> bool {
-        self.way == Way::Rerun
+        self.way == Way::Rerun && self.canary.is_none()
     }
 
     /// Whether the lines that will run can be edited first.
     pub fn edits_lines(&self) -> bool {
-        self.way == Way::Rerun
+        self.way == Way::Rerun && self.canary.is_none()
     }
 
     fn must_type(&self) -> bool {
@@ -290,6 +414,12 @@ impl Redrive {
     /// Whether the plan may be carried out as things stand.
     fn ready(&self) -> Result<plan::Plan, String> {
         self.limits()?;
+        self.repeat()?;
+        match &self.canary {
+            Some(Canary::Running) => return Err("the canary runs".to_owned()),
+            Some(Canary::Ended(ended)) => ended.tolerable_rest()?,
+            None => {}
+        }
         if let Some(mistake) = self.mistake.as_ref().filter(|_| self.way == Way::Rerun) {
             return Err(mistake.clone());
         }
@@ -319,8 +449,7 @@ impl Redrive {
 
     pub fn key(&mut self, key: KeyEvent) -> Reaction {
         if is_copy(key) {
-            let command = self.plan().map(|plan| Effect::Copy(plan.command()));
-            return Reaction::Stay(command.into_iter().collect());
+            return Reaction::Stay(self.command().map(Effect::Copy).into_iter().collect());
         }
         if key.code == KeyCode::Char('o') && key.modifiers.contains(KeyModifiers::CONTROL) {
             return Reaction::Stay(self.save().into_iter().collect());
@@ -344,15 +473,17 @@ impl Redrive {
         match (self.focus.button(), self.ready()) {
             (Some(0), _) => Reaction::Close(Vec::new()),
             (Some(_), Err(_)) | (None, _) => Reaction::nothing(),
-            (Some(1), Ok(plan)) => Reaction::Close(vec![match plan {
-                plan::Plan::Redrive(plan) => Effect::Redrive(plan),
-                plan::Plan::Rerun(plan) => Effect::Rerun(plan),
-                plan::Plan::Merge(_) => return Reaction::nothing(),
+            (Some(1), Ok(plan)) => Reaction::Close(vec![match (plan, self.repeat()) {
+                (plan, Ok(Some(repeat))) => Effect::Repeat(Box::new(plan), repeat),
+                (plan::Plan::Redrive(plan), _) => Effect::Redrive(plan),
+                (plan::Plan::Rerun(plan), _) => Effect::Rerun(plan),
+                (plan::Plan::Merge(_), _) => return Reaction::nothing(),
             }]),
             (Some(_), Ok(_)) => {
-                let mut wish = self.wish();
-                wish.chosen.of_each_group = Some(CANARY);
-                Reaction::Close(vec![Effect::Canary(self.execution.clone(), Box::new(wish))])
+                let wish = Box::new(self.wish());
+                self.canary = Some(Canary::Running);
+                self.focus_on_cancel();
+                Reaction::Stay(vec![Effect::Canary(self.execution.clone(), wish, CANARY)])
             }
         }
     }
@@ -388,6 +519,8 @@ impl Redrive {
             }
             Some(Slot::Children) => self.children.key(key),
             Some(Slot::Share) => self.share.key(key),
+            Some(Slot::Repeat) => self.repeat.key(key),
+            Some(Slot::Pause) => self.pause.key(key),
             Some(Slot::Note) => self.note.key(key),
             Some(Slot::Count) => self.typed.key(key),
             _ => false,
@@ -398,6 +531,8 @@ impl Redrive {
         match self.slot() {
             Some(Slot::Children) => self.children.paste(pasted),
             Some(Slot::Share) => self.share.paste(pasted),
+            Some(Slot::Repeat) => self.repeat.paste(pasted),
+            Some(Slot::Pause) => self.pause.paste(pasted),
             Some(Slot::Note) => self.note.paste(pasted),
             Some(Slot::Count) => self.typed.paste(pasted),
             _ => {}
@@ -406,7 +541,7 @@ impl Redrive {
 
     /// Opens the chosen items in the editor: again as they were left there, where that was wrong.
     fn edit(&mut self) -> Option<Effect> {
-        if self.way != Way::Rerun {
+        if !self.edits_lines() {
             return None;
         }
         match &self.draft {
@@ -458,6 +593,16 @@ impl Redrive {
             Err(trouble) => self.mistake = Some(format!("{} (ctrl-e edits on)", trouble.text)),
         }
         self.ask().into_iter().collect()
+    }
+
+    /// The same as a command.
+    fn command(&self) -> Option<String> {
+        let mut command = self.plan()?.command();
+        if let Ok(Some(repeat)) = self.repeat() {
+            let (times, seconds) = (repeat.times, repeat.pause.as_secs());
+            command += &format!(" --wait --repeat {times} --pause {seconds}s");
+        }
+        Some(command)
     }
 
     /// Writes the plan down; nothing is run.

@@ -13,7 +13,8 @@ use crate::operations::rerun::edit::{self, Edited};
 use crate::operations::rerun::{Subset, Wish};
 use crate::operations::trail::Trail;
 use crate::operations::{
-    self, check, failures, machines, outputs, reconcile, redrive, rerun, runs, start,
+    self, check, failures, journal, ledger, machines, outputs, reconcile, redrive, rerun, runs,
+    start,
 };
 use crate::tui::data::{Definition, MachineView};
 use crate::tui::event::{Ask, Cause, Event, Reply, StartForm, Trouble};
@@ -141,6 +142,13 @@ pub async fn answer(
         Ask::RerunEdited(arn, wish, text) => {
             let edited = rerun_edited(&client, &records, &arn, &wish, &text).await;
             Event::RerunEdited(arn, wish, edited.map(Box::new).map_err(of_operation))
+        }
+        Ask::Interrupted => {
+            let found = match &records.state {
+                Some(state) => journal::interrupted(state, &ledger::target(&client)),
+                None => Ok(Vec::new()),
+            };
+            Event::Interrupted(found.map_err(of_operation))
         }
         Ask::Trail => {
             let entries = match &records.state {

@@ -10,10 +10,11 @@ use tokio::sync::mpsc;
 
 use crate::client::Client;
 use crate::model::{ExecutionArn, Object, Timestamp};
-use crate::operations::journal::{Operation, Stage};
+use crate::operations::journal::{Operation, Repeat, Stage};
 use crate::operations::plan::{Plan, Saved};
-use crate::operations::rerun::{self, Wish};
-use crate::operations::{self, Progress, outputs, start};
+use crate::operations::rerun::canary::{self, Canary};
+use crate::operations::rerun::{Subset, Wish};
+use crate::operations::{self, Progress, outputs, runs, start};
 use crate::tui::event::{Cause, Deed, Event, Trouble};
 use crate::tui::runtime::connect::Records;
 use crate::tui::runtime::{answers, of_operation, tell};
@@ -23,27 +24,91 @@ use crate::tui::widget::figures;
 /// Between two reports of a transfer.
 const REPORT: Duration = Duration::from_millis(100);
 
-/// Carries plans out as one operation, told item by item.
+/// A plan, with the chosen items where they are gathered already.
+type Prepared = (Plan, Option<Subset>);
+
+/// Carries plans out as one operation; with `repeat` again and again, while something is left.
 pub async fn operate(
     client: Client,
     records: Records,
     deed: Deed,
     plans: Vec<Plan>,
+    repeat: Option<Repeat>,
     events: mpsc::Sender<Event>,
 ) {
-    let done = operation(&client, &records, &deed, plans, &events).await;
-    tell(&events, Event::Done(deed, done.map_err(of_operation))).await;
+    let mut plans: Vec<Prepared> = plans.into_iter().map(|plan| (plan, None)).collect();
+    let times = repeat.map_or(0, |repeat| repeat.times);
+    for time in 0..=times {
+        let begun = begin(&client, &records, plans);
+        let done = match begun {
+            Ok(operation) => carry_out(&client, &records, &deed, operation, &events).await,
+            Err(error) => Err(error),
+        };
+        let (told, operation) = match done {
+            Ok((text, operation)) => (Ok(text), Some(operation)),
+            Err(error) => (Err(of_operation(error)), None),
+        };
+        tell(&events, Event::Done(deed.clone(), told)).await;
+        let (Some(operation), Some(repeat)) = (operation, repeat.filter(|_| time < times)) else {
+            return;
+        };
+        match left(&client, &records, &operation).await {
+            Ok(next) if next.is_empty() => return,
+            Ok(next) => plans = next,
+            Err(error) => return tell(&events, Event::Done(deed, Err(of_operation(error)))).await,
+        }
+        let (pause, time) = (figures::span(repeat.pause.as_secs() as i64), time + 1);
+        let said = format!("repetition {time} of {times} in {pause}; it ends with fanout");
+        tell(&events, Event::Said(said)).await;
+        tokio::time::sleep(repeat.pause).await;
+    }
 }
 
-async fn operation(
+/// What is to be done again once all of an operation has ended.
+async fn left(
+    client: &Client,
+    records: &Records,
+    operation: &Operation,
+) -> Result<Vec<Prepared>, operations::Error> {
+    for execution in operation.executions() {
+        runs::ended(client, &execution).await?;
+    }
+    operation.again(client, &records.prices).await
+}
+
+/// Goes on with an operation that was interrupted.
+pub async fn resume(client: Client, records: Records, name: String, events: mpsc::Sender<Event>) {
+    let deed = Deed::RedriveAll;
+    let read = match &records.state {
+        Some(state) => Operation::read(state, &name),
+        None => Err(operations::Error::Refused(
+            "no journals are kept".to_owned(),
+        )),
+    };
+    let done = match read {
+        Ok(operation) => carry_out(&client, &records, &deed, operation, &events).await,
+        Err(error) => Err(error),
+    };
+    let told = done.map(|(text, _)| format!("went on with {name}: {text}"));
+    tell(&events, Event::Done(deed, told.map_err(of_operation))).await;
+}
+
+fn begin(
+    client: &Client,
+    records: &Records,
+    plans: Vec<Prepared>,
+) -> Result<Operation, operations::Error> {
+    Operation::begin(records.state.as_deref(), client, plans, Timestamp::now())
+}
+
+async fn carry_out(
     client: &Client,
     records: &Records,
     deed: &Deed,
-    plans: Vec<Plan>,
+    mut operation: Operation,
     events: &mpsc::Sender<Event>,
-) -> Result<String, operations::Error> {
+) -> Result<(String, Operation), operations::Error> {
     let state = records.state.as_deref();
-    let mut operation = Operation::begin(state, client, plans, Timestamp::now())?;
     let report = reporter(deed.clone(), events.clone());
     let carried = operation
         .carry_out(client, state, &records.prices, report, |_| Ok(()))
@@ -64,11 +129,11 @@ async fn operation(
         })
         .collect();
     match (refused.as_slice(), operation.items.as_slice()) {
-        ([], [item]) => Ok(words(&item.plan)),
+        ([], [item]) => Ok((words(&item.plan), operation)),
         ([], items) => {
             let all: u64 = items.iter().map(|item| item.plan.will_run()).sum();
             let (runs, all) = (items.len(), figures::count(all));
-            Ok(format!("redriving {runs} runs, {all} items"))
+            Ok((format!("redriving {runs} runs, {all} items"), operation))
         }
         (problems, items) => {
             let (some, all) = (problems.len(), items.len());
@@ -93,25 +158,42 @@ fn words(plan: &Plan) -> String {
     }
 }
 
-/// Runs a few of what is wished first.
+/// Runs a few of each group of what is wished first, and tells how that ended.
 pub async fn canary(
     client: Client,
     records: Records,
     arn: ExecutionArn,
     wish: Wish,
+    of_each: u64,
     events: mpsc::Sender<Event>,
 ) {
     let deed = Deed::Rerun(arn.clone());
-    let planned = rerun::plan(&client, &arn, wish, Timestamp::now(), &records.prices).await;
-    let done = match planned {
-        Ok((plan, _)) => {
-            let plans = vec![Plan::Rerun(Box::new(plan))];
-            operation(&client, &records, &deed, plans, &events).await
-        }
-        Err(error) => Err(error),
+    let begun = async {
+        let prices = &records.prices;
+        let mut canary = Canary::plan(&client, &arn, wish, of_each, prices).await?;
+        let plan = Plan::Rerun(Box::new(canary.plan.clone()));
+        let operation = begin(&client, &records, vec![(plan, canary.items.take())])?;
+        let (text, _) = carry_out(&client, &records, &deed, operation, &events).await?;
+        Ok((text, canary))
     };
-    let said = done.map(|text| format!("canary: {text}; see how it ends, then press r again"));
-    tell(&events, Event::Done(deed, said.map_err(of_operation))).await;
+    let (told, canary) = match begun.await {
+        Ok((text, canary)) => (Ok(format!("canary: {text}")), Ok(canary)),
+        Err(error) => {
+            let trouble = of_operation(error);
+            (Err(trouble.clone()), Err(trouble))
+        }
+    };
+    tell(&events, Event::Done(deed, told)).await;
+    let ended = match canary {
+        Ok(canary) => ended(&client, canary).await.map_err(of_operation),
+        Err(trouble) => Err(trouble),
+    };
+    tell(&events, Event::Canary(arn, ended.map(Box::new))).await;
+}
+
+async fn ended(client: &Client, canary: Canary) -> Result<canary::Ended, operations::Error> {
+    runs::ended(client, &canary.plan.target()).await?;
+    canary.ended(client).await
 }
 
 /// Writes a plan into a new file.

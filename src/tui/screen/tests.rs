@@ -30,6 +30,40 @@ fn runs_when_there_are_none() {
     harness.check("runs_empty");
 }
 
+/// The sample with a re-run of its run that ended in part, of which so many failed again.
+fn with_re_run(failed: u64) -> Harness {
+    let name = format!("{PART}-r1-0a1b2c3d");
+    let again = execution(&name, Status::Succeeded, 3_600, Some(60));
+    let mut again = run(&again, counts(212, 212 - failed, failed, 0));
+    let key = format!("fanout/reruns/{PART}/{PART}/{name}/only.jsonl");
+    again.detail.input = Some(format!(
+        r#"{{"only":{{"bucket":"prod-in","key":"{key}"}}}}"#
+    ));
+    let mut runs = sample();
+    runs.insert(0, again);
+    let mut harness = Harness::new();
+    harness.list(&runs);
+    harness.keys("jjj")
+}
+
+#[test]
+fn a_run_that_a_re_run_has_healed_stays_part_and_says_by_whom() {
+    let harness = with_re_run(0);
+    harness.check("runs_healed");
+    let frame = harness.keys("<enter>").frame(120, 36);
+    assert!(frame.contains("and were healed by"), "{frame}");
+    assert!(frame.contains(&format!("{PART}-r1-0a1b2c3d")), "{frame}");
+}
+
+#[test]
+fn a_re_run_that_ended_in_part_itself_has_healed_nothing() {
+    let frame = with_re_run(3).frame(120, 36);
+    assert!(!frame.contains("healed"), "{frame}");
+    assert!(frame.contains("re-run 212"), "{frame}");
+    let by = format!("re-run by {PART}-r1-0a1b2c3d");
+    assert!(frame.contains(&by), "{frame}");
+}
+
 #[test]
 fn runs_in_every_state() {
     Harness::sample()

@@ -3,7 +3,7 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{CANARY, Redrive, Slot, WAYS, Way};
+use super::{CANARY, Canary, Redrive, Slot, WAYS, Way};
 use crate::operations::cost::{Cost, Time};
 use crate::operations::redrive::Plan;
 use crate::operations::{Check, rerun};
@@ -26,26 +26,33 @@ pub fn view(it: &Redrive, app: &App, cells: usize, theme: Theme) -> View<'static
     let mut lines = vec![Line::default()];
     let mut focused_line = None;
     let slot = it.slot();
-    if slot == Some(Slot::Way) {
-        focused_line = Some(lines.len());
+    if let Some(canary) = &it.canary {
+        lines.extend(canary_lines(canary, cells, theme));
+    } else {
+        if slot == Some(Slot::Way) {
+            focused_line = Some(lines.len());
+        }
+        lines.extend(ways(it, cells, theme));
+        lines.push(Line::default());
     }
-    lines.extend(ways(it, cells, theme));
-    lines.push(Line::default());
     match it.way {
+        _ if it.awaits_canary() => {}
         Way::Redrive => plan_lines(&it.redrive, &mut lines, cells, theme, |plan| {
             redrive_lines(plan, app, cells, theme)
         }),
         Way::Rerun => plan_lines(&it.rerun, &mut lines, cells, theme, |plan| {
-            rerun_lines(plan, cells, theme)
+            rerun_lines(plan, it.canary.is_some(), cells, theme)
         }),
         Way::Everything => plan_lines(&it.everything, &mut lines, cells, theme, |plan| {
-            rerun_lines(plan, cells, theme)
+            rerun_lines(plan, false, cells, theme)
         }),
     }
     if it.way == Way::Rerun {
         lines.extend(edits(it, cells, theme));
     }
-    if let Some((_, more)) = it.marked.hidden.as_ref().filter(|_| it.way == Way::Rerun) {
+    let is_open = it.canary.is_none();
+    let hidden = it.marked.hidden.as_ref();
+    if let Some((_, more)) = hidden.filter(|_| is_open && it.way == Way::Rerun) {
         lines.push(Line::default());
         if slot == Some(Slot::Hidden) {
             focused_line = Some(lines.len());
@@ -60,13 +67,21 @@ pub fn view(it: &Redrive, app: &App, cells: usize, theme: Theme) -> View<'static
         let shown = format!("{mark}[{on}] include {more} marked lines that the filter hides");
         lines.push(Line::raw(text::fit(&shown, cells)));
     }
-    lines.push(Line::default());
+    if is_open {
+        lines.push(Line::default());
+    }
+    let slots = it.slots();
     let fields = [
         (Slot::Children, "Children at once", &it.children, 14),
         (Slot::Share, "Stop again at % failed", &it.share, 14),
+        (Slot::Repeat, "Repeat at most", &it.repeat, 14),
+        (Slot::Pause, "Pause before each (10m)", &it.pause, 14),
         (Slot::Note, "Note", &it.note, 48),
     ];
     for (name, label, field, width) in fields {
+        if !slots.contains(&name) {
+            continue;
+        }
         if slot == Some(name) {
             focused_line = Some(lines.len());
         }
@@ -80,7 +95,7 @@ pub fn view(it: &Redrive, app: &App, cells: usize, theme: Theme) -> View<'static
             theme,
         ));
     }
-    if it.must_type() {
+    if slots.contains(&Slot::Count) {
         lines.push(Line::default());
         let why = match it.is_prod {
             true => "PROD: type the number of items to confirm",
@@ -94,8 +109,13 @@ pub fn view(it: &Redrive, app: &App, cells: usize, theme: Theme) -> View<'static
         lines.push(dialog::field("", 0, &it.typed, 24, focused, theme));
     }
     let allowed = it.ready().map(|_| ());
+    let cancel = match &it.canary {
+        None => "Cancel",
+        Some(Canary::Running) => "Close, it goes on",
+        Some(Canary::Ended(_)) => "Stop here",
+    };
     let mut buttons = vec![
-        Button::new("Cancel", Ok(())),
+        Button::new(cancel, Ok(())),
         Button::new(label(it), allowed.clone()),
     ];
     if it.has_canary() {
@@ -107,12 +127,16 @@ pub fn view(it: &Redrive, app: &App, cells: usize, theme: Theme) -> View<'static
         focused_line,
         buttons,
         focused_button: it.focus.button(),
-        command: it.plan().map(|plan| plan.command()),
+        command: it.command().filter(|_| !it.awaits_canary()),
     }
 }
 
 fn label(it: &Redrive) -> String {
     match (it.way, it.plan()) {
+        _ if it.awaits_canary() => "Run the others".to_owned(),
+        (_, Some(plan)) if it.canary.is_some() => {
+            format!("Run the other {}", figures::count(plan.will_run()))
+        }
         (Way::Redrive, Some(plan)) => match it.redrive.get().is_some_and(|it| it.after_the_map) {
             true => "Redrive what comes after".to_owned(),
             false => format!("Redrive {} items", figures::count(plan.will_run())),
@@ -121,6 +145,35 @@ fn label(it: &Redrive) -> String {
         (_, Some(plan)) => format!("Run {} items", figures::count(plan.will_run())),
         (_, None) => "Run".to_owned(),
     }
+}
+
+/// How far the canary is, and what that says of the rest.
+fn canary_lines(canary: &Canary, cells: usize, theme: Theme) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    let mut say = |text: &str, style: Style| {
+        let wrapped = text::wrap(text, cells, 3).into_iter();
+        lines.extend(wrapped.map(|line| Line::styled(line, style)));
+    };
+    match canary {
+        Canary::Running => say(
+            &format!("The canary runs: {CANARY} of each group at most. Its end is awaited here."),
+            theme.bold(),
+        ),
+        Canary::Ended(ended) => {
+            let style = if ended.failed == 0 {
+                theme.good()
+            } else {
+                theme.warn()
+            };
+            say(&ended.words(), style);
+            if let Err(reason) = ended.tolerable_rest() {
+                say(&reason, theme.bad());
+            }
+            say("Run the rest as well, or stop here?", theme.bold());
+        }
+    }
+    lines.push(Line::default());
+    lines
 }
 
 /// The three ways, each with what it is or why it is none.
@@ -283,7 +336,12 @@ fn edits(it: &Redrive, cells: usize, theme: Theme) -> Vec<Line<'static>> {
 }
 
 /// Of a plan for a new run.
-fn rerun_lines(plan: &rerun::Plan, cells: usize, theme: Theme) -> Vec<Line<'static>> {
+fn rerun_lines(
+    plan: &rerun::Plan,
+    is_rest: bool,
+    cells: usize,
+    theme: Theme,
+) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if let Err(reason) = &plan.allowed {
         let wrapped = text::wrap(&format!("Not possible: {reason}"), cells, 4);
@@ -305,7 +363,7 @@ fn rerun_lines(plan: &rerun::Plan, cells: usize, theme: Theme) -> Vec<Line<'stat
         lines.push(Line::raw(format!("             and {more} groups more")));
     }
     lines.push(Line::styled(count("in all", plan.items), theme.bold()));
-    if !plan.wish.everything {
+    if !plan.wish.everything && !is_rest {
         let canary = format!(
             "  canary: {CANARY} of each group as a run of their own, then ask again; ctrl-e edits"
         );

@@ -110,6 +110,21 @@ fn asked(effects: &[Effect]) -> Wish {
     wishes.into_iter().next().expect("a question")
 }
 
+/// With the plan of a re-run of the lost lines shown, and what was wished.
+fn planned() -> (Harness, Wish) {
+    let mut harness = Harness::sample().keys("jjr");
+    let plan = refused(PART, RunState::Part);
+    harness.send(Event::RedrivePlan(arn(PART), Ok(Box::new(plan))));
+    let wish = asked(&harness.taken());
+    let plan = rerun_plan(PART, wish.clone());
+    harness.send(Event::RerunPlan(
+        arn(PART),
+        Box::new(wish.clone()),
+        Ok(plan),
+    ));
+    (harness, wish)
+}
+
 fn refused(run: &str, state: RunState) -> Plan {
     Plan {
         state,
@@ -170,8 +185,8 @@ fn a_changed_limit_is_planned_anew_and_a_late_plan_is_not_taken() {
     let plan = refused(PART, RunState::Part);
     harness.send(Event::RedrivePlan(arn(PART), Ok(Box::new(plan))));
     let first = asked(&harness.taken());
-    // Way, children, share, note: then Cancel.
-    let mut harness = harness.keys("<shift-tab><shift-tab><shift-tab>7<tab>");
+    // Way, children, share, repeat, note: then Cancel.
+    let mut harness = harness.keys("<shift-tab><shift-tab><shift-tab><shift-tab>7<tab>");
     let second = asked(&harness.taken());
     assert_eq!(second.limits.max_concurrency, Some(7));
     let late = rerun_plan(PART, first.clone());
@@ -184,42 +199,170 @@ fn a_changed_limit_is_planned_anew_and_a_late_plan_is_not_taken() {
 
 #[test]
 fn a_canary_and_a_plan_file_run_nothing_of_the_rest() {
-    let mut harness = Harness::sample().keys("jjr");
-    let plan = refused(PART, RunState::Part);
-    harness.send(Event::RedrivePlan(arn(PART), Ok(Box::new(plan))));
-    let wish = asked(&harness.taken());
+    let (harness, wish) = planned();
     let plan = rerun_plan(PART, wish.clone());
-    harness.send(Event::RerunPlan(
-        arn(PART),
-        Box::new(wish.clone()),
-        Ok(plan.clone()),
-    ));
     let mut harness = harness.keys("<ctrl-o>");
     let path = PathBuf::from(format!("{PART}.plan.json"));
     let saved = Effect::SavePlan(path, Box::new(plan::Plan::Rerun(plan)));
     assert_eq!(harness.taken(), [saved]);
     let mut harness = harness.keys("<tab><tab><enter>");
-    let mut canary = wish;
-    canary.chosen.of_each_group = Some(100);
     let ran = harness.taken();
+    let canary = Effect::Canary(arn(PART), Box::new(wish.clone()), CANARY);
+    assert!(ran.contains(&canary), "{ran:?}");
+}
+
+fn ended(failed: u64, rest: Wish) -> canary::Ended {
+    canary::Ended {
+        name: "monday-r1-0a1b2c3d".to_owned(),
+        state: if failed == 0 {
+            RunState::Succeeded
+        } else {
+            RunState::Part
+        },
+        succeeded: 100 - failed,
+        failed,
+        rest: (arn("monday-r1-0a1b2c3d"), rest),
+    }
+}
+
+#[test]
+fn after_the_canary_the_rest_is_asked_about() {
+    let (harness, wish) = planned();
+    let harness = harness.keys("<tab><tab><enter>");
+    let frame = harness.frame(120, 36);
+    assert!(frame.contains("The canary runs"), "{frame}");
+    // Nothing else can be pressed meanwhile.
+    let mut harness = harness.keys("<tab><enter>");
     assert!(
-        ran.contains(&Effect::Canary(arn(PART), Box::new(canary))),
+        harness
+            .taken()
+            .iter()
+            .all(|it| !matches!(it, Effect::Rerun(_)))
+    );
+    let told = ended(3, wish.clone());
+    harness.send(Event::Canary(arn(PART), Ok(Box::new(told))));
+    let rest = asked(&harness.taken());
+    assert_eq!(rest, wish);
+    let plan = rerun_plan("monday-r1-0a1b2c3d", rest.clone());
+    let subject = arn("monday-r1-0a1b2c3d");
+    harness.send(Event::RerunPlan(subject, Box::new(rest), Ok(plan.clone())));
+    harness.check("canary_ended");
+    let mut harness = harness.keys("<tab><enter>");
+    let ran = harness.taken();
+    assert!(ran.contains(&Effect::Rerun(plan)), "{ran:?}");
+}
+
+#[test]
+fn a_canary_that_fails_more_than_the_limit_stops_the_rest() {
+    let (harness, mut wish) = planned();
+    let mut harness = harness.keys("<tab><tab><enter>");
+    wish.limits.tolerated_percentage = Some(2.0);
+    let told = ended(3, wish.clone());
+    harness.send(Event::Canary(arn(PART), Ok(Box::new(told))));
+    let rest = asked(&harness.taken());
+    let plan = rerun_plan("monday-r1-0a1b2c3d", rest.clone());
+    let subject = arn("monday-r1-0a1b2c3d");
+    harness.send(Event::RerunPlan(subject, Box::new(rest), Ok(plan)));
+    let frame = harness.frame(120, 36);
+    assert!(
+        frame.contains("3.0 % of the canary failed and 2 % are tolerated"),
+        "{frame}"
+    );
+    let mut harness = harness.keys("<tab><enter>");
+    assert!(
+        harness
+            .taken()
+            .iter()
+            .all(|it| !matches!(it, Effect::Rerun(_)))
+    );
+}
+
+#[test]
+fn a_canary_that_nobody_waits_for_is_told_of() {
+    let (harness, wish) = planned();
+    let mut harness = harness.keys("<tab><tab><enter><esc>");
+    harness.send(Event::Canary(arn(PART), Ok(Box::new(ended(0, wish)))));
+    let frame = harness.frame(120, 36);
+    assert!(frame.contains("canary monday-r1-0a1b2c3d is OK"), "{frame}");
+}
+
+#[test]
+fn repetitions_are_bounded_and_shown_as_a_command() {
+    let mut harness = Harness::sample().keys("jr");
+    let plan = Plan {
+        failed: 60,
+        never_started: 0,
+        ..redrive(LOST)
+    };
+    harness.send(Event::RedrivePlan(arn(LOST), Ok(Box::new(plan))));
+    // From Cancel back over note to repeat, on to pause, and over note and Cancel.
+    let harness = harness.keys("<shift-tab><shift-tab>3<tab>soon<tab><tab><tab>");
+    let frame = harness.frame(200, 60);
+    assert!(
+        frame.contains("not now: the pause is no span such as 10m"),
+        "{frame}"
+    );
+    let back = "<shift-tab><shift-tab><shift-tab><backspace><backspace><backspace><backspace>";
+    let mut harness = harness.keys(&format!("{back}90s<ctrl-y>"));
+    let copied = harness.taken();
+    let is_it = |it: &Effect| matches!(it, Effect::Copy(text) if text.ends_with("--yes --wait --repeat 3 --pause 90s"));
+    assert!(copied.iter().any(is_it), "{copied:?}");
+    let mut harness = harness.keys("<tab><tab><tab><enter>");
+    let ran = harness.taken();
+    let repeat = Repeat {
+        times: 3,
+        pause: Duration::from_secs(90),
+    };
+    let is_it = |it: &&Effect| matches!(it, Effect::Repeat(_, asked) if *asked == repeat);
+    assert!(ran.iter().any(|it| is_it(&it)), "{ran:?}");
+}
+
+#[test]
+fn the_focus_stays_where_the_same_plan_comes_again() {
+    let mut harness = Harness::sample().keys("jr");
+    let plan = Plan {
+        failed: 60,
+        never_started: 0,
+        ..redrive(LOST)
+    };
+    harness.send(Event::RedrivePlan(arn(LOST), Ok(Box::new(plan.clone()))));
+    let mut harness = harness.keys("<tab>");
+    harness.taken();
+    let later = Plan {
+        seconds_left: Some(1_187_000),
+        ..plan.clone()
+    };
+    harness.send(Event::RedrivePlan(arn(LOST), Ok(Box::new(later))));
+    let other = Plan { failed: 61, ..plan };
+    let mut same = harness.keys("<enter>");
+    let ran = same.taken();
+    assert!(
+        ran.iter().any(|it| matches!(it, Effect::Redrive(_))),
         "{ran:?}"
+    );
+    // What has changed was not read yet.
+    let mut harness = Harness::sample().keys("jr");
+    harness.send(Event::RedrivePlan(
+        arn(LOST),
+        Ok(Box::new(Plan {
+            failed: 60,
+            ..other.clone()
+        })),
+    ));
+    let mut harness = harness.keys("<tab>");
+    harness.send(Event::RedrivePlan(arn(LOST), Ok(Box::new(other))));
+    let mut harness = harness.keys("<enter>");
+    assert!(
+        harness
+            .taken()
+            .iter()
+            .all(|it| !matches!(it, Effect::Redrive(_)))
     );
 }
 
 #[test]
 fn lines_are_edited_with_a_diff_and_what_is_wrong_is_edited_on() {
-    let mut harness = Harness::sample().keys("jjr");
-    let plan = refused(PART, RunState::Part);
-    harness.send(Event::RedrivePlan(arn(PART), Ok(Box::new(plan))));
-    let wish = asked(&harness.taken());
-    let plan = rerun_plan(PART, wish.clone());
-    harness.send(Event::RerunPlan(
-        arn(PART),
-        Box::new(wish.clone()),
-        Ok(plan),
-    ));
+    let (harness, wish) = planned();
     let mut harness = harness.keys("<ctrl-e>");
     let items = Ask::RerunItems(arn(PART), Box::new(wish.clone()));
     assert_eq!(harness.taken(), [Effect::Ask(items)]);
@@ -279,8 +422,8 @@ fn marks_that_the_filter_hides_are_a_line_of_their_own() {
         frame.contains("[ ] include 1 marked lines that the filter hides"),
         "{frame}"
     );
-    // From Cancel back over note, share and children to the line.
-    let mut harness = harness.keys("<shift-tab><shift-tab><shift-tab><shift-tab> <tab>");
+    // From Cancel back over note, repeat, share and children to the line.
+    let mut harness = harness.keys("<shift-tab><shift-tab><shift-tab><shift-tab><shift-tab> <tab>");
     let wishes = asked(&harness.taken());
     assert_eq!(wishes.chosen, chosen("3,9"));
     assert_eq!(wishes.left_out, BTreeSet::new());

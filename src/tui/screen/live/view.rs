@@ -39,7 +39,11 @@ impl<'a> View<'a> {
             verdict.detail += "; our own reading is slowed by AWS";
         }
         if let Some(healing) = app.data().healing(&run.execution().arn) {
-            verdict.detail = format!("{}; {}", healing.words(), verdict.detail);
+            let failed = figures::count(map_run.items.failures());
+            verdict.detail = match healing.is_whole {
+                true => format!("{failed} items failed, and were {}", healing.words()),
+                false => format!("{}; {}", healing.words(), verdict.detail),
+            };
         }
         Self {
             app,
