@@ -185,8 +185,9 @@ pub enum Verb {
     ///
     /// JSON: {version, runs: [run]}, a run being {name, arn, machine, state, status, started,
     /// stopped, redrives, error, cause, output, map_run: {arn, status, max_concurrency,
-    /// tolerated_percentage, items}}; items: {pending, running, succeeded, failed, timed_out,
-    /// aborted, total, results_written, failures_not_redrivable, pending_redrive}.
+    /// tolerated_percentage, items}, healing?}; healing: {by, is_whole}, the re-run that matters to
+    /// what the run has left open, of those listed; items: {pending, running, succeeded, failed,
+    /// timed_out, aborted, total, results_written, failures_not_redrivable, pending_redrive}.
     Runs {
         /// How many
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
@@ -240,7 +241,7 @@ pub enum Verb {
         /// What each attempt has left, as this machine's ledger knows it: did a redrive help?
         ///
         /// JSON: {version, run, attempts: [{target, execution, machine, map_run, attempt, at, counts,
-        /// groups, exact, note?}]}.
+        /// groups, exact, note?}], healing?}.
         #[arg(long, conflicts_with_all = ["group", "limit", "export", "line"])]
         attempts: bool,
     },
@@ -286,7 +287,8 @@ pub enum Verb {
     /// the answer says what in the definition would make it possible.
     ///
     /// JSON: {version, plan, will_run} with --dry-run, else {version, operation, plan, started}, or
-    /// with --wait {version, runs: [run]}.
+    /// with --wait {version, runs: [run]}. Of several runs {version, plans: [..]} and {version,
+    /// operation, started: [..]}.
     Rerun(Box<repair::Rerun>),
     /// List operations that were interrupted, or go on with one; nothing is done twice
     ///

@@ -26,6 +26,7 @@ pub struct RunView {
     pub output: Option<Value>,
     pub map_run: Option<MapRunView>,
     /// The re-run that matters to what is open: `{by, is_whole}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub healing: Option<Healing>,
 }
 

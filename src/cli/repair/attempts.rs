@@ -37,8 +37,13 @@ pub async fn attempts(session: &Session, run: &str, out: &mut Output) -> Result<
                 out.line(healing.words())?;
             }
         }
-        Format::Json => out.document(&json!({"version": VERSION, "run": execution.name(),
-            "attempts": known, "healing": healing}))?,
+        Format::Json => {
+            let mut told = json!({"version": VERSION, "run": execution.name(), "attempts": known});
+            if let Some(healing) = &healing {
+                told["healing"] = json!(healing);
+            }
+            out.document(&told)?;
+        }
         Format::Ndjson => {
             for attempt in &known {
                 out.row(attempt)?;
