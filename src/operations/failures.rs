@@ -32,10 +32,10 @@ pub use complete::complete;
 pub use export::{COLUMNS, Exported, Wanted, cells, export};
 pub use group::{Group, GroupKey, Over, Spread, Trend};
 pub use mask::{Kind, mask, values};
-pub use reading::{File, Found, Place, Source, each};
+pub use reading::{File, Found, NeverStarted, Place, Source, each, never_started};
 pub use record::{Outcome, Record, line_of};
 pub use source_line::{Method, SourceLine, of_line, source_line};
-pub use survey::{Choice, Grouping, MemberOrder, Row, Survey, sample, survey};
+pub use survey::{Choice, Grouping, Looked, MemberOrder, Row, Survey, sample, survey};
 pub use tally::{error_of, group, key_of};
 
 /// Failures with how complete they are.

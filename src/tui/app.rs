@@ -39,7 +39,7 @@ use self::notice::Known;
 use crate::config::{Keys, Profile};
 use crate::model::{Execution, ExecutionArn, Timestamp};
 use crate::operations::logs::Query;
-use crate::tui::data::Data;
+use crate::tui::data::{Data, MemberQuery};
 use crate::tui::dialog::Dialog;
 use crate::tui::event::{Ask, Deed, Destination, Effect, Event, Health, Subject};
 use crate::tui::keys::{Key, Keymap};
@@ -354,6 +354,11 @@ impl App {
                 self.complain(&reply);
                 self.live.put_failures(arn, reply, now);
             }
+            Event::NeverStarted(arn, reply) => {
+                self.complain(&reply);
+                let entry = self.live.never_started.entry(arn).or_default();
+                entry.put(reply, now);
+            }
             Event::FailuresSoFar(arn, set) => self.live.put_failures_so_far(arn, set, now),
             Event::SourceLine(child, reply) => {
                 self.complain(&reply);
@@ -362,6 +367,17 @@ impl App {
             Event::Members(query, first, reply) => {
                 self.complain(&reply);
                 self.live.members.put(query, first, reply);
+            }
+            Event::MembersSoFar(query, looking, page) => {
+                if self.looks_through(&query) {
+                    self.live.members.put_so_far(query, looking, page);
+                }
+            }
+            Event::Children(query, rows, reply) => {
+                self.complain(&reply);
+                if let Some(Screen::Failures(it)) = self.stack.last_mut() {
+                    it.mark_rows(&query, &rows, reply.unwrap_or_default());
+                }
             }
             Event::Outputs(arn, reply) => {
                 self.complain(&reply);
@@ -488,6 +504,18 @@ impl App {
         if self.message.as_ref().is_some_and(is_old) {
             self.message = None;
         }
+        self.rest();
+    }
+
+    /// Notes which failure the cursor rests on: a second goes by before anything is asked about it.
+    pub(super) fn rest(&mut self) {
+        let resting = match self.screen() {
+            Screen::Failures(it) => it.resting(self),
+            _ => return,
+        };
+        if let Screen::Failures(it) = self.screen_mut() {
+            it.rest(resting);
+        }
     }
 
     fn is_shown(&self, machine: &crate::model::StateMachineArn) -> bool {
@@ -496,7 +524,22 @@ impl App {
 
     /// A book that is no longer shown must not take the place of one that is.
     fn shows_logs_of(&self, query: &Query) -> bool {
-        matches!(self.screen(), Screen::Logs(logs) if logs.query() == *query)
+        match self.screen() {
+            Screen::Logs(it) => it.query() == *query,
+            Screen::Failures(it) => it.log_query(self).as_ref() == Some(query),
+            _ => false,
+        }
+    }
+
+    /// Whether the list shown still waits for members that fit.
+    fn looks_through(&self, query: &MemberQuery) -> bool {
+        match self.screen() {
+            Screen::Failures(it) => {
+                let list = it.list(self);
+                list.is_some_and(|list| list.unfinished().as_ref() == Some(query))
+            }
+            _ => false,
+        }
     }
 
     /// Keeps cursors on what they were on, whatever came in.

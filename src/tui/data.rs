@@ -6,7 +6,7 @@ mod healing;
 mod members;
 
 pub use detail::{Definition, MachineView};
-pub use members::{MemberPage, MemberQuery, Members};
+pub use members::{Looking, MemberPage, MemberQuery, Members};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::model::{
     Page, RunState, StateMachine, StateMachineArn, Status, Timestamp,
 };
 use crate::operations::Progress;
-use crate::operations::failures::{Group, SourceLine, Survey};
+use crate::operations::failures::{Group, NeverStarted, SourceLine, Survey};
 use crate::operations::lineage::Healing;
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
@@ -110,7 +110,7 @@ pub struct FailureSet {
 }
 
 /// What must be the same for failures still to be current.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stamp {
     pub failures: u64,
     pub status: Status,
@@ -220,6 +220,7 @@ pub struct Data {
     pub failures: HashMap<MapRunArn, Remote<FailureSet>>,
     /// Of the list that is looked at.
     pub members: Members,
+    pub never_started: HashMap<MapRunArn, Remote<Option<NeverStarted>>>,
     /// By child.
     pub source_lines: HashMap<ExecutionArn, Remote<SourceLine>>,
     pub outputs: HashMap<ExecutionArn, Remote<Vec<Output>>>,

@@ -2,6 +2,7 @@
 //! scenario is a list of events and its outcome a list of effects.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::model::{
     Execution, ExecutionArn, ExecutionDetail, Failure, HistoryEvent, Limits, MapRun, MapRunArn,
     Object, ObjectAddress, Page, StateMachine, StateMachineArn, Timestamp,
 };
-use crate::operations::failures::SourceLine;
+use crate::operations::failures::{NeverStarted, SourceLine};
 use crate::operations::journal::{Interrupted, Repeat};
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
@@ -24,7 +25,9 @@ use crate::operations::rerun::{Wish, canary};
 use crate::operations::runs::Run;
 use crate::operations::start::Source;
 use crate::operations::{Progress, plan, redrive, rerun, start, trail};
-use crate::tui::data::{Definition, FailureSet, MachineView, MemberPage, MemberQuery, News};
+use crate::tui::data::{
+    Definition, FailureSet, Looking, MachineView, MemberPage, MemberQuery, News,
+};
 use crate::tui::history::Part;
 use crate::tui::runtime::ExportOf;
 use crate::tui::selection::Selection;
@@ -132,10 +135,16 @@ pub enum Event {
     Failures(MapRunArn, Reply<FailureSet>),
     /// What has been read of them while reading goes on.
     FailuresSoFar(MapRunArn, FailureSet),
+    /// Items of a Map Run that were never started; `None` where nothing lists them.
+    NeverStarted(MapRunArn, Reply<Option<NeverStarted>>),
     /// The line that a failed child worked on.
     SourceLine(ExecutionArn, Reply<SourceLine>),
     /// Rows of a list of members, from that number on.
     Members(MemberQuery, u64, Reply<MemberPage>),
+    /// Rows of a list of members that have been found so far.
+    MembersSoFar(MemberQuery, Looking, MemberPage),
+    /// The children in these rows of a list of members.
+    Children(MemberQuery, Range<u64>, Reply<Vec<ExecutionArn>>),
     Outputs(ExecutionArn, Reply<Vec<Output>>),
     /// A page of an object.
     Preview(Box<Object>, Reply<outputs::Page>),
@@ -239,8 +248,11 @@ pub enum Ask {
     Describe(ExecutionArn),
     Older(StateMachineArn, String),
     Failures(Box<MapRun>),
+    NeverStarted(Box<MapRun>),
     /// Rows of a list of members, from that number on.
     Members(MemberQuery, u64),
+    /// The children in these rows of it.
+    Children(MemberQuery, Range<u64>),
     /// Which line of the source a failed child worked on.
     SourceLine(Box<MapRun>, Box<Failure>),
     Outputs(Box<Run>),
@@ -279,7 +291,9 @@ pub enum Subject {
     Describe(ExecutionArn),
     Older,
     Failures(MapRunArn),
+    NeverStarted(MapRunArn),
     Members,
+    Children,
     SourceLine(ExecutionArn),
     Outputs(ExecutionArn),
     Preview(ObjectAddress),
@@ -312,7 +326,9 @@ impl Ask {
             Self::Describe(arn) => Subject::Describe(arn.clone()),
             Self::Older(..) => Subject::Older,
             Self::Failures(map_run) => Subject::Failures(map_run.arn.clone()),
+            Self::NeverStarted(map_run) => Subject::NeverStarted(map_run.arn.clone()),
             Self::Members(..) => Subject::Members,
+            Self::Children(..) => Subject::Children,
             Self::SourceLine(_, failure) => Subject::SourceLine(failure.child.clone()),
             Self::Outputs(run) => Subject::Outputs(run.execution().arn.clone()),
             Self::Preview(object, _) => Subject::Preview(object.address.clone()),
@@ -346,7 +362,9 @@ impl Event {
             Self::Run(arn, _) => Subject::Describe(arn.clone()),
             Self::Older(..) => Subject::Older,
             Self::Failures(arn, _) => Subject::Failures(arn.clone()),
+            Self::NeverStarted(arn, _) => Subject::NeverStarted(arn.clone()),
             Self::Members(..) => Subject::Members,
+            Self::Children(..) => Subject::Children,
             Self::SourceLine(child, _) => Subject::SourceLine(child.clone()),
             Self::Outputs(arn, _) => Subject::Outputs(arn.clone()),
             Self::Preview(object, _) => Subject::Preview(object.address.clone()),
@@ -488,5 +506,7 @@ pub enum Subscription {
     Execution(ExecutionArn),
     MapRun(MapRunArn),
     FailedChildren(MapRunArn),
+    /// Looks through a group for the members that fit, until all are found.
+    Members(MemberQuery),
     Logs(Box<Query>),
 }

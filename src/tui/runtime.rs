@@ -98,6 +98,7 @@ impl Runtime {
                 let task = polls::poll(
                     self.client.polling(),
                     subscription.clone(),
+                    self.readings.clone(),
                     self.events.clone(),
                 );
                 self.polls.insert(subscription, spawn(task));

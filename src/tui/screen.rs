@@ -224,7 +224,7 @@ impl Screen {
         match self {
             Self::Runs(_) => "runs",
             Self::Live(_) => "live",
-            Self::Failures(_) => "failures",
+            Self::Failures(_) => failures::VIEW,
             Self::Outputs(_) => "outputs",
             Self::Execution(_) => "execution",
             Self::Machines(_) => "machines",
@@ -353,6 +353,16 @@ fn draw_dialog(app: &App, buffer: &mut Buffer, area: Rect) {
         let view = open.view(app, cells, app.theme());
         dialog::draw(buffer, area, &view, open.scroll(), app.theme());
     }
+}
+
+/// The room for words inside a frame that has nothing else to show.
+fn margin(inside: Rect) -> Rect {
+    Rect::new(
+        inside.x + 2,
+        inside.y + 1,
+        inside.width.saturating_sub(4),
+        inside.height.saturating_sub(1),
+    )
 }
 
 /// What stands where data is missing: why, and what to do.

@@ -148,7 +148,7 @@ async fn members_are_chosen_and_exported_without_being_kept() {
         order: MemberOrder::Ended,
         reversed: true,
     };
-    let numbers = found.choose(&client, 0, &choice).await.unwrap();
+    let numbers = found.choose(&client, 0, &choice, |_| {}).await.unwrap();
     let chosen = found.failures(&client, 0, &numbers).await.unwrap();
     assert_eq!(chosen.len(), all.iter().filter(|it| has_seven(it)).count());
     assert!(chosen.is_sorted_by_key(|it| it.stopped));
@@ -241,9 +241,9 @@ async fn hostile_result_files_lead_to_the_children() {
         (
             &file_key,
             "[\"a\"]".to_owned(),
-            "where a record was expected",
+            "neither a JSON array of objects",
         ),
-        (&file_key, long, "longer than"),
+        (&file_key, long, "larger than 8 MiB"),
     ] {
         house.put(key, body).await;
         let found = survey(&client, &map_run).await;
@@ -348,6 +348,61 @@ async fn a_failure_leads_to_its_line_and_the_method_is_said() {
             methods,
             known.map(|(_, method)| method.clone()).collect::<Vec<_>>()
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_row_of_a_csv_leads_to_its_line() {
+    let house = House::new().await;
+    // A record over two lines, a blank line, quotation marks in cells, and two rows that say the same.
+    let rows = "n,name\n10,\"Oz, \"\"the\"\" city\nby the sea\"\n\n11,a\n12,b\n11,a\n";
+    house.fail(["10", "11"]);
+    let client = client(&house).await;
+    let cache = tempfile::tempdir().unwrap();
+    for (key, text, named) in [
+        ("in.csv", rows.to_owned(), None),
+        ("marked.csv", format!("\u{feff}{rows}"), None),
+        (
+            "bare.csv",
+            rows.split_once('\n').unwrap().1.to_owned(),
+            Some(["n", "name"]),
+        ),
+    ] {
+        house.put(key, &text).await;
+        let location = match named {
+            None => json!({"CSVHeaderLocation": "FIRST_ROW"}),
+            Some(names) => json!({"CSVHeaderLocation": "GIVEN", "CSVHeaders": names}),
+        };
+        let mut config = json!({"InputType": "CSV"});
+        config
+            .as_object_mut()
+            .unwrap()
+            .extend(location.as_object().unwrap().clone());
+        let reader = json!({
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": config,
+            "Parameters": {"Bucket": "data", "Key": key},
+        });
+        let definition = writing(json!({"ItemReader": reader, "ToleratedFailurePercentage": 100}));
+        let run = house.start(&definition, json!({})).await;
+        run.ends(ExecutionStatus::Succeeded).await;
+        let map_run = map_run(&client, &run).await;
+        let found = survey(&client, &map_run).await;
+        let first = if named.is_some() { 1 } else { 2 };
+        let mut lines = Vec::new();
+        for failure in found.page(&client, 0, 0..9).await.unwrap() {
+            let line = failures::source_line(&client, &map_run, &failure, cache.path());
+            let line = line.await.unwrap();
+            lines.push((line.line, line.method, line.candidates));
+        }
+        lines.sort_by_key(|(line, ..)| line.unwrap_or(u64::MAX));
+        let same = vec![first + 3, first + 5];
+        let expected = vec![
+            (Some(first), Method::Content, vec![]),
+            (None, Method::Candidates(2), same.clone()),
+            (None, Method::Candidates(2), same),
+        ];
+        assert_eq!(lines, expected, "{key}");
     }
 }
 

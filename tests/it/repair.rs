@@ -201,6 +201,23 @@ fn the_lost_lines_of_a_part_run_are_run_again_and_merged_once() {
             .stdout(),
         healed(60)
     );
+    let known = serving.fanout(&["failures", &run, "--attempts", "--json"]);
+    let known = known.success().json();
+    let known = known["attempts"].as_array().unwrap();
+    let open: Vec<(String, u64)> = known
+        .iter()
+        .map(|it| {
+            let execution = it["execution"].as_str().unwrap();
+            let name = execution.rsplit(':').next().unwrap().to_owned();
+            (name, it["counts"]["failed"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(open, [(run.clone(), 6), (name.clone(), 0)]);
+    let told = serving.fanout(&["failures", &run, "--attempts"]).success();
+    assert!(
+        told.stdout()
+            .contains(&format!("re-run {name}, attempt 1: 6 succeeded"))
+    );
     let again = serving.fanout(&["rerun", &run, "--yes"]).exit(4);
     assert!(
         again.stderr().contains("these very items already"),

@@ -201,6 +201,64 @@ fn the_demo_heals_its_run_without_a_screen() {
         .expect(0);
 }
 
+/// `failures --export` and `failures --line`, beside what `failures --json` has told.
+fn each_failure_is_exported_and_found_by_its_line(home: &Home, run: &str, failures: &[Value]) {
+    let lines = |rows: &mut dyn Iterator<Item = Value>| -> Vec<u64> {
+        let mut lines: Vec<u64> = rows.filter_map(|row| row["line"].as_u64()).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let known = lines(&mut failures.iter().cloned());
+    assert_eq!(known.len(), failures.len());
+    for name in ["failed.json", "failed.jsonl", "failed.csv"] {
+        let done = home.run(&["failures", run, "--export", name, "--json"]);
+        let done = done.expect(0).json();
+        assert_eq!(
+            (&done["rows"], &done["exact"]),
+            (&json!(known.len()), &json!(true))
+        );
+        let text = fs::read_to_string(home.path(name)).expect("what was exported");
+        let rows: Vec<Value> = match name {
+            "failed.json" => serde_json::from_str(&text).expect("JSON"),
+            "failed.jsonl" => {
+                let rows = text.lines().map(serde_json::from_str);
+                rows.collect::<Result<_, _>>().expect("JSON Lines")
+            }
+            _ => {
+                let mut rows = csv::Reader::from_reader(text.as_bytes());
+                let head = rows.headers().expect("a header").clone();
+                let at = head.iter().position(|it| it == "line").expect("a column");
+                let line = |row: csv::StringRecord| row[at].parse::<u64>().expect("a number");
+                let rows = rows
+                    .records()
+                    .map(|row| json!({"line": line(row.expect("a row"))}));
+                rows.collect()
+            }
+        };
+        assert_eq!(lines(&mut rows.into_iter()), known, "{name}");
+    }
+    // What is there is not written over, and a name has to say what the file is to be.
+    home.run(&["failures", run, "--export", "failed.csv"])
+        .expect(4);
+    home.run(&["failures", run, "--export", "failed.txt"])
+        .expect(2)
+        .says(".jsonl");
+
+    let line = known[0].to_string();
+    let found = home.run(&["failures", run, "--line", &line, "--json"]);
+    let found = found.expect(0).json();
+    let found = found["failures"].as_array().expect("a list");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["line"], known[0]);
+    assert_eq!(found[0]["line_method"], "by the number in the item");
+    let told = home.run(&["failures", run, "--line", &line]).expect(0);
+    assert_eq!(told.stdout.lines().count(), 1, "{}", told.stdout);
+    told.says("matched by the number");
+    let well = (1..).find(|line| !known.contains(line)).expect("a line");
+    let none = home.run(&["failures", run, "--line", &well.to_string()]);
+    none.expect(0).says("no failure is known");
+}
+
 #[test]
 fn a_run_fails_is_explained_redriven_and_downloaded() {
     let home = Home::new();
@@ -259,6 +317,7 @@ fn a_run_fails_is_explained_redriven_and_downloaded() {
         .filter_map(|group| group["count"].as_u64())
         .sum();
     assert_eq!(members, failures.len() as u64);
+    each_failure_is_exported_and_found_by_its_line(&home, name, failures);
 
     let plan = home
         .run(&["redrive", name, "--dry-run", "--json"])

@@ -18,6 +18,8 @@ use crate::operations::{Error, hex};
 const LONGEST: usize = 8 << 20;
 /// Bytes of an entry.
 const ENTRY: u64 = 32;
+/// The mark that some programs begin a file with.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Goes up when entries change.
 const VERSION: &str = "1";
 
@@ -267,7 +269,7 @@ impl Splitter {
         let bytes = &self.carried[place.clone()];
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let is_first = self.offset == 0 && place.start == 0;
-        let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
+        let bytes = match bytes.strip_prefix(BOM) {
             Some(rest) if is_first => rest,
             _ => bytes,
         };
@@ -275,7 +277,7 @@ impl Splitter {
             return;
         }
         let value = match &mut self.csv {
-            None => value(&ItemFormat::JsonLines, bytes, None),
+            None => value(&ItemFormat::JsonLines, bytes, &[]),
             Some(csv) => {
                 let cells = cells(bytes, csv.delimiter);
                 match &csv.header {
@@ -298,12 +300,25 @@ impl Splitter {
 }
 
 /// The value of an item of JSON Lines, or of CSV under a header.
-pub fn value(format: &ItemFormat, bytes: &[u8], header: Option<&[String]>) -> Option<Value> {
+pub fn value(format: &ItemFormat, bytes: &[u8], header: &[String]) -> Option<Value> {
+    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
     match format {
         ItemFormat::JsonLines => serde_json::from_slice(bytes).ok(),
-        ItemFormat::Csv { delimiter, .. } => Some(row(header?, cells(bytes, *delimiter))),
+        ItemFormat::Csv { delimiter, .. } => Some(row(header, cells(bytes, *delimiter))),
         ItemFormat::Other(_) => None,
     }
+}
+
+/// The cells of the record that a CSV source has before its first item.
+pub fn header(before: &str, delimiter: u8) -> Vec<String> {
+    let mut record = before.strip_prefix('\u{feff}').unwrap_or(before);
+    // What is blank is no record.
+    while let Some((blank, rest)) = record.split_once('\n')
+        && blank.trim().is_empty()
+    {
+        record = rest;
+    }
+    cells(record.trim_end_matches(['\r', '\n']).as_bytes(), delimiter)
 }
 
 fn row(header: &[String], cells: Vec<String>) -> Value {

@@ -1,14 +1,14 @@
 //! What failed in a Map Run that has closed, streamed from its result files, or for want of them
 //! from the children themselves.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use futures::StreamExt as _;
-use serde::Deserialize as _;
+use serde::{Deserialize as _, Serialize};
 use serde_json::Deserializer;
 
 use crate::client::{Client, ErrorKind};
-use crate::lines::{self, Malformed, Records};
+use crate::lines::{self, Bits, MAX_LINES, Malformed, Records, stretches};
 use crate::model::{MapRun, ObjectAddress};
 use crate::operations::Error;
 use crate::operations::failures::children;
@@ -17,6 +17,8 @@ use crate::operations::results::{self, ResultFile};
 
 /// Children that are described for want of result files: each is a call.
 const CHILDREN: usize = 10_000;
+/// Stretches of lines that are listed.
+const STRETCHES: usize = 10_000;
 
 /// Where a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +140,63 @@ async fn of_files(
         }
     }
     Ok(Some(source))
+}
+
+/// Items that never became a child execution, as the result files list them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NeverStarted {
+    pub items: u64,
+    /// Of those among them that carry the number of their line, the first stretches of lines.
+    pub lines: Vec<RangeInclusive<u64>>,
+    /// Items whose line is in none of the stretches.
+    pub unlisted: u64,
+}
+
+impl NeverStarted {
+    /// `3, 7-9`, as far as lines are known.
+    pub fn words(&self) -> String {
+        lines::shown(&self.lines)
+    }
+}
+
+/// Which items of a Map Run that has closed were never started; `None` where it has written no
+/// result files.
+///
+/// # Errors
+/// What the service answers; `Malformed` where the files are not what they should be.
+pub async fn never_started(
+    client: &Client,
+    map_run: &MapRun,
+) -> Result<Option<NeverStarted>, Error> {
+    let Some(location) = results::locate(client, map_run).await? else {
+        return Ok(None);
+    };
+    let manifest = results::manifest(client, &location, map_run.redrive_count).await?;
+    let (mut items, mut numbers) = (0, Bits::default());
+    let mut visit = |found: Found<'_>| {
+        if let Found::Record(record, _) = found {
+            items += 1;
+            let line = record.line().filter(|line| *line <= MAX_LINES);
+            line.map(|line| numbers.insert(line));
+        }
+        ControlFlow::Continue(())
+    };
+    let mut source = Source::default();
+    for file in &manifest.result_files.pending {
+        let address = ObjectAddress::new(&manifest.destination_bucket, &file.key);
+        let flow = read_file(client, address, &mut source, &mut visit).await?;
+        if flow.is_break() {
+            break;
+        }
+    }
+    let lines = stretches(numbers.iter(), STRETCHES);
+    let listed: u64 = lines.iter().map(|it| it.end() - it.start() + 1).sum();
+    Ok(Some(NeverStarted {
+        items,
+        lines,
+        unlisted: items.saturating_sub(listed),
+    }))
 }
 
 fn words(files: &[ResultFile]) -> String {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::model::{Failure, MapRun, Object, ObjectAddress};
 use crate::operations::Error;
-use crate::operations::failures::lines::{Item, Lines, fingerprint};
+use crate::operations::failures::lines::{self, Item, Lines, fingerprint};
 use crate::operations::failures::reading::{self, Found};
 use crate::operations::failures::record::Outcome;
 use crate::operations::results::{ItemFormat, ItemSource, item_source};
@@ -172,8 +172,9 @@ pub async fn source_line(
     };
     match (&told.method, found.items.first()) {
         (Method::Index | Method::Content, Some(found)) => {
-            let mut text = text(client, &object, *found).await?;
-            if !is_said(&source, &text, item) {
+            let mut text = text(client, &object, found.offset, found.length).await?;
+            let header = header(client, &object, &source.format, &lines).await?;
+            if !is_said(&source, &text, &header, item) {
                 return Ok(SourceLine::not_found(address, "no line says this"));
             }
             text.truncate(text.floor_char_boundary(SHOWN));
@@ -384,15 +385,36 @@ fn has_no_blank_line(source: &ItemSource, index: u64, item: Item) -> bool {
     }
 }
 
-/// Whether the line says what the child was given: equal fingerprints only tell where to look. Of
-/// CSV, whose cells are all text, they are enough.
-fn is_said(source: &ItemSource, text: &str, input: &Value) -> bool {
-    match (&source.format, source.item.of(input)) {
-        (ItemFormat::JsonLines, Some(item)) => {
-            serde_json::from_str(text).is_ok_and(|said: Value| is_same(&said, item))
-        }
-        _ => true,
+/// Whether the line says what the child was given: equal fingerprints only tell where to look.
+fn is_said(source: &ItemSource, text: &str, header: &[String], input: &Value) -> bool {
+    let Some(item) = source.item.of(input) else {
+        // Nothing to compare it with.
+        return true;
+    };
+    let said = lines::value(&source.format, text.as_bytes(), header);
+    said.is_some_and(|said| is_same(&said, item))
+}
+
+/// The names of a CSV's cells: its definition's, else those of its own first record.
+async fn header(
+    client: &Client,
+    object: &Object,
+    format: &ItemFormat,
+    lines: &Lines,
+) -> Result<Vec<String>, Error> {
+    let (delimiter, named) = match format {
+        ItemFormat::Csv { delimiter, header } => (*delimiter, header),
+        ItemFormat::JsonLines | ItemFormat::Other(_) => return Ok(Vec::new()),
+    };
+    if let Some(named) = named {
+        return Ok(named.clone());
     }
+    let first = lines
+        .item(0)
+        .map_err(|it| Error::malformed(&object.address, it))?;
+    let before = first.map_or(0, |it| it.offset);
+    let text = text(client, object, 0, before).await?;
+    Ok(lines::header(&text, delimiter))
 }
 
 /// Equality of JSON values, however their numbers are written.
@@ -417,11 +439,12 @@ fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-async fn text(client: &Client, object: &Object, item: Item) -> Result<String, Error> {
-    if item.length == 0 {
+/// A piece of the source without the line's end.
+async fn text(client: &Client, object: &Object, offset: u64, length: u64) -> Result<String, Error> {
+    if length == 0 {
         return Ok(String::new());
     }
-    let range = item.offset..item.offset + item.length.min(COMPARED);
+    let range = offset..offset + length.min(COMPARED);
     let body = client
         .read(&object.address, Some(range), Some(&object.etag))
         .await?;
@@ -430,7 +453,9 @@ async fn text(client: &Client, object: &Object, item: Item) -> Result<String, Er
     while let Some(chunk) = stream.next().await {
         bytes.extend_from_slice(&chunk?);
     }
-    Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    Ok(String::from_utf8_lossy(&bytes)
+        .trim_end_matches(['\r', '\n'])
+        .to_owned())
 }
 
 /// The change of the definition that makes the line certain.

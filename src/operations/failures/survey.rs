@@ -74,6 +74,14 @@ pub struct Choice<'c> {
     pub reversed: bool,
 }
 
+/// How far looking through the members of a group has come.
+pub struct Looked<'l> {
+    pub read: u64,
+    pub of: u64,
+    /// Those among the ones read last that are wanted, in the order of reading.
+    pub found: &'l [&'l Failure],
+}
+
 /// What is known of a member without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
@@ -117,9 +125,14 @@ impl Survey {
         self.heads.get(group)?.get(usize::try_from(number).ok()?)
     }
 
+    /// How many members of a group are kept, the first ones.
+    pub fn kept_of(&self, group: usize) -> u64 {
+        self.heads.get(group).map_or(0, Vec::len) as u64
+    }
+
     /// Whether all members of a group are kept.
     pub fn is_at_hand(&self, group: usize) -> bool {
-        let kept = self.heads.get(group).map_or(0, Vec::len) as u64;
+        let kept = self.kept_of(group);
         self.groups.get(group).is_none_or(|it| it.count == kept)
     }
 
@@ -141,7 +154,8 @@ impl Survey {
         Some(98.0 / read.sqrt() * of_all)
     }
 
-    /// The members of a group that are wanted, as numbers in the order of reading.
+    /// The members of a group that are wanted, as numbers in the order of reading. Where all must be
+    /// read for that, `report` is told of what is found on the way.
     ///
     /// # Errors
     /// What the service answers where they are read again; `Refused` where there are too many.
@@ -150,6 +164,7 @@ impl Survey {
         client: &Client,
         group: usize,
         choice: &Choice<'_>,
+        report: impl FnMut(Looked<'_>),
     ) -> Result<Vec<u32>, Error> {
         let Some(known) = self.groups.get(group) else {
             return Ok(Vec::new());
@@ -176,7 +191,9 @@ impl Survey {
         }
         let mut numbers: Vec<u32> = rows.into_iter().map(|(number, _)| number).collect();
         if let Some(fits) = choice.failure {
-            numbers = self.read_through(client, group, numbers, fits).await?;
+            numbers = self
+                .read_through(client, group, numbers, fits, report)
+                .await?;
         }
         Ok(numbers)
     }
@@ -210,6 +227,7 @@ impl Survey {
         group: usize,
         numbers: Vec<u32>,
         fits: &(dyn Fn(&Failure) -> bool + Send + Sync),
+        mut report: impl FnMut(Looked<'_>),
     ) -> Result<Vec<u32>, Error> {
         const AT_A_TIME: usize = 1_000;
         let mut fitting: Vec<u32> = Vec::new();
@@ -222,8 +240,14 @@ impl Survey {
             let failures = self.failures(client, group, now).await?;
             let read = failures.len().max(1);
             let found = now.iter().zip(&failures).filter(|(_, it)| fits(it));
-            fitting.extend(found.map(|(number, _)| *number));
+            let (numbers, found): (Vec<u32>, Vec<&Failure>) = found.unzip();
+            fitting.extend(numbers);
             rest = &rest[read.min(rest.len())..];
+            report(Looked {
+                read: (by_place.len() - rest.len()) as u64,
+                of: by_place.len() as u64,
+                found: &found,
+            });
         }
         let fits = |number: &u32| fitting.binary_search(number).is_ok();
         Ok(numbers.into_iter().filter(fits).collect())

@@ -64,10 +64,7 @@ impl Chosen {
     pub fn has(&self, item: Item<'_>) -> bool {
         let is_marked = self.groups.is_empty() && self.children.is_empty()
             || self.groups.contains(item.key)
-            || self
-                .children
-                .iter()
-                .any(|child| child.as_str() == item.child);
+            || !self.children.is_empty() && self.children.contains(&ExecutionArn::new(item.child));
         is_marked
             && (self.lines.is_empty() || item.line.is_some_and(|line| self.lines.has(line)))
             && (self.errors.is_empty()

@@ -202,6 +202,7 @@ impl App {
             }
             _ => {}
         }
+        self.rest();
     }
 
     /// Folds what is under the cursor; of machines, shows its runs.
@@ -252,6 +253,11 @@ impl App {
                 }
             }
             Screen::Failures(it) => match it.pane {
+                Pane::Groups if it.at_beside(self).is_some() => {
+                    if let Screen::Failures(it) = self.screen_mut() {
+                        it.is_listed = true;
+                    }
+                }
                 Pane::Groups => self.switch_pane(),
                 Pane::Members => self.show_child(Tab::Payload),
             },

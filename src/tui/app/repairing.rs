@@ -73,8 +73,7 @@ impl App {
         if screen.filter.is_empty() {
             return (marked, Vec::new());
         }
-        let shown = screen.shown(self);
-        let shown: BTreeSet<&ExecutionArn> = shown.iter().map(|it| &it.child).collect();
+        let shown = screen.fitting(self);
         marked.into_iter().partition(|child| shown.contains(child))
     }
 }

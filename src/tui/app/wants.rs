@@ -44,7 +44,21 @@ impl App {
         match self.screen() {
             Screen::Runs(_) => BTreeSet::from([Subscription::Executions(machine.clone())]),
             Screen::Live(it) => self.polls_of(&it.run, true),
-            Screen::Failures(it) => self.polls_of(&it.run, false),
+            Screen::Failures(it) => {
+                let mut polls = self.polls_of(&it.run, false);
+                let logs = it.log_query(self);
+                polls.extend(logs.map(|query| Subscription::Logs(Box::new(query))));
+                // A filter that is being written asks for something else with every key.
+                let is_written = matches!(self.overlay, Some(Overlay::Filter(_)));
+                let list = it
+                    .list(self)
+                    .filter(|list| !is_written && list.trouble().is_none());
+                polls.extend(
+                    list.and_then(|list| list.unfinished())
+                        .map(Subscription::Members),
+                );
+                polls
+            }
             Screen::Outputs(it) => self.polls_of(&it.run, false),
             Screen::Logs(it) => {
                 let mut polls = self.polls_of(&it.run, false);
@@ -144,7 +158,7 @@ impl App {
 
     /// Rows that are not kept, and of a Standard child its history.
     fn wanted_by_failures(&self, failures: &Failures) -> Vec<Ask> {
-        let mut asks = Vec::new();
+        let mut asks: Vec<Ask> = self.never_started(failures).into_iter().collect();
         let Some(list) = failures.list(self) else {
             return asks;
         };
@@ -157,15 +171,30 @@ impl App {
             true => list.missing(shown),
             false => list.missing(around),
         };
-        // A filter that is being written asks for something else with every key.
-        let is_written = matches!(self.overlay, Some(Overlay::Filter(_)));
-        if list.trouble().is_none() && !is_written {
+        if list.trouble().is_none() && list.unfinished().is_none() {
             asks.extend(missing.map(|(query, first)| Ask::Members(query, first)));
         }
-        if let (Some(failure), ItemTab::History) = (list.row(chosen), failures.tab) {
+        let wanted = failures.wanted_rows().cloned();
+        asks.extend(wanted.map(|(query, rows)| Ask::Children(query, rows)));
+        let has_history = matches!(failures.tab, ItemTab::History | ItemTab::Output);
+        if let Some(failure) = list.row(chosen).filter(|_| has_history) {
             asks.extend(self.history(&failure.child));
         }
         asks
+    }
+
+    /// Which lines never started, where that is looked at.
+    fn never_started(&self, failures: &Failures) -> Option<Ask> {
+        let map_run = self.live.map_run(&failures.run)?;
+        if !failures.wants_never_started(self) || !map_run.status.is_closed() {
+            return None;
+        }
+        let known = self.live.never_started.get(&map_run.arn);
+        let due = self.is_due(known.unwrap_or(&Remote::Waiting), |found, age| {
+            let items = found.as_ref().map(|it| it.items);
+            items.is_some_and(|it| it != map_run.items.pending) && age >= CLOSED_PACE
+        });
+        due.then(|| Ask::NeverStarted(Box::new(map_run.clone())))
     }
 
     fn wanted_by_run(&self, run: &ExecutionArn) -> Vec<Ask> {

@@ -68,6 +68,14 @@ pub async fn answer(
             let page = readings.members(&client, &query, first).await;
             Event::Members(query, first, page)
         }
+        Ask::NeverStarted(map_run) => {
+            let found = failures::never_started(&client, &map_run).await;
+            Event::NeverStarted(map_run.arn, found.map_err(of_operation))
+        }
+        Ask::Children(query, rows) => {
+            let children = readings.children(&client, &query, rows.clone()).await;
+            Event::Children(query, rows, children)
+        }
         Ask::Outputs(run) => {
             let outputs = outputs::list(&client, &run).await;
             let arn = run.detail.execution.arn;

@@ -1,28 +1,33 @@
 //! Reading failures: what is kept between two readings, and the way from a list to its rows.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use crate::client::Client;
-use crate::model::{Failure, MapRun, MapRunArn, Timestamp};
+use crate::model::{ExecutionArn, Failure, MapRun, MapRunArn, Timestamp};
 use crate::operations;
-use crate::operations::failures::{self, Choice, MemberOrder, Row, Survey, Wanted};
+use crate::operations::failures::{self, Choice, Looked, MemberOrder, Row, Survey, Wanted};
 use crate::operations::ledger::Ledger;
-use crate::tui::data::{FailureSet, MemberPage, MemberQuery, Stamp};
+use crate::tui::data::{FailureSet, Looking, MemberPage, MemberQuery, Stamp};
 use crate::tui::event::{Cause, Deed, Event, Reply, Trouble};
 use crate::tui::export::Format;
 use crate::tui::filter::{AGE, Filter};
 use crate::tui::runtime::{of_operation, tell};
 use crate::tui::screen::MEMBER_SORTS;
 use crate::tui::widget::figures;
+use crate::tui::widget::list::Order;
 
 /// Map Runs whose failures are kept between two readings.
 const KEPT: usize = 4;
 /// Failures read of a Map Run that is going.
 const SAMPLE: usize = 1_000;
+/// Between two reports of what has been found.
+const REPORT: Duration = Duration::from_millis(300);
 /// Rows of a list that are read at once.
 const ROWS: u64 = 64;
 
@@ -108,18 +113,108 @@ impl Readings {
         query: &MemberQuery,
         first: u64,
     ) -> Reply<MemberPage> {
+        let survey = self.of(query)?;
+        self.page(client, query, &survey, first)
+            .await
+            .map_err(of_operation)
+    }
+
+    /// The reading that a list is of.
+    fn of(&self, query: &MemberQuery) -> Reply<Arc<Survey>> {
         let known = self.known(&query.map_run);
-        let Some((_, survey)) = known.filter(|(stamp, _)| *stamp == query.stamp) else {
-            return Err(Trouble {
+        match known.filter(|(stamp, _)| *stamp == query.stamp) {
+            Some((_, survey)) => Ok(survey),
+            None => Err(Trouble {
                 text: "the failures were read anew meanwhile".to_owned(),
                 hint: None,
                 slowed: false,
                 cause: Cause::Other,
-            });
+            }),
+        }
+    }
+
+    /// Looks through a group for the members that a list shows; tells what it has found so far while
+    /// it goes on, and in the end the list's first rows.
+    pub async fn look(&self, client: &Client, query: MemberQuery, events: mpsc::Sender<Event>) {
+        let page = match self.of(&query) {
+            Ok(survey) => self.look_through(client, &query, &survey, &events).await,
+            Err(trouble) => Err(trouble),
         };
-        self.page(client, query, &survey, first)
+        tell(&events, Event::Members(query, 0, page)).await;
+    }
+
+    async fn look_through(
+        &self,
+        client: &Client,
+        query: &MemberQuery,
+        survey: &Survey,
+        events: &mpsc::Sender<Event>,
+    ) -> Reply<MemberPage> {
+        let (mut rows, mut total) = (Vec::new(), 0);
+        let mut told: Option<Instant> = None;
+        let report = |looked: Looked<'_>| {
+            // In any other order the first ones are not known before the last is.
+            if query.order == Order::default() {
+                let room = (ROWS as usize).saturating_sub(rows.len());
+                rows.extend(looked.found.iter().take(room).map(|it| (*it).clone()));
+            }
+            let is_first_hit = total == 0 && !looked.found.is_empty();
+            total += looked.found.len() as u64;
+            if is_first_hit || told.is_none_or(|at| REPORT <= at.elapsed()) {
+                told = Some(Instant::now());
+                let looking = Looking {
+                    read: looked.read,
+                    of: looked.of,
+                };
+                let rows = rows.clone();
+                let page = MemberPage { total, rows };
+                // What does not fit is left out: the next report says more.
+                let _ = events.try_send(Event::MembersSoFar(query.clone(), looking, page));
+            }
+        };
+        let chosen = self.choose(client, query, survey, report).await;
+        chosen.map_err(of_operation)?;
+        self.page(client, query, survey, 0)
             .await
             .map_err(of_operation)
+    }
+
+    /// The children in some rows of a list.
+    pub async fn children(
+        &self,
+        client: &Client,
+        query: &MemberQuery,
+        rows: Range<u64>,
+    ) -> Reply<Vec<ExecutionArn>> {
+        let survey = self.of(query)?;
+        self.children_of(client, query, &survey, rows)
+            .await
+            .map_err(of_operation)
+    }
+
+    async fn children_of(
+        &self,
+        client: &Client,
+        query: &MemberQuery,
+        survey: &Survey,
+        rows: Range<u64>,
+    ) -> Result<Vec<ExecutionArn>, operations::Error> {
+        let numbers: Vec<u32> = if query.is_plain() {
+            rows.map(|row| row as u32).collect()
+        } else {
+            let chosen = self.choose(client, query, survey, |_| {}).await?;
+            let rows = rows.start as usize..chosen.len().min(rows.end as usize);
+            chosen.get(rows).unwrap_or_default().to_vec()
+        };
+        let mut children = Vec::with_capacity(numbers.len());
+        while let Some(rest) = numbers.get(children.len()..).filter(|it| !it.is_empty()) {
+            let read = survey.failures(client, query.group as usize, rest).await?;
+            if read.is_empty() {
+                break;
+            }
+            children.extend(read.into_iter().map(|it| it.child));
+        }
+        Ok(children)
     }
 
     async fn page(
@@ -135,7 +230,7 @@ impl Readings {
             let rows = survey.page(client, group, first..first + ROWS).await?;
             return Ok(MemberPage { total, rows });
         }
-        let numbers = self.choose(client, query, survey).await?;
+        let numbers = self.choose(client, query, survey, |_| {}).await?;
         let from = (first as usize).min(numbers.len());
         let until = (from + ROWS as usize).min(numbers.len());
         let rows = survey.failures(client, group, &numbers[from..until]);
@@ -150,6 +245,7 @@ impl Readings {
         client: &Client,
         query: &MemberQuery,
         survey: &Survey,
+        report: impl FnMut(Looked<'_>),
     ) -> Result<Arc<Vec<u32>>, operations::Error> {
         if let Some((known, numbers)) = &self.state().chosen
             && known == query
@@ -178,7 +274,7 @@ impl Readings {
             },
             reversed: query.order.reversed,
         };
-        let numbers = Arc::new(survey.choose(client, group, &choice).await?);
+        let numbers = Arc::new(survey.choose(client, group, &choice, report).await?);
         self.state().chosen = Some((query.clone(), Arc::clone(&numbers)));
         Ok(numbers)
     }

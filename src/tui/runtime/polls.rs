@@ -10,6 +10,7 @@ use crate::operations::logs::{self, Query, Update};
 use crate::operations::{self, runs};
 use crate::tui::data::{Entry, News};
 use crate::tui::event::{Event, Reply, Subscription};
+use crate::tui::runtime::failures::Readings;
 use crate::tui::runtime::{of_client, of_operation};
 
 /// Pages of log lines that wait for the screen.
@@ -17,7 +18,12 @@ const LOGS: usize = 4;
 /// Between two searches for a state machine that is not there.
 const SEARCH: Duration = Duration::from_secs(3);
 
-pub async fn poll(client: Client, subscription: Subscription, events: mpsc::Sender<Event>) {
+pub async fn poll(
+    client: Client,
+    subscription: Subscription,
+    readings: Readings,
+    events: mpsc::Sender<Event>,
+) {
     match subscription {
         Subscription::Machine(name) => search(client, &name, events).await,
         Subscription::Executions(machine) => {
@@ -40,6 +46,7 @@ pub async fn poll(client: Client, subscription: Subscription, events: mpsc::Send
             let event = |reply| Event::FailedChildren(arn.clone(), reply);
             forward(snapshots, events, event).await;
         }
+        Subscription::Members(query) => readings.look(&client, query, events).await,
         Subscription::Logs(query) => follow_logs(client, query, events).await,
     }
 }

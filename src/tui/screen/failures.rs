@@ -1,6 +1,7 @@
 //! Failed items: groups of one cause at the left, the group and its members at the right, the item
 //! below (or beside, where there is room).
 
+mod beside;
 mod draw;
 mod group;
 mod item;
@@ -13,14 +14,18 @@ pub use members::List;
 use members::MembersShown;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::model::{ExecutionArn, Failure, MapRun};
 use crate::operations::failures::GroupKey;
+use crate::operations::logs::{Focus, Query};
 use crate::tui::app::App;
-use crate::tui::data::FailureSet;
+use crate::tui::data::{FailureSet, MemberQuery};
 use crate::tui::filter::{AGE, Filter};
 use crate::tui::marks::{Marking, Marks};
 use crate::tui::screen::places::Rows;
+use crate::tui::widget::figures;
 use crate::tui::widget::list::{Cursor, Move, Order, Scroll, Sort};
 
 /// The list that has the keys.
@@ -47,6 +52,11 @@ pub struct Failures {
     pub tab: ItemTab,
     /// Of the item's detail.
     pub scroll: Scroll,
+    /// The failure whose log lines are followed: what the cursor only passes by is not asked about.
+    rests_on: Option<ExecutionArn>,
+    long: LongMarks,
+    /// What is chosen below the groups is listed.
+    pub is_listed: bool,
     /// The members as they were last asked for: a frame asks several times.
     members_shown: RefCell<Option<MembersShown>>,
 }
@@ -67,6 +77,12 @@ pub const SORTS: &[Sort] = &[
     ("ended", "newest first"),
 ];
 
+/// Rows of a list that is read in pages that are marked at once, one by one.
+const MARKED_AT_ONCE: u64 = 10_000;
+
+/// What the view is called, where it is remembered.
+pub const VIEW: &str = "failures";
+
 /// What a filter can ask for by name.
 pub const COLUMNS: &[&str] = &["line", "error", "cause", "input", "child", AGE];
 
@@ -83,6 +99,9 @@ impl Failures {
             marks: Marks::default(),
             tab: ItemTab::default(),
             scroll: Scroll::default(),
+            rests_on: None,
+            long: LongMarks::default(),
+            is_listed: false,
             members_shown: RefCell::default(),
         }
     }
@@ -97,7 +116,10 @@ impl Failures {
 
     pub fn rows(&self, app: &App) -> usize {
         match self.pane {
-            Pane::Groups => self.set(app).map_or(0, |set| self.groups_shown(set).len()),
+            Pane::Groups => {
+                let groups = self.set(app).map_or(0, |set| self.groups_shown(set).len());
+                groups + self.beside(app).len()
+            }
             Pane::Members => self.list(app).map_or(0, |list| list.len()),
         }
     }
@@ -119,6 +141,28 @@ impl Failures {
         list.row(self.members.row(list.len()))
     }
 
+    /// The failure that the cursor rests on now, where its log lines are looked at.
+    pub fn resting(&self, app: &App) -> Option<ExecutionArn> {
+        let chosen = self.chosen(app).filter(|_| self.tab == ItemTab::Logs);
+        chosen.map(|it| it.child.clone())
+    }
+
+    /// Notes where the cursor has come to rest.
+    pub fn rest(&mut self, on: Option<ExecutionArn>) {
+        self.rests_on = on;
+    }
+
+    /// Which log lines are wanted: those of the failure under the cursor, once it rests there.
+    pub fn log_query(&self, app: &App) -> Option<Query> {
+        let failure = self.chosen(app).filter(|_| self.tab == ItemTab::Logs)?;
+        (self.rests_on.as_ref() == Some(&failure.child)).then(|| Query {
+            run: self.run.clone(),
+            focus: Some(Focus::on(failure)),
+            pattern: String::new(),
+            follow: true,
+        })
+    }
+
     /// What is marked.
     pub fn marked(&self, app: &App) -> Marked {
         let groups = self.set(app).map_or(&[][..], FailureSet::groups);
@@ -132,45 +176,113 @@ impl Failures {
         }
     }
 
-    /// Marks groups, or members where they have the keys. What the service would have to be asked
-    /// for cannot be marked row by row.
+    /// Marks groups, or members where they have the keys. Of a long list that no filter narrows,
+    /// all are its group.
     ///
     /// # Errors
-    /// Says so, and what to do instead.
+    /// Says that there are too many to be marked one by one, and what to do instead.
     pub fn mark(&mut self, marking: Marking, keys: MarkKeys) -> Result<(), String> {
         match keys {
-            MarkKeys::Groups(keys) => {
-                self.group_marks
-                    .apply(marking, &keys, self.groups.row(keys.len()));
-            }
+            MarkKeys::Groups(keys, at) => self.group_marks.apply(marking, &keys, at),
             MarkKeys::Children(keys) => {
                 self.marks
                     .apply(marking, &keys, self.members.row(keys.len()));
             }
-            MarkKeys::One(key) if marking == Marking::Toggle => self.marks.apply(marking, &key, 0),
-            MarkKeys::One(_) if marking == Marking::Clear => {}
-            MarkKeys::One(_) => {
-                return Err(
-                    "a list of this length is marked as a group, or exported: tab, then space"
-                        .to_owned(),
-                );
-            }
+            MarkKeys::Stored(stored) => self.mark_stored(marking, stored)?,
         }
         if marking == Marking::Clear {
             self.marks = Marks::default();
             self.group_marks = Marks::default();
+            self.long = LongMarks::default();
         }
         Ok(())
+    }
+
+    /// Marks rows of a list that is read in pages: who is in them is asked for, see
+    /// [`Failures::wanted_rows`].
+    fn mark_stored(&mut self, marking: Marking, stored: Stored) -> Result<(), String> {
+        let rows = match marking {
+            Marking::Clear => return Ok(()),
+            Marking::Toggle => {
+                let key: Vec<ExecutionArn> = stored.chosen.into_iter().collect();
+                self.marks.apply(marking, &key, 0);
+                return Ok(());
+            }
+            Marking::All if stored.query.is_plain() => {
+                self.group_marks.apply(marking, &[stored.group], 0);
+                return Ok(());
+            }
+            _ if !stored.is_complete => {
+                return Err("the group is still being looked through".to_owned());
+            }
+            Marking::All => 0..stored.len,
+            Marking::Range => match self.long.range.take() {
+                Some((query, from)) if query == stored.query => {
+                    from.min(stored.at)..from.max(stored.at) + 1
+                }
+                _ => {
+                    self.long.range = Some((stored.query, stored.at));
+                    return Ok(());
+                }
+            },
+        };
+        if MARKED_AT_ONCE < rows.end - rows.start {
+            let count = figures::count(rows.end - rows.start);
+            let most = figures::count(MARKED_AT_ONCE);
+            return Err(format!(
+                "{count} rows are more than the {most} that are marked one by one: mark the group, or narrow it"
+            ));
+        }
+        self.long.wanted = Some((stored.query, rows));
+        Ok(())
+    }
+
+    /// Rows whose children are to be marked, and are not known yet.
+    pub fn wanted_rows(&self) -> Option<&(MemberQuery, Range<u64>)> {
+        self.long.wanted.as_ref()
+    }
+
+    /// Marks the children that are in these rows, unless others are wanted by now.
+    pub fn mark_rows(
+        &mut self,
+        query: &MemberQuery,
+        rows: &Range<u64>,
+        children: Vec<ExecutionArn>,
+    ) {
+        let is_wanted =
+            |(of, wanted): &mut (MemberQuery, Range<u64>)| of == query && wanted == rows;
+        if self.long.wanted.take_if(is_wanted).is_none() {
+            return;
+        }
+        self.marks.apply(Marking::All, &children, 0);
+        if self.long.fitting.0 != query.filter {
+            self.long.fitting = (query.filter.clone(), BTreeSet::new());
+        }
+        self.long.fitting.1.extend(children);
+    }
+
+    /// The children that the filter shows, as far as they are known.
+    pub fn fitting(&self, app: &App) -> BTreeSet<ExecutionArn> {
+        let shown = self.shown(app).into_iter().map(|it| it.child.clone());
+        let (filter, marked) = &self.long.fitting;
+        let marked = marked.iter().filter(|_| filter == self.filter.text());
+        shown.chain(marked.cloned()).collect()
     }
 
     /// What can be marked now.
     pub fn mark_keys(&self, app: &App) -> MarkKeys {
         if self.pane == Pane::Groups {
             let Some(set) = self.set(app) else {
-                return MarkKeys::Groups(Vec::new());
+                return MarkKeys::Groups(Vec::new(), 0);
             };
             let shown = self.groups_shown(set).into_iter();
-            return MarkKeys::Groups(shown.map(|index| set.groups()[index].key()).collect());
+            let keys: Vec<GroupKey> = shown.map(|index| set.groups()[index].key()).collect();
+            // What is below the groups is none.
+            let at = match self.at_beside(app) {
+                Some(_) => keys.len(),
+                None => self.groups.row(keys.len()),
+            };
+            return MarkKeys::Groups(keys, at);
         }
         let Some(list) = self.list(app) else {
             return MarkKeys::Children(Vec::new());
@@ -178,8 +290,19 @@ impl Failures {
         match list.is_at_hand() {
             true => MarkKeys::Children(list.read().map(|it| it.child.clone()).collect()),
             false => {
-                let chosen = list.row(self.members.row(list.len()));
-                MarkKeys::One(chosen.map(|it| it.child.clone()).into_iter().collect())
+                let at = self.members.row(list.len());
+                let groups = self.set(app).map_or(&[][..], FailureSet::groups);
+                let (Some(query), Some(group)) = (list.query(), groups.get(list.group)) else {
+                    return MarkKeys::Children(Vec::new());
+                };
+                MarkKeys::Stored(Stored {
+                    query: query.clone(),
+                    group: group.key(),
+                    at: at as u64,
+                    chosen: list.row(at).map(|it| it.child.clone()),
+                    len: list.len() as u64,
+                    is_complete: list.unfinished().is_none(),
+                })
             }
         }
     }
@@ -196,7 +319,7 @@ impl Failures {
     /// `2 groups marked: 53,842 failures`, for titles.
     fn marked_words(&self, app: &App) -> Option<String> {
         let marked = self.marked(app);
-        let count = crate::tui::widget::figures::count;
+        let count = figures::count;
         let groups = match (marked.groups.len(), marked.in_groups) {
             (0, _) => None,
             (1, failures) => Some(format!("1 group marked: {} failures", count(failures))),
@@ -205,9 +328,19 @@ impl Failures {
                 count(failures)
             )),
         };
-        let shown = self.shown(app);
-        let single = self.marks.words(shown.iter().map(|it| &it.child));
-        match (groups, single.filter(|_| !self.marks.is_idle())) {
+        // Looking through the rows is not for every frame.
+        let single = match self.marks.is_idle() {
+            true => None,
+            false => self.marks.words(self.fitting(app).iter()),
+        };
+        let long = match (&self.long.wanted, &self.long.range) {
+            (Some((_, rows)), _) => Some(format!("marking {}…", count(rows.end - rows.start))),
+            (None, Some(_)) => Some("range begun".to_owned()),
+            (None, None) => None,
+        };
+        let single: Vec<String> = single.into_iter().chain(long).collect();
+        let single = (!single.is_empty()).then(|| single.join(", "));
+        match (groups, single) {
             (Some(groups), Some(single)) => Some(format!("{groups}, and {single}")),
             (groups, single) => groups.or(single),
         }
@@ -216,10 +349,34 @@ impl Failures {
 
 /// Keys of the rows that marks apply to.
 pub enum MarkKeys {
-    Groups(Vec<GroupKey>),
+    /// With the number of the one under the cursor.
+    Groups(Vec<GroupKey>, usize),
     Children(Vec<ExecutionArn>),
-    /// Only the row under the cursor is known.
-    One(Vec<ExecutionArn>),
+    /// Of a list that is read in pages.
+    Stored(Stored),
+}
+
+/// Where the cursor is in a list that is read in pages.
+pub struct Stored {
+    query: MemberQuery,
+    group: GroupKey,
+    at: u64,
+    /// The child there, where it has been read.
+    chosen: Option<ExecutionArn>,
+    len: u64,
+    /// Whether all rows are known.
+    is_complete: bool,
+}
+
+/// Marks in lists that are read in pages.
+#[derive(Debug, Clone, Default)]
+struct LongMarks {
+    /// The row in which a range began.
+    range: Option<(MemberQuery, u64)>,
+    /// Rows whose children are asked for.
+    wanted: Option<(MemberQuery, Range<u64>)>,
+    /// Children that were marked by their rows, and the filter that showed them.
+    fitting: (String, BTreeSet<ExecutionArn>),
 }
 
 /// Notes where the rows of a list were drawn.

@@ -6,6 +6,8 @@ mod draw;
 #[cfg(test)]
 mod tests;
 
+pub use draw::excerpt;
+
 use std::cell::Cell;
 use std::collections::HashSet;
 

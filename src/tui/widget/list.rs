@@ -89,7 +89,7 @@ impl Cursor {
 }
 
 /// In what order a list is shown: one of the orders that its screen has, or the same backwards.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Order {
     /// Index into the screen's orders.
     pub by: usize,

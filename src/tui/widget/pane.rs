@@ -36,7 +36,13 @@ pub fn split(buffer: &mut Buffer, x: u16, top: u16, bottom: u16, title: &str, st
         put(buffer, x, y, "│", style);
     }
     put(buffer, x, top, "┬", style);
-    put(buffer, x, bottom, "┴", style);
+    // The line below may carry a title.
+    if buffer
+        .cell((x, bottom))
+        .is_some_and(|it| it.symbol() == "─")
+    {
+        put(buffer, x, bottom, "┴", style);
+    }
     if !title.is_empty() {
         let room = (buffer.area.right()).saturating_sub(x + 5) as usize;
         buffer.set_stringn(x + 2, top, format!(" {title} "), room, style);

@@ -5,12 +5,12 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::{Failures, List, Pane, group, item, note};
-use crate::model::{Failure, MapRun};
+use super::{Failures, List, Pane, VIEW, group, item, note};
+use crate::model::Failure;
 use crate::tui::app::App;
 use crate::tui::data::{FailureSet, Remote};
 use crate::tui::screen::places::{Rows, below_header};
-use crate::tui::screen::{WIDE, absence};
+use crate::tui::screen::{WIDE, absence, margin};
 use crate::tui::widget::table::{self, Align, Column};
 use crate::tui::widget::{figures, pane, text};
 
@@ -91,35 +91,49 @@ impl Failures {
     }
 
     fn draw_nothing(&self, app: &App, buffer: &mut Buffer, inside: Rect) {
-        let area = Rect::new(
-            inside.x + 2,
-            inside.y + 1,
-            inside.width.saturating_sub(4),
-            inside.height.saturating_sub(1),
-        );
         let run = app.data().runs.get(&self.run);
         let map_run = self.map_run(app);
         let failures = map_run.and_then(|it| app.data().failures.get(&it.arn));
         let trouble = failures
             .and_then(Remote::trouble)
             .or(run.and_then(Remote::trouble));
+        let none;
         let waiting = match (run.and_then(Remote::get), map_run) {
             (None, _) => "reading the run…",
             (Some(_), None) => "the run has no Map Run, so no item can have failed",
-            (Some(_), Some(map_run)) if map_run.items.failures() == 0 => "no item has failed",
+            (Some(_), Some(map_run)) if map_run.items.failures() == 0 => {
+                match map_run.items.pending {
+                    pending if 0 < pending && map_run.status.is_closed() => {
+                        none = format!(
+                            "no item has failed, but {} were never started: o, then reconcile, tells which",
+                            figures::count(pending)
+                        );
+                        &none
+                    }
+                    _ => "no item has failed",
+                }
+            }
             _ => "reading the failures…",
         };
-        absence(buffer, area, trouble, waiting, app.theme());
+        absence(buffer, margin(inside), trouble, waiting, app.theme());
+    }
+
+    /// What is above the divider, of at least so many lines, and the rest: half of it, unless that
+    /// was made larger or smaller.
+    fn above(&self, app: &App, inside: Rect, least: u16) -> (Rect, Rect) {
+        let usual = inside.height - (inside.height / 2).max(least).min(inside.height);
+        let lower = pane::resized(usual, app.pane(VIEW), inside.height);
+        cut(inside, inside.height.saturating_sub(lower))
     }
 
     /// One list at a time, below it the group or the item.
     fn draw_narrow(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
         let inside = pane::inside(area);
-        let (list, rest) = cut(inside, (inside.height / 2).max(3));
+        let (list, rest) = self.above(app, inside, 3);
         let (_, detail) = cut(rest, 1);
         match self.pane {
             Pane::Groups => {
-                self.draw_groups(app, set, buffer, list);
+                self.draw_left(app, set, buffer, list);
                 pane::divide(
                     buffer,
                     area,
@@ -133,7 +147,8 @@ impl Failures {
             }
             Pane::Members => {
                 self.draw_members(app, buffer, list);
-                pane::divide(buffer, area, rest.y, &self.item_title(app), Style::new());
+                let title = self.item_title(app, area.width.saturating_sub(6));
+                pane::divide(buffer, area, rest.y, &title, Style::new());
                 self.draw_item(app, buffer, detail);
             }
         }
@@ -141,7 +156,7 @@ impl Failures {
 
     fn draw_below(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
         let inside = pane::inside(area);
-        let (upper, rest) = cut(inside, (inside.height / 2).max(4));
+        let (upper, rest) = self.above(app, inside, 4);
         let (_, detail) = cut(rest, 1);
         let groups = Rect {
             width: groups_width(area),
@@ -149,7 +164,8 @@ impl Failures {
         };
         let x = groups.right();
         let right = Rect::new(x + 1, inside.y, inside.right() - x - 1, upper.height);
-        pane::divide(buffer, area, rest.y, &self.item_title(app), Style::new());
+        let title = self.item_title(app, area.width.saturating_sub(6));
+        pane::divide(buffer, area, rest.y, &title, Style::new());
         let title = self.group_title(app, set);
         pane::split(buffer, x, area.y, rest.y, &title, Style::new());
         self.draw_left(app, set, buffer, groups);
@@ -165,7 +181,8 @@ impl Failures {
         };
         let x = groups.right();
         let rest = inside.right() - x - 1;
-        let members = Rect::new(x + 1, inside.y, rest * 3 / 5, inside.height);
+        let item = pane::resized(rest - rest * 3 / 5, app.pane(VIEW), rest);
+        let members = Rect::new(x + 1, inside.y, rest.saturating_sub(item), inside.height);
         let item = Rect::new(
             members.right() + 1,
             inside.y,
@@ -176,7 +193,7 @@ impl Failures {
         let title = self.group_title(app, set);
         let title = text::fit(&title, members.width.saturating_sub(5) as usize);
         pane::split(buffer, x, area.y, bottom, &title, Style::new());
-        let title = self.item_title(app);
+        let title = self.item_title(app, item.width.saturating_sub(5));
         pane::split(
             buffer,
             members.right(),
@@ -192,17 +209,41 @@ impl Failures {
 
     /// The groups, and what is in none of them.
     fn draw_left(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
-        let beside = self.map_run(app).map(|map_run| beside(map_run, set));
-        let beside = beside.unwrap_or_default();
+        let beside = self.beside(app);
         let needed = beside.len() as u16 + 1;
+        let chosen = self.at_beside(app);
         let (list, below) = match area.height {
             height if needed + 7 <= height => cut(area, height - needed),
+            // Where the cursor is must be seen.
+            height if chosen.is_some() => cut(area, height.saturating_sub(needed).max(3)),
             _ => (area, Rect::ZERO),
         };
         self.draw_groups(app, set, buffer, list);
-        for (row, (what, count)) in (1..).zip(beside) {
-            let line = format!("  {what:28}{:>9}", figures::count(count));
-            pane::line(buffer, below, row, Line::styled(line, app.theme().dim()));
+        let (_, rows) = cut(below, 1);
+        let theme = app.theme();
+        let has_keys = self.pane == Pane::Groups;
+        let groups = self.groups_shown(set).len();
+        note(
+            app,
+            Rows {
+                area: rows,
+                height: 1,
+                first: groups,
+                chosen: self.groups.row(groups + beside.len()),
+                len: groups + beside.len(),
+                has_keys,
+            },
+        );
+        for (index, (what, count)) in beside.into_iter().enumerate() {
+            let is_chosen = chosen == Some(index);
+            let mark = if is_chosen { "▸ " } else { "  " };
+            let line = format!("{mark}{:28}{:>9}", what.words(), figures::count(count));
+            let style = match (is_chosen, has_keys) {
+                (true, true) => theme.chosen(),
+                (true, false) => theme.bold(),
+                (false, _) => theme.dim(),
+            };
+            pane::line(buffer, rows, index as u16, Line::styled(line, style));
         }
     }
 
@@ -224,6 +265,9 @@ impl Failures {
     }
 
     fn group_title(&self, app: &App, set: &FailureSet) -> String {
+        if let Some((what, count)) = self.chosen_beside(app) {
+            return format!("{}  {}", what.words(), figures::count(count));
+        }
         let shown = self.groups_shown(set);
         let row = self.groups.row(shown.len());
         let about = if set.is_exact() { "" } else { "~" };
@@ -232,21 +276,31 @@ impl Failures {
             let name = text::middle(&group.error, 30);
             let count = figures::count(group.count);
             let list = self.list(app).filter(|_| !self.filter.is_empty());
-            let fitting = list.map(|list| match list.total() {
-                Some(total) => format!(", {} fit", figures::count(total)),
-                None => ", looking…".to_owned(),
+            let items = format!("{about}{count} items");
+            let told = list.map(|list| match (list.total(), list.looking()) {
+                (Some(total), None) => format!("{items}, {} fit", figures::count(total)),
+                (Some(total), Some(looking)) => {
+                    let share = figures::whole_percent(looking.read, looking.of);
+                    format!("{} fit, {share} read", figures::count(total))
+                }
+                (None, _) => format!("{items}, looking…"),
             });
-            format!(
-                "Group {} of {}  {name}  {about}{count} items{}",
-                row + 1,
-                shown.len(),
-                fitting.unwrap_or_default()
-            )
+            let told = told.unwrap_or(items);
+            format!("Group {} of {}  {name}  {told}", row + 1, shown.len())
         })
     }
 
     /// Draws what is told of the chosen group; returns the area below it.
     fn draw_group(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) -> Rect {
+        if self.at_beside(app).is_some() {
+            let inner = padded(area);
+            let lines = self.beside_lines(app, inner.width as usize);
+            let window = self.scroll.window(lines.len(), inner.height as usize);
+            for (row, line) in (0..).zip(&lines[window]) {
+                pane::line(buffer, inner, row, line.clone());
+            }
+            return cut(area, area.height).1;
+        }
         let shown = self.groups_shown(set);
         let index = shown.get(self.groups.row(shown.len()));
         let Some(group) = index.and_then(|index| set.groups().get(*index)) else {
@@ -286,7 +340,8 @@ impl Failures {
             theme.bold()
         };
         let shown = self.groups_shown(set);
-        let chosen = self.groups.row(shown.len());
+        let len = shown.len() + self.beside(app).len();
+        let chosen = self.groups.row(len);
         // Each takes two lines: groups of one error differ in their messages.
         let height = (area.height.saturating_sub(1) / 2) as usize;
         let window = self.groups.window(shown.len(), height);
@@ -297,7 +352,7 @@ impl Failures {
                 height: 2,
                 first: window.start,
                 chosen,
-                len: shown.len(),
+                len,
                 has_keys,
             },
         );
@@ -342,12 +397,17 @@ impl Failures {
                 width: area.width.saturating_sub(2),
                 ..area
             };
-            let said = match (list.trouble(), list.total()) {
-                (Some(trouble), _) => trouble.text.as_str(),
-                (None, None) => "looking through the group…",
-                (None, Some(_)) => "no item fits the filter, esc clears it",
+            let said = match (list.trouble(), list.unfinished(), list.looking()) {
+                (Some(trouble), ..) => trouble.text.clone(),
+                (None, Some(_), Some(looking)) => format!(
+                    "looking through the group, {} of {} read, esc ends it",
+                    figures::count(looking.read),
+                    figures::count(looking.of)
+                ),
+                (None, Some(_), None) => "looking through the group…".to_owned(),
+                (None, None, _) => "no item fits the filter, esc clears it".to_owned(),
             };
-            let said = text::fit(said, inner.width as usize);
+            let said = text::fit(&said, inner.width as usize);
             return pane::line(buffer, inner, 1, Line::raw(said));
         }
         self.draw_rows(app, &list, buffer, area);
@@ -435,7 +495,8 @@ impl Failures {
         }
     }
 
-    fn item_title(&self, app: &App) -> String {
+    /// The tabs and the item's line, in so many cells; where there is not enough room, the tab.
+    fn item_title(&self, app: &App, cells: u16) -> String {
         let Some(failure) = self.chosen(app) else {
             return "Item".to_owned();
         };
@@ -454,7 +515,11 @@ impl Failures {
                 format!("Line unknown: {key} looks for it in the source")
             }
         };
-        format!("{}  {place}", self.tab.words())
+        let whole = format!("{}  {place}", self.tab.words());
+        match text::width(&whole) <= cells as usize {
+            true => whole,
+            false => format!("{} …  {place}", self.tab.word()),
+        }
     }
 
     fn draw_item(&self, app: &App, buffer: &mut Buffer, area: Rect) {
@@ -468,19 +533,4 @@ impl Failures {
             pane::line(buffer, area, row, line.clone());
         }
     }
-}
-
-/// Items that are in no group, but belong to what is not done.
-fn beside(map_run: &MapRun, set: &FailureSet) -> Vec<(&'static str, u64)> {
-    let items = &map_run.items;
-    let mut lines = vec![
-        ("Not redrivable by AWS", items.failures_not_redrivable),
-        ("Pending redrive", items.pending_redrive),
-        ("Lines never started", items.pending),
-    ];
-    let stopped = items.aborted.max(set.survey.aborted);
-    if 0 < stopped {
-        lines.push(("Stopped with the run", stopped));
-    }
-    lines
 }

@@ -5,8 +5,11 @@ use ratatui::text::{Line, Span};
 
 use crate::model::Failure;
 use crate::operations::failures;
+use crate::operations::logs::Focus;
 use crate::tui::app::App;
 use crate::tui::data::Remote;
+use crate::tui::keys::Action;
+use crate::tui::screen::logs::excerpt;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{figures, json, text};
 
@@ -20,15 +23,20 @@ pub enum ItemTab {
     Error,
     Source,
     History,
+    /// What was logged for it.
+    Logs,
+    Output,
 }
 
 impl ItemTab {
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::All, "All"),
         (Self::Input, "Input"),
         (Self::Error, "Error"),
         (Self::Source, "Source"),
         (Self::History, "History"),
+        (Self::Logs, "Logs"),
+        (Self::Output, "Output"),
     ];
 
     pub fn turned(self, by: isize) -> Self {
@@ -41,10 +49,16 @@ impl ItemTab {
     /// `All  [Input]  Error …`
     pub fn words(self) -> String {
         let words = Self::ALL.map(|(tab, word)| match tab == self {
-            true => format!("[{word}]"),
+            true => self.word(),
             false => word.to_owned(),
         });
         words.join(" ")
+    }
+
+    /// `[Input]`
+    pub fn word(self) -> String {
+        let found = Self::ALL.iter().find(|(tab, _)| *tab == self);
+        found.map_or_else(String::new, |(_, word)| format!("[{word}]"))
     }
 }
 
@@ -95,6 +109,8 @@ pub fn lines(tab: ItemTab, app: &App, failure: &Failure, cells: usize) -> Vec<Li
         }
         ItemTab::Source => source(app, failure, cells),
         ItemTab::History => history(app, failure, cells),
+        ItemTab::Logs => logs(app, failure, cells),
+        ItemTab::Output => output(app, failure, cells),
     }
 }
 
@@ -206,4 +222,46 @@ fn history(app: &App, failure: &Failure, cells: usize) -> Vec<Line<'static>> {
         Line::raw(text::fit(&line, cells))
     });
     told.collect()
+}
+
+/// What was logged for it, once the cursor rests on it.
+fn logs(app: &App, failure: &Failure, cells: usize) -> Vec<Line<'static>> {
+    let focus = Focus::on(failure);
+    let mut books = app.data().logs.iter();
+    let book = books.find(|(query, _)| query.focus.as_ref() == Some(&focus));
+    let mut lines = excerpt(book.map(|(_, book)| book), cells, app.theme());
+    if book.is_some_and(|(_, book)| 0 < book.entries().len()) {
+        let key = app.keymap.key_of(Action::LogsHere);
+        let said = format!("{key} opens them, to be searched and narrowed");
+        lines.push(Line::styled(text::fit(&said, cells), app.theme().dim()));
+    }
+    lines
+}
+
+/// What it had come to: a failed child returns nothing, but states of it may have.
+fn output(app: &App, failure: &Failure, cells: usize) -> Vec<Line<'static>> {
+    let theme = app.theme();
+    let told = |said: &str| -> Vec<Line<'static>> {
+        let lines = text::wrap(said, cells, 6).into_iter();
+        lines.map(Line::raw).collect()
+    };
+    let none = format!("It is {}, so it returned nothing.", failure.status.as_str());
+    if failure.child.is_express() {
+        return told(&format!(
+            "{none} An Express child has no history that would tell what its states had returned."
+        ));
+    }
+    let history = app.data().histories.get(&failure.child);
+    let Some(history) = history.and_then(Remote::get) else {
+        return self::history(app, failure, cells);
+    };
+    let last = history.events().filter(|it| it.output.is_some()).last();
+    let Some(event) = last else {
+        return told(&format!("{none} No state of it had returned anything."));
+    };
+    let state = event.state.as_deref().unwrap_or(&event.kind);
+    let mut lines = told(&format!("{none} The last that was returned, by {state}:"));
+    lines.insert(0, Line::styled("Output", theme.dim()));
+    lines.extend(body(event.output.as_deref(), cells));
+    lines
 }

@@ -8,7 +8,7 @@ use super::{Failures, SORTS};
 use crate::model::{Failure, Timestamp};
 use crate::operations::failures::Survey;
 use crate::tui::app::App;
-use crate::tui::data::{FailureSet, MemberQuery, Members};
+use crate::tui::data::{FailureSet, Looking, MemberQuery, Members};
 use crate::tui::event::Trouble;
 use crate::tui::runtime::fits;
 use crate::tui::widget::list::Order;
@@ -72,6 +72,33 @@ impl<'a> List<'a> {
         Some((query.clone(), first as u64))
     }
 
+    /// What is to be looked through until it is known which rows there are.
+    pub fn unfinished(&self) -> Option<MemberQuery> {
+        match &self.rows {
+            Rows::Stored(query, members) => {
+                let is_known = query.is_plain() || members.is_complete(query);
+                (!is_known).then(|| query.clone())
+            }
+            Rows::AtHand(_) => None,
+        }
+    }
+
+    /// How far it has been looked through, while that goes on.
+    pub fn looking(&self) -> Option<Looking> {
+        match &self.rows {
+            Rows::Stored(query, members) => members.looking(query),
+            Rows::AtHand(_) => None,
+        }
+    }
+
+    /// What a list that is read in pages is of.
+    pub fn query(&self) -> Option<&MemberQuery> {
+        match &self.rows {
+            Rows::Stored(query, _) => Some(query),
+            Rows::AtHand(_) => None,
+        }
+    }
+
     pub fn trouble(&self) -> Option<&'a Trouble> {
         match &self.rows {
             Rows::AtHand(_) => None,
@@ -84,9 +111,19 @@ impl<'a> List<'a> {
         matches!(self.rows, Rows::AtHand(_))
     }
 
-    /// The rows that have been read.
+    /// The rows that have been read: of a long list, a few.
     pub fn read(&self) -> impl Iterator<Item = &'a Failure> {
-        (0..self.len()).filter_map(|row| self.row(row))
+        let rows: Vec<u64> = match &self.rows {
+            Rows::AtHand(numbers) => (0..numbers.len() as u64).collect(),
+            Rows::Stored(query, members) => {
+                let mut rows = members.rows(query);
+                if query.is_plain() {
+                    rows.extend(0..self.survey.kept_of(self.group));
+                }
+                rows.into_iter().collect()
+            }
+        };
+        rows.into_iter().filter_map(|row| self.row(row as usize))
     }
 }
 
@@ -119,6 +156,9 @@ impl Failures {
     /// The members of the chosen group.
     pub fn list<'a>(&self, app: &'a App) -> Option<List<'a>> {
         let set = self.set(app)?;
+        if self.at_beside(app).is_some() {
+            return None;
+        }
         let shown = self.groups_shown(set);
         let group = *shown.get(self.groups.row(shown.len()))?;
         let rows = match set.survey.is_at_hand(group) {

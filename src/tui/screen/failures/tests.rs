@@ -1,13 +1,14 @@
 //! Failures that are more than is kept: lists read in pages, filters, marks, source lines.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::ObjectAddress;
-use crate::operations::failures::{Grouping, Method, SourceLine};
-use crate::tui::data::{FailureSet, MemberPage, MemberQuery, Stamp};
-use crate::tui::event::{Ask, Effect, Event};
+use crate::operations::failures::{Grouping, Method, NeverStarted, SourceLine};
+use crate::tui::data::{FailureSet, Looking, MemberPage, MemberQuery, Stamp};
+use crate::tui::event::{Ask, Effect, Event, Subscription};
 use crate::tui::harness::{Harness, LOST, arn, failure, trouble};
-use crate::tui::screen::{Failures, Screen};
+use crate::tui::screen::{Failures, ItemTab, Screen};
 
 const FAILED: u64 = 300;
 
@@ -84,20 +85,62 @@ fn any_place_of_a_long_list_is_gone_to_and_only_its_rows_are_asked_for() {
     assert!(asked(&mut harness).is_empty(), "all that is seen is there");
 }
 
+/// What is being looked for in a group.
+fn looked_for(harness: &Harness) -> Option<MemberQuery> {
+    let polls = harness.app.subscriptions().into_iter();
+    let mut queries = polls.filter_map(|it| match it {
+        Subscription::Members(query) => Some(query),
+        _ => None,
+    });
+    queries.next()
+}
+
 #[test]
-fn a_filter_of_a_long_list_is_answered_by_the_runtime() {
-    let mut harness = stored().keys("<enter>/line:1..2<enter>");
-    let asks = asked(&mut harness);
-    let [(query, 0)] = asks.as_slice() else {
-        panic!("{asks:?}");
-    };
-    assert_eq!(query.filter, "line:1..2");
+fn what_fits_in_a_long_list_is_shown_while_it_is_looked_for() {
+    let harness = stored().keys("<enter>/gateway");
+    assert_eq!(looked_for(&harness), None, "not with every key");
+    let mut harness = harness.keys("<enter>");
+    let query = &looked_for(&harness).unwrap();
+    assert_eq!(query.filter, "gateway");
     assert!(harness.frame(120, 36).contains("looking through the group"));
-    answer(&mut harness, query, 0, 2);
-    assert_eq!(screen(&harness).rows(&harness.app), 2);
-    assert!(harness.frame(120, 36).contains("2 fit"));
+    let looking = Looking { read: 100, of: 300 };
+    let none = MemberPage {
+        total: 0,
+        rows: Vec::new(),
+    };
+    harness.send(Event::MembersSoFar(query.clone(), looking, none));
+    assert!(
+        harness
+            .frame(120, 36)
+            .contains("100 of 300 read, esc ends it")
+    );
+    let some = MemberPage {
+        total: 70,
+        rows: (1..65).map(|line| failure(line, "E", "m")).collect(),
+    };
+    harness.send(Event::MembersSoFar(query.clone(), looking, some));
+    assert!(harness.frame(120, 36).contains("70 fit, 33% read"));
+    let mut harness = harness.keys("G");
+    assert!(asked(&mut harness).is_empty(), "not before all are found");
+    assert!(looked_for(&harness).is_some());
+    answer(&mut harness, query, 0, 72);
+    assert_eq!(looked_for(&harness), None);
+    assert_eq!(screen(&harness).rows(&harness.app), 72);
+    assert!(harness.frame(120, 36).contains("72 fit"));
+    assert_eq!(
+        asked(&mut harness).len(),
+        1,
+        "the last rows are not read yet"
+    );
+}
+
+#[test]
+fn esc_ends_looking_through_a_group() {
+    let mut harness = stored().keys("<enter>/line:1..2<enter>");
+    let query = &looked_for(&harness).unwrap();
+    harness = harness.keys("<esc>");
+    assert_eq!(looked_for(&harness), None);
     // An answer about a list that is not looked at any more changes nothing.
-    let mut harness = harness.keys("<esc>");
     harness.send(Event::Members(query.clone(), 0, Err(trouble("lost"))));
     assert_eq!(screen(&harness).rows(&harness.app), FAILED as usize);
 }
@@ -105,7 +148,9 @@ fn a_filter_of_a_long_list_is_answered_by_the_runtime() {
 #[test]
 fn an_error_in_the_filter_hides_the_other_groups() {
     let harness = stored().keys("/error:valid*<enter>");
-    assert_eq!(screen(&harness).rows(&harness.app), 1);
+    let shown = screen(&harness);
+    let set = shown.set(&harness.app).unwrap();
+    assert_eq!(shown.groups_shown(set).len(), 1);
     let frame = harness.frame(120, 36);
     assert!(frame.contains("ValidationError"), "{frame}");
     assert!(!frame.contains("PaymentGateway"), "{frame}");
@@ -120,12 +165,133 @@ fn groups_and_single_items_are_marked_whatever_is_read() {
     let found = (marked.groups.len(), marked.in_groups, marked.children.len());
     assert_eq!(found, (1, FAILED, 1));
     harness.check("failures_marked");
-    let harness = harness.keys("<ctrl-a>");
-    let frame = harness.frame(120, 36);
-    assert!(frame.contains("marked as a group"), "{frame}");
+    let harness = harness.keys("<ctrl-\\><ctrl-a>");
+    let marked = screen(&harness).marked(&harness.app);
+    assert_eq!((marked.groups.len(), marked.in_groups), (1, FAILED));
     let harness = harness.keys("<ctrl-\\>");
     let marked = screen(&harness).marked(&harness.app);
     assert!(marked.groups.is_empty() && marked.children.is_empty());
+}
+
+/// The rows whose children are asked for.
+fn marking(harness: &mut Harness) -> Option<(MemberQuery, Range<u64>)> {
+    let taken = harness.taken().into_iter();
+    let mut asks = taken.filter_map(|effect| match effect {
+        Effect::Ask(Ask::Children(query, rows)) => Some((query, rows)),
+        _ => None,
+    });
+    asks.next()
+}
+
+#[test]
+fn a_range_of_a_long_list_is_marked_by_who_is_in_it() {
+    let mut harness = stored().keys("<enter>jjv");
+    assert!(harness.frame(120, 36).contains("range begun"));
+    harness = harness.keys("G");
+    harness.taken();
+    harness = harness.keys("v");
+    let (query, rows) = marking(&mut harness).unwrap();
+    assert_eq!(rows, 2..FAILED);
+    assert!(harness.frame(120, 36).contains("marking 298…"));
+    let children = (2..FAILED)
+        .map(|row| failure(row + 1, "", "").child)
+        .collect();
+    harness.send(Event::Children(query, rows, Ok(children)));
+    let marked = screen(&harness).marked(&harness.app);
+    assert_eq!(marked.children.len() as u64, FAILED - 2);
+    assert!(harness.frame(120, 36).contains("298 marked"));
+}
+
+#[test]
+fn all_that_fit_a_filter_are_marked_and_none_of_them_is_hidden() {
+    let mut harness = stored().keys("<enter>/gateway<enter><ctrl-a>");
+    let frame = harness.frame(120, 36);
+    assert!(frame.contains("still being looked through"), "{frame}");
+    let query = looked_for(&harness).unwrap();
+    answer(&mut harness, &query, 0, 200);
+    harness.taken();
+    harness = harness.keys("<ctrl-a>");
+    let (query, rows) = marking(&mut harness).unwrap();
+    assert_eq!(rows, 0..200);
+    let children = (0..200).map(|row| failure(row + 1, "", "").child).collect();
+    harness.send(Event::Children(query, rows, Ok(children)));
+    let frame = harness.frame(120, 36);
+    assert!(frame.contains("200 marked"), "{frame}");
+    assert!(!frame.contains("hidden"), "{frame}");
+}
+
+#[test]
+fn lines_that_never_started_are_listed_below_the_groups() {
+    let mut harness = stored();
+    let mut map_run = harness.app.data().map_run(&arn(LOST)).unwrap().clone();
+    map_run.items.pending = 5;
+    harness.send(Event::MapRun(
+        map_run.arn.clone(),
+        Ok(Box::new(map_run.clone())),
+    ));
+    harness = harness.keys("jjjj");
+    let frame = harness.frame(120, 36);
+    assert!(frame.contains("▸ Lines never started"), "{frame}");
+    assert!(frame.contains("lists their lines"), "{frame}");
+    assert!(screen(&harness).chosen(&harness.app).is_none());
+    // A mark is of groups, and this is none.
+    harness = harness.keys(" ");
+    assert!(screen(&harness).marked(&harness.app).groups.is_empty());
+    harness = harness.keys("k");
+    harness.taken();
+    harness = harness.keys("<enter>");
+    let asks = |effect: &Effect| matches!(effect, Effect::Ask(Ask::NeverStarted(_)));
+    let asked = harness.taken();
+    assert!(
+        !asked.iter().any(asks),
+        "of what is pending nothing is listed"
+    );
+    harness = harness.keys("j");
+    let asked = harness.taken();
+    assert!(asked.iter().any(asks), "{asked:?}");
+    let found = NeverStarted {
+        items: 5,
+        lines: vec![7..=7, 9..=11],
+        unlisted: 1,
+    };
+    harness.send(Event::NeverStarted(map_run.arn, Ok(Some(found))));
+    harness.check("failures_never_started");
+}
+
+#[test]
+fn log_lines_are_asked_for_where_the_cursor_rests() {
+    let logs = |harness: &Harness| {
+        let polls = harness.app.subscriptions().into_iter();
+        let mut queries = polls.filter_map(|it| match it {
+            Subscription::Logs(query) => query.focus,
+            _ => None,
+        });
+        queries.next().map(|it| it.child)
+    };
+    let mut harness = stored().keys("<enter>");
+    assert_eq!(logs(&harness), None);
+    harness = harness.keys("[[");
+    assert_eq!(screen(&harness).tab, ItemTab::Logs);
+    assert_eq!(logs(&harness), Some(failure(1, "", "").child));
+    harness = harness.keys("jj");
+    assert_eq!(logs(&harness), None, "nothing is asked on the way");
+    let now = harness.app.now;
+    harness.at(now);
+    assert_eq!(logs(&harness), Some(failure(3, "", "").child));
+}
+
+#[test]
+fn the_item_can_be_given_more_room() {
+    let harness = stored().keys("<enter>");
+    let divider = |harness: &Harness| {
+        let frame = harness.frame(120, 36);
+        frame.lines().position(|it| it.starts_with('├'))
+    };
+    let before = divider(&harness).unwrap();
+    let harness = harness.keys("++");
+    assert_eq!(divider(&harness), Some(before - 2));
+    let harness = harness.keys("___");
+    assert_eq!(divider(&harness), Some(before + 1));
 }
 
 #[test]
@@ -172,14 +338,15 @@ fn what_is_exported_of_an_ended_run_is_streamed() {
 #[test]
 fn a_page_that_cannot_be_read_says_why() {
     let mut harness = stored().keys("<enter>/line:7<enter>");
-    let (query, first) = asked(&mut harness).remove(0);
+    let query = looked_for(&harness).unwrap();
     harness.send(Event::Members(
         query,
-        first,
+        0,
         Err(trouble("GetObject failed: gone")),
     ));
     assert!(harness.frame(120, 36).contains("GetObject failed: gone"));
-    assert!(asked(&mut harness).is_empty(), "not again and again");
+    assert_eq!(looked_for(&harness), None, "not again and again");
+    assert!(asked(&mut harness).is_empty());
 }
 
 #[test]

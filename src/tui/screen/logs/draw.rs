@@ -9,8 +9,8 @@ use super::{Logs, found, is_pattern};
 use crate::operations::logs::{Level, Origin, Phase, Sources};
 use crate::tui::app::App;
 use crate::tui::data::{Book, Entry, Placed};
-use crate::tui::screen::absence;
 use crate::tui::screen::places::Rows;
+use crate::tui::screen::{absence, margin};
 use crate::tui::theme::Theme;
 use crate::tui::widget::{figures, json, pane, text};
 
@@ -51,29 +51,17 @@ impl Logs {
     }
 
     fn draw_nothing(&self, app: &App, book: Option<&Book>, buffer: &mut Buffer, body: Rect) {
-        let area = Rect::new(
-            body.x + 2,
-            body.y + 1,
-            body.width.saturating_sub(4),
-            body.height.saturating_sub(1),
-        );
         let trouble = book.and_then(|book| book.trouble.as_ref());
         let held = book.map_or(0, |book| book.entries().len());
-        let groups = book.and_then(|book| book.sources.as_ref());
-        let exist = groups.is_none_or(|it| it.groups.iter().any(|group| group.exists));
-        let missing = groups.map_or_else(String::new, |it| it.missing.join("; "));
+        let is_narrowed = is_pattern(self.filter.text());
         let waiting = match book.and_then(|book| book.phase.as_ref()) {
-            _ if held > 0 => "no line fits the filter, esc clears it",
-            None => "looking for the run's log groups…",
-            Some(Phase::Reading { .. }) => "reading what was logged…",
-            Some(_) if is_pattern(self.filter.text()) => "no line fits the filter, esc clears it",
-            Some(_) if groups.is_some_and(|it| it.groups.is_empty()) => &missing,
-            Some(_) if !exist => "none of the run's log groups exists yet: nothing has been logged",
-            Some(Phase::Done { .. }) => "the run has logged nothing that is kept",
-            Some(Phase::Found(_)) => "nothing was logged for this failure",
-            Some(_) => "nothing has been logged yet",
+            _ if held > 0 => "no line fits the filter, esc clears it".to_owned(),
+            Some(phase) if is_narrowed && !matches!(phase, Phase::Reading { .. }) => {
+                "no line fits the filter, esc clears it".to_owned()
+            }
+            _ => waiting(book),
         };
-        absence(buffer, area, trouble, waiting, app.theme());
+        absence(buffer, margin(body), trouble, &waiting, app.theme());
     }
 
     fn draw_lines(&self, app: &App, buffer: &mut Buffer, body: Rect) {
@@ -196,6 +184,24 @@ impl Logs {
     }
 }
 
+/// Why there is no line, or not yet.
+fn waiting(book: Option<&Book>) -> String {
+    let groups = book.and_then(|book| book.sources.as_ref());
+    let exist = groups.is_none_or(|it| it.groups.iter().any(|group| group.exists));
+    let said = match book.and_then(|book| book.phase.as_ref()) {
+        None => "looking for the run's log groups…",
+        Some(Phase::Reading { .. }) => "reading what was logged…",
+        Some(_) if let Some(none) = groups.filter(|it| it.groups.is_empty()) => {
+            return none.missing.join("; ");
+        }
+        Some(_) if !exist => "none of the run's log groups exists yet: nothing has been logged",
+        Some(Phase::Done { .. }) => "the run has logged nothing that is kept",
+        Some(Phase::Found(_)) => "nothing was logged for this failure",
+        Some(_) => "nothing has been logged yet",
+    };
+    said.to_owned()
+}
+
 /// Where the lines come from, and what is missing among them.
 fn about(book: Option<&Book>) -> String {
     let Some(book) = book else {
@@ -313,4 +319,38 @@ fn places(sources: &Sources) -> String {
     let all = std::iter::once(there.join(", ")).chain(missing.map(str::to_owned));
     let all: Vec<String> = all.filter(|it| !it.is_empty()).collect();
     all.join("; ")
+}
+
+/// Lines of a book for where there is not a whole screen for them: its first ones, in `cells` cells,
+/// and where they come from; or why there are none.
+pub fn excerpt(book: Option<&Book>, cells: usize, theme: Theme) -> Vec<Line<'static>> {
+    const LINES: usize = 200;
+    let trouble = book.and_then(|book| book.trouble.as_ref());
+    let entries = book.map(Book::entries).filter(|it| 0 < it.len());
+    let Some(entries) = entries else {
+        let said = trouble.map_or_else(|| waiting(book), |it| it.text.clone());
+        let lines = text::wrap(&said, cells, 3).into_iter();
+        return lines.map(|it| Line::styled(it, theme.dim())).collect();
+    };
+    let body = Rect::new(0, 0, cells as u16, 1);
+    let shown = entries.iter().take(LINES).map(|placed| {
+        let mut spans = head(&placed.entry, body, theme);
+        let taken: usize = spans.iter().map(Span::width).sum();
+        let room = cells.saturating_sub(taken);
+        spans.push(Span::raw(text::fit(&placed.entry.text, room)));
+        Line::from(spans)
+    });
+    let mut lines: Vec<Line<'static>> = shown.collect();
+    let more = entries.len().saturating_sub(LINES);
+    if 0 < more {
+        lines.push(Line::raw(format!("{} more", figures::count(more as u64))));
+    }
+    let place = format!(
+        "{}   {} lines",
+        about(book),
+        figures::count(entries.len() as u64)
+    );
+    lines.push(Line::default());
+    lines.push(Line::styled(text::fit(&place, cells), theme.dim()));
+    lines
 }

@@ -12,7 +12,7 @@ use crate::tui::data::Remote;
 use crate::tui::event::Subject;
 use crate::tui::keys::Action;
 use crate::tui::preview::{self, Form, Preview};
-use crate::tui::screen::absence;
+use crate::tui::screen::{absence, margin};
 use crate::tui::widget::list::Order;
 use crate::tui::widget::table::{self, Align, Column};
 use crate::tui::widget::{figures, pane, text};
@@ -98,12 +98,6 @@ impl Outputs {
     }
 
     fn draw_nothing(&self, app: &App, buffer: &mut Buffer, inside: Rect) {
-        let area = Rect::new(
-            inside.x + 2,
-            inside.y + 1,
-            inside.width.saturating_sub(4),
-            inside.height.saturating_sub(1),
-        );
         let outputs = app.data().outputs.get(&self.run);
         let run = app.data().runs.get(&self.run);
         let trouble = outputs
@@ -114,7 +108,7 @@ impl Outputs {
             Some(_) if self.filter.is_empty() => "the run has no objects yet",
             Some(_) => "no object fits the filter, esc clears it",
         };
-        absence(buffer, area, trouble, waiting, app.theme());
+        absence(buffer, margin(inside), trouble, waiting, app.theme());
     }
 
     fn draw_list(&self, app: &App, rows: &[Row<'_>], buffer: &mut Buffer, area: Rect) {
