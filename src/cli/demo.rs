@@ -154,7 +154,8 @@ impl Stage {
             today: String::new(),
         };
         let plan = start::plan(&self.session.client, request).await?;
-        Ok(start::run(&self.session.client, &plan, |_| {}).await?)
+        let started = start::run(&self.session.client, &plan, None, |_| {}).await?;
+        Ok(started.execution)
     }
 
     /// What a file of the user's own is given, so that it asks one of the services.

@@ -43,10 +43,17 @@ pub async fn run(
         say_checks(&plan.checks, false);
     }
     confirm(global, &question(&plans))?;
+    let state = config::state_dir().ok();
     let mut executions = Vec::new();
     for plan in &plans {
         let meter = Meter::new(global, format!("upload {}", file_name(&plan.source)));
-        let arn = start::run(&session.client, plan, |progress| meter.show(progress)).await?;
+        let report = |progress| meter.show(progress);
+        let run = start::run(&session.client, plan, state.as_deref(), report).await?;
+        if 0 < run.resumed {
+            let there = views::bytes(run.resumed);
+            note(format!("the upload went on: {there} had been sent before"));
+        }
+        let arn = run.execution;
         started(plan, &arn, arguments.wait, out)?;
         executions.push(arn);
     }

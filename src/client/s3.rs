@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use aws_sdk_s3::operation::create_bucket::CreateBucketError;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types as sdk;
 use aws_smithy_types::DateTime;
 use futures::StreamExt;
@@ -15,7 +16,20 @@ use crate::client::trail::aws;
 use crate::client::{ByteStream, Client, ObjectBody};
 use crate::model::{Object, ObjectAddress, Page, Timestamp};
 
+/// A request of the SDK about one object.
+macro_rules! on {
+    ($client:expr, $operation:ident, $address:expr) => {
+        $client
+            .shared
+            .s3
+            .$operation()
+            .bucket(&$address.bucket)
+            .key(&$address.key)
+    };
+}
+
 mod integrity;
+mod uploads;
 mod versions;
 mod writer;
 
@@ -69,25 +83,10 @@ impl Client {
         prefix: &str,
         token: Option<String>,
     ) -> Result<Page<Object>, Error> {
-        let request = self
-            .shared
-            .s3
-            .list_objects_v2()
-            .bucket(bucket)
-            .prefix(prefix)
-            .set_continuation_token(token);
-        let subject = format!("s3://{bucket}/{prefix}");
-        let page = self.send("ListObjectsV2", &subject, request.send()).await?;
-        let rows = page.contents.unwrap_or_default();
-        Ok(Page {
-            items: rows
-                .into_iter()
-                .filter_map(|row| listed_object(bucket, row))
-                .collect(),
-            next: page
-                .next_continuation_token
-                .filter(|token| !token.is_empty()),
-        })
+        let (page, next) = self.listed(bucket, prefix, None, token).await?;
+        let rows = page.contents.unwrap_or_default().into_iter();
+        let items = rows.filter_map(|row| listed_object(bucket, row)).collect();
+        Ok(Page { items, next })
     }
 
     /// Names of all buckets that one may see.
@@ -107,25 +106,36 @@ impl Client {
         prefix: &str,
         token: Option<String>,
     ) -> Result<Page<String>, Error> {
+        let (page, next) = self.listed(bucket, prefix, Some("/"), token).await?;
+        let folders = page.common_prefixes.unwrap_or_default().into_iter();
+        let objects = page.contents.unwrap_or_default().into_iter();
+        let keys = objects.filter_map(|it| it.key);
+        Ok(Page {
+            items: folders.filter_map(|it| it.prefix).chain(keys).collect(),
+            next,
+        })
+    }
+
+    /// A page of a listing, and the token of the next one.
+    async fn listed(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        delimiter: Option<&str>,
+        token: Option<String>,
+    ) -> Result<(ListObjectsV2Output, Option<String>), Error> {
         let request = self
             .shared
             .s3
             .list_objects_v2()
             .bucket(bucket)
             .prefix(prefix)
-            .delimiter("/")
+            .set_delimiter(delimiter.map(str::to_owned))
             .set_continuation_token(token);
         let subject = format!("s3://{bucket}/{prefix}");
-        let page = self.send("ListObjectsV2", &subject, request.send()).await?;
-        let folders = page.common_prefixes.unwrap_or_default().into_iter();
-        let objects = page.contents.unwrap_or_default().into_iter();
-        let keys = objects.filter_map(|it| it.key);
-        Ok(Page {
-            items: folders.filter_map(|it| it.prefix).chain(keys).collect(),
-            next: page
-                .next_continuation_token
-                .filter(|token| !token.is_empty()),
-        })
+        let mut page = self.send("ListObjectsV2", &subject, request.send()).await?;
+        let next = page.next_continuation_token.take();
+        Ok((page, next.filter(|token| !token.is_empty())))
     }
 
     /// `None` when there is no such object, or no such bucket: the service does not tell which.
@@ -133,12 +143,7 @@ impl Client {
         &self,
         address: &ObjectAddress,
     ) -> Result<Option<(Object, BTreeMap<String, String>)>, Error> {
-        let request = self
-            .shared
-            .s3
-            .head_object()
-            .bucket(&address.bucket)
-            .key(&address.key);
+        let request = on!(self, head_object, address);
         let subject = address.to_string();
         let found = match self.send("HeadObject", &subject, request.send()).await {
             Ok(found) => found,
@@ -203,12 +208,7 @@ impl Client {
         etag: Option<&str>,
     ) -> Result<GetObjectOutput, Error> {
         let bytes = range.map(|range| format!("bytes={}-{}", range.start, range.end - 1));
-        let request = self
-            .shared
-            .s3
-            .get_object()
-            .bucket(&address.bucket)
-            .key(&address.key)
+        let request = on!(self, get_object, address)
             .set_range(bytes)
             .set_if_match(etag.map(str::to_owned));
         self.send("GetObject", &address.to_string(), request.send())

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncReadExt as _;
 
 use crate::client::{Client, ErrorKind};
 use crate::model::{ExecutionArn, ExecutionDetail, ObjectAddress, StateMachineArn, Status};
@@ -18,18 +17,16 @@ mod file;
 pub mod template;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use file::LINE_LIMIT;
 use template::{Filled, Template, Values};
+use upload::Upload;
 
 /// Bytes of an execution's input that the service takes.
 const INPUT_LIMIT: usize = 262_144;
 /// Characters of a name that come from the file's name; `-` and 8 digits follow.
 const STEM: usize = 71;
-/// Bytes read and sent at once while uploading.
-const CHUNK: usize = 1 << 20;
-/// User metadata of an uploaded object: SHA-256 of its bytes, hexadecimal.
-const SHA256: &str = "sha256";
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -183,7 +180,7 @@ async fn plan_file(client: &Client, path: &Path, request: &Request) -> Result<Fo
         checks.push(Check::bad(
             "no bucket to upload to: set `bucket` in the configuration",
         ));
-    } else if is_uploaded(client, &address, inspection.size, &inspection.sha256).await? {
+    } else if upload::is_there(client, &address, inspection.size, &inspection.sha256).await? {
         checks.push(Check::good("the same file is uploaded already"));
     }
     let plan = Plan {
@@ -303,18 +300,6 @@ fn key_part(file_name: &str) -> String {
     file_name.replace(|c: char| c.is_control() || c == '/', "_")
 }
 
-async fn is_uploaded(
-    client: &Client,
-    address: &ObjectAddress,
-    size: u64,
-    sha256: &str,
-) -> Result<bool, Error> {
-    let found = client.head(address).await?;
-    Ok(found.is_some_and(|(object, metadata)| {
-        object.size == size && metadata.get(SHA256).is_some_and(|known| known == sha256)
-    }))
-}
-
 /// The given name, or one that is the same whenever file, machine and input are: a second press
 /// then meets the first one's execution.
 fn name(request: &Request, content: &str, plan: &Plan) -> String {
@@ -423,7 +408,16 @@ fn judge_name(plan: &Plan, there: &ExecutionDetail) -> Check {
     }
 }
 
-/// Uploads where needed and starts. Doing it twice starts one execution.
+/// What a start has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    pub execution: ExecutionArn,
+    /// Bytes of the file that an earlier try had uploaded, and that were not sent again.
+    pub resumed: u64,
+}
+
+/// Uploads where needed and starts. Doing it twice starts one execution. With a `state` folder an
+/// upload that is broken off goes on where it was when it is done again.
 ///
 /// # Errors
 /// `Refused` when a check of the plan is bad or the name was taken meanwhile; `File` when the file
@@ -431,18 +425,24 @@ fn judge_name(plan: &Plan, there: &ExecutionDetail) -> Check {
 pub async fn run(
     client: &Client,
     plan: &Plan,
+    state: Option<&Path>,
     progress: impl Fn(Progress) + Send,
-) -> Result<ExecutionArn, Error> {
+) -> Result<Started, Error> {
     refuse_bad(&plan.checks)?;
+    let mut resumed = 0;
     if let (Source::File(path), Some(address), Some(sha256)) =
         (&plan.source, &plan.upload, &plan.sha256)
     {
-        match is_uploaded(client, address, plan.size, sha256).await? {
-            true => progress(Progress {
-                done: plan.size,
-                total: plan.size,
-            }),
-            false => upload(client, path, address, (plan.size, sha256), progress).await?,
+        let (size, total) = (plan.size, plan.size);
+        let upload = Upload {
+            path,
+            address,
+            size,
+            sha256,
+        };
+        match upload::is_there(client, address, size, sha256).await? {
+            true => progress(Progress { done: size, total }),
+            false => resumed = upload.send(client, state, progress).await?,
         }
     }
     let input = plan.input.to_string();
@@ -450,7 +450,7 @@ pub async fn run(
         .start_execution(&plan.machine, &plan.name, &input)
         .await
     {
-        Ok(arn) => Ok(arn),
+        Ok(execution) => Ok(Started { execution, resumed }),
         Err(error) if matches!(error.kind, ErrorKind::Conflict(_)) => {
             let arn = runs::named(&plan.machine, &plan.name);
             let there = client.execution(&arn).await?;
@@ -458,45 +458,4 @@ pub async fn run(
         }
         Err(error) => Err(error.into()),
     }
-}
-
-async fn upload(
-    client: &Client,
-    path: &Path,
-    address: &ObjectAddress,
-    (size, sha256): (u64, &str),
-    progress: impl Fn(Progress) + Send,
-) -> Result<(), Error> {
-    let mut file = tokio::fs::File::open(path)
-        .await
-        .map_err(|error| Error::file(path, error))?;
-    let metadata = BTreeMap::from([(SHA256.to_owned(), sha256.to_owned())]);
-    let mut writer = client.write(address, metadata).await?;
-    let mut hash = Sha256::new();
-    let mut done = 0;
-    let mut buffer = vec![0; CHUNK];
-    // One byte more than planned is enough to know that the file has changed.
-    while done <= size {
-        let read = match file.read(&mut buffer).await {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) => {
-                writer.abort().await;
-                return Err(Error::file(path, error));
-            }
-        };
-        hash.update(&buffer[..read]);
-        writer.write(&buffer[..read]).await?;
-        done += read as u64;
-        progress(Progress { done, total: size });
-    }
-    if done != size || hex(&hash.finalize()) != sha256 {
-        writer.abort().await;
-        return Err(Error::file(
-            path,
-            "changed while it was uploaded, nothing was started: start it again",
-        ));
-    }
-    writer.finish().await?;
-    Ok(())
 }

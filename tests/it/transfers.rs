@@ -3,11 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Condvar, Mutex};
 
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use fanout::client::{Client, Options, Target};
@@ -17,6 +15,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::house::{self, Lookup, Serving};
+use crate::relay::Relay;
 use crate::wired::House;
 
 const MIB: usize = 1 << 20;
@@ -33,90 +32,6 @@ fn bytes(size: usize) -> Vec<u8> {
     }
     bytes.truncate(size);
     bytes
-}
-
-/// Passes bytes between clients and an engine, and counts those that come back.
-struct Relay {
-    url: String,
-    state: Arc<Passed>,
-}
-
-#[derive(Default)]
-struct Passed {
-    inner: Mutex<Passing>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Passing {
-    /// Bytes that have come back.
-    count: usize,
-    /// No more than this come back, until it is raised.
-    most: Option<usize>,
-    /// The byte at this place comes back as another one.
-    spoilt: Option<usize>,
-}
-
-impl Relay {
-    fn to(url: &str) -> Self {
-        let engine = url.trim_start_matches("http://").trim_end_matches('/');
-        let engine = engine.to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Passed::default());
-        let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let server = TcpStream::connect(&engine).unwrap();
-                let (mut up_from, mut up_to) =
-                    (client.try_clone().unwrap(), server.try_clone().unwrap());
-                std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut up_from, &mut up_to);
-                    let _ = up_to.shutdown(std::net::Shutdown::Both);
-                });
-                let state = Arc::clone(&shared);
-                std::thread::spawn(move || back(server, client, &state));
-            }
-        });
-        Self { url, state }
-    }
-
-    fn set(&self, change: impl FnOnce(&mut Passing)) {
-        change(&mut self.state.inner.lock().unwrap());
-        self.state.changed.notify_all();
-    }
-
-    fn count(&self) -> usize {
-        self.state.inner.lock().unwrap().count
-    }
-
-    fn wait_for(&self, count: usize) {
-        let mut passing = self.state.inner.lock().unwrap();
-        while passing.count < count {
-            passing = self.state.changed.wait(passing).unwrap();
-        }
-    }
-}
-
-fn back(mut server: TcpStream, mut client: TcpStream, state: &Passed) {
-    let mut chunk = vec![0; 64 << 10];
-    while let Ok(read @ 1..) = server.read(&mut chunk) {
-        let mut passing = state.inner.lock().unwrap();
-        while passing.most.is_some_and(|most| most <= passing.count) {
-            passing = state.changed.wait(passing).unwrap();
-        }
-        let here = passing.count..passing.count + read;
-        if let Some(at) = passing.spoilt.filter(|at| here.contains(at)) {
-            chunk[at - here.start] ^= 1;
-        }
-        passing.count += read;
-        drop(passing);
-        state.changed.notify_all();
-        if client.write_all(&chunk[..read]).is_err() {
-            return;
-        }
-    }
-    let _ = client.shutdown(std::net::Shutdown::Both);
 }
 
 async fn client(house: &House, url: &str) -> Client {
@@ -300,16 +215,11 @@ async fn an_object_that_changed_is_fetched_anew_and_that_is_said() {
         async move { outputs::download(&client, &object, &to, |_| {}).await }
     });
     // At most two of the ranges can be whole now; cancelled, they stay.
-    let waiting = relay.state.clone();
+    let waiting = relay.clone();
     let noted = folder.path().join(".a.ranges");
-    tokio::task::spawn_blocking(move || {
-        let mut passing = waiting.inner.lock().unwrap();
-        while passing.count < most {
-            passing = waiting.changed.wait(passing).unwrap();
-        }
-    })
-    .await
-    .unwrap();
+    tokio::task::spawn_blocking(move || waiting.wait_for(most))
+        .await
+        .unwrap();
     until_noted(&noted).await;
     started.abort();
     assert!(started.await.unwrap_err().is_cancelled());

@@ -54,12 +54,7 @@ impl Client {
         address: &ObjectAddress,
         etag: &str,
     ) -> Result<Option<Checksum>, Error> {
-        let request = self
-            .shared
-            .s3
-            .head_object()
-            .bucket(&address.bucket)
-            .key(&address.key)
+        let request = on!(self, head_object, address)
             .if_match(etag)
             .checksum_mode(ChecksumMode::Enabled);
         let head = self
@@ -73,12 +68,7 @@ impl Client {
     /// # Errors
     /// As of [`Client::checksum`].
     pub async fn first_part(&self, address: &ObjectAddress, etag: &str) -> Result<u64, Error> {
-        let request = self
-            .shared
-            .s3
-            .head_object()
-            .bucket(&address.bucket)
-            .key(&address.key)
+        let request = on!(self, head_object, address)
             .if_match(etag)
             .part_number(1);
         let head = self

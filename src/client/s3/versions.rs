@@ -102,8 +102,7 @@ impl Client {
             return Err(invalid("a link is valid for 1 second to 7 days".to_owned()));
         }
         let valid = PresigningConfig::expires_in(valid).map_err(|odd| invalid(odd.to_string()))?;
-        let request = self.shared.s3.get_object();
-        let request = request.bucket(&address.bucket).key(&address.key);
+        let request = on!(self, get_object, address);
         match Box::pin(request.presigned(valid)).await {
             Ok(signed) => Ok(signed.uri().to_owned()),
             Err(failure) => Err(self.failed(action, &subject, &failure)),

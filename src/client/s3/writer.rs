@@ -7,6 +7,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUploa
 use bytes::{Bytes, BytesMut};
 use tokio::task::JoinSet;
 
+use super::uploads::{Arrived, arrived};
 use crate::client::error::{Error, ErrorKind};
 use crate::client::{Client, shell_word};
 use crate::model::{Object, ObjectAddress, Timestamp};
@@ -22,7 +23,7 @@ const LARGEST_PART: usize = 512 * MIB;
 const IN_FLIGHT: usize = 4;
 /// What the service checks parts with, and keeps of the whole object: it is the same however the
 /// object is cut into parts, so any copy can be compared with it.
-const CHECKSUM: ChecksumAlgorithm = ChecksumAlgorithm::Crc64Nvme;
+pub(super) const CHECKSUM: ChecksumAlgorithm = ChecksumAlgorithm::Crc64Nvme;
 /// Bytes on their way at a time; a single part may be larger.
 const BYTES_IN_FLIGHT: usize = 64 * MIB;
 
@@ -43,7 +44,7 @@ fn in_flight(part: usize) -> usize {
 }
 
 /// An object being written. Nothing is visible before [`ObjectWriter::finish`]; dropping it
-/// leaves nothing behind.
+/// leaves nothing behind, but for one that goes on with an upload.
 pub struct ObjectWriter {
     client: Client,
     address: ObjectAddress,
@@ -52,6 +53,10 @@ pub struct ObjectWriter {
     /// Bytes taken so far.
     size: u64,
     upload: Option<Upload>,
+    /// What has arrived stays when it is dropped.
+    outlives: bool,
+    /// Bytes that had arrived before and were not sent.
+    resumed: u64,
     /// Why nothing more can come of it.
     broken: Option<Error>,
 }
@@ -63,9 +68,14 @@ struct Upload {
     begun: usize,
     under_way: JoinSet<Result<CompletedPart, Error>>,
     done: Vec<CompletedPart>,
+    /// What an earlier process has sent.
+    arrived: Arrived,
 }
 
 impl ObjectWriter {
+    /// Bytes that go up in one request; more are sent in parts.
+    pub const ONE_REQUEST: u64 = SMALLEST_PART as u64;
+
     pub(super) fn new(
         client: &Client,
         address: &ObjectAddress,
@@ -78,8 +88,27 @@ impl ObjectWriter {
             buffer: BytesMut::new(),
             size: 0,
             upload: None,
+            outlives: false,
+            resumed: 0,
             broken: None,
         }
+    }
+
+    pub(super) fn going_on(
+        client: &Client,
+        address: &ObjectAddress,
+        id: &str,
+        arrived: Arrived,
+    ) -> Self {
+        let mut writer = Self::new(client, address, BTreeMap::new());
+        writer.upload = Some(Upload::new(id.to_owned(), arrived));
+        writer.outlives = true;
+        writer
+    }
+
+    /// Bytes that had arrived before, and were not sent again.
+    pub fn resumed(&self) -> u64 {
+        self.resumed
     }
 
     /// Takes the bytes; waits while enough parts are on their way. At most a few parts are held
@@ -145,13 +174,7 @@ impl ObjectWriter {
     }
 
     async fn put(&mut self) -> Result<Option<String>, Error> {
-        let request = self
-            .client
-            .shared
-            .s3
-            .put_object()
-            .bucket(&self.address.bucket)
-            .key(&self.address.key)
+        let request = on!(self.client, put_object, self.address)
             .set_metadata(Some(self.metadata.clone().into_iter().collect()))
             .checksum_algorithm(CHECKSUM)
             .body(self.buffer.split().freeze().into());
@@ -179,13 +202,7 @@ impl ObjectWriter {
         let parts = CompletedMultipartUpload::builder()
             .set_parts(Some(upload.done.clone()))
             .build();
-        let request = self
-            .client
-            .shared
-            .s3
-            .complete_multipart_upload()
-            .bucket(&self.address.bucket)
-            .key(&self.address.key)
+        let request = on!(self.client, complete_multipart_upload, self.address)
             .upload_id(&upload.id)
             .checksum_type(ChecksumType::FullObject)
             .multipart_upload(parts);
@@ -200,9 +217,23 @@ impl ObjectWriter {
         let subject = self.address.to_string();
         let mut upload = match self.upload.take() {
             Some(upload) => upload,
-            None => self.begin(&subject).await?,
+            None => {
+                let metadata = std::mem::take(&mut self.metadata);
+                let id = self.client.begin_upload(&self.address, metadata).await?;
+                Upload::new(id, Arrived::new())
+            }
         };
         let body = self.buffer.split().freeze();
+        let number = upload.next();
+        if let Some(part) = upload.arrived.remove(&number)
+            && let Some(part) = arrived(&part, &body)
+        {
+            self.resumed += body.len() as u64;
+            upload.done.push(part);
+            upload.begun += 1;
+            self.upload = Some(upload);
+            return Ok(());
+        }
         let room = upload.room_for(body.len(), &subject).await;
         if room.is_ok() {
             let part = upload_part(self.client.clone(), self.address.clone(), &upload, body);
@@ -213,34 +244,24 @@ impl ObjectWriter {
         self.upload = Some(upload);
         room
     }
+}
 
-    async fn begin(&self, subject: &str) -> Result<Upload, Error> {
-        const ACTION: &str = "CreateMultipartUpload";
-        let request = self
-            .client
-            .shared
-            .s3
-            .create_multipart_upload()
-            .bucket(&self.address.bucket)
-            .key(&self.address.key)
-            .set_metadata(Some(self.metadata.clone().into_iter().collect()))
-            .checksum_algorithm(CHECKSUM)
-            .checksum_type(ChecksumType::FullObject);
-        let begun = self.client.send(ACTION, subject, request.send()).await?;
-        let Some(id) = begun.upload_id else {
-            let kind = ErrorKind::Service("the answer names no upload".to_owned());
-            return Err(Error::new(ACTION, subject, kind));
-        };
-        Ok(Upload {
+impl Upload {
+    fn new(id: String, arrived: Arrived) -> Self {
+        Self {
             id,
             begun: 0,
             under_way: JoinSet::new(),
             done: Vec::new(),
-        })
+            arrived,
+        }
     }
-}
 
-impl Upload {
+    /// The number of the next part.
+    fn next(&self) -> i32 {
+        self.begun as i32 + 1
+    }
+
     /// Waits until another part of this size may go.
     async fn room_for(&mut self, size: usize, subject: &str) -> Result<(), Error> {
         if self.begun == MOST_PARTS {
@@ -273,13 +294,8 @@ fn upload_part(
     upload: &Upload,
     body: Bytes,
 ) -> impl Future<Output = Result<CompletedPart, Error>> + use<> {
-    let number = upload.begun as i32 + 1;
-    let request = client
-        .shared
-        .s3
-        .upload_part()
-        .bucket(&address.bucket)
-        .key(&address.key)
+    let number = upload.next();
+    let request = on!(client, upload_part, address)
         .upload_id(&upload.id)
         .part_number(number)
         .checksum_algorithm(CHECKSUM)
@@ -308,18 +324,7 @@ fn completed(number: i32, sent: UploadPartOutput) -> CompletedPart {
 /// Deletes the parts, after those under way have stopped: one that arrived later would stay.
 async fn discard(client: Client, address: ObjectAddress, mut upload: Upload) {
     upload.under_way.shutdown().await;
-    let request = client
-        .shared
-        .s3
-        .abort_multipart_upload()
-        .bucket(&address.bucket)
-        .key(&address.key)
-        .upload_id(&upload.id);
-    let subject = address.to_string();
-    if let Err(error) = client
-        .send("AbortMultipartUpload", &subject, request.send())
-        .await
-    {
+    if let Err(error) = client.abandon_upload(&address, &upload.id).await {
         // Nobody is left to tell; the bucket's life-cycle rule is the second line.
         tracing::warn!(%error, "parts may be left behind");
     }
@@ -327,7 +332,7 @@ async fn discard(client: Client, address: ObjectAddress, mut upload: Upload) {
 
 impl Drop for ObjectWriter {
     fn drop(&mut self) {
-        let Some(upload) = self.upload.take() else {
+        let Some(upload) = self.upload.take().filter(|_| !self.outlives) else {
             return;
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

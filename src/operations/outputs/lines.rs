@@ -46,6 +46,9 @@ pub async fn lines(
             }
         }
     }
+    if let Some(unpacker) = unpacker {
+        splitter.push(&unpacker.finish().map_err(broken)?, &mut each);
+    }
     splitter.finish(&mut each);
     Ok(())
 }

@@ -73,6 +73,18 @@ impl Unpacker {
             }
         }
     }
+
+    /// Says that these were all bytes; returns what had been held back.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` for a gzip that is cut off. A zstd does not tell.
+    pub fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Plain(out) => Ok(out),
+            Self::Gzip(decoder) => decoder.finish(),
+            Self::Zstd(mut decoder) => Ok(std::mem::take(decoder.get_mut())),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -110,8 +122,19 @@ mod tests {
                 for chunk in all.chunks(step) {
                     out.extend(unpacker.push(chunk).expect("unharmed"));
                 }
+                out.extend(unpacker.finish().expect("all of it"));
                 prop_assert_eq!(&out, &bytes);
             }
+        }
+
+        #[test]
+        fn a_gzip_that_is_cut_off_is_an_error(
+            bytes in prop::collection::vec(any::<u8>(), 1..4000), cut in 1_usize..8,
+        ) {
+            let all = packed(Some(Packing::Gzip), &bytes);
+            let mut unpacker = Unpacker::new(Some(Packing::Gzip)).expect("memory");
+            unpacker.push(&all[..all.len() - cut]).expect("unharmed so far");
+            prop_assert!(unpacker.finish().is_err());
         }
 
         #[test]

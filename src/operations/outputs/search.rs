@@ -50,11 +50,11 @@ pub async fn search(
     let address = &object.address;
     let body = client.read(address, None, Some(&object.etag)).await;
     let mut bytes = body.map_err(|error| changed(address, error))?.bytes;
+    let broken = |error| Error::malformed(address, format!("cannot be unpacked: {error}"));
     let mut done = 0;
     let mut unpacker: Option<Unpacker> = None;
     while let Some(chunk) = bytes.next().await {
         let chunk = chunk?;
-        let broken = |error| Error::malformed(address, format!("cannot be unpacked: {error}"));
         let unpacker = match &mut unpacker {
             Some(unpacker) => unpacker,
             // Servers send more than a few bytes at first, if there are more.
@@ -68,6 +68,9 @@ pub async fn search(
         }
         done += chunk.len() as u64;
         progress(Progress { done, total });
+    }
+    if let Some(unpacker) = unpacker {
+        finder.push(&unpacker.finish().map_err(broken)?, &mut each);
     }
     finder.finish(&mut each);
     Ok(())
