@@ -19,6 +19,8 @@ use crate::operations::runs;
 
 /// Bytes of text that go into one document.
 const MOST_JSON: usize = 16 << 20;
+/// Objects that a verb takes in, about.
+const MOST: usize = 200_000;
 /// Matches that go into one document.
 const MOST_HITS: usize = 10_000;
 
@@ -54,6 +56,8 @@ pub async fn ls(session: &Session, run: &str, out: &mut Out) -> Result<Exit, Err
 fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Final => "final",
+        Kind::Merged => "merged",
+        Kind::Rerun => "re-run",
         Kind::Result => "result",
         Kind::Temporary => "temporary",
         Kind::Source => "source",
@@ -63,7 +67,14 @@ fn word(kind: Kind) -> &'static str {
 async fn list(session: &Session, run: &str) -> Result<Vec<Output>, Error> {
     let execution = session.find(run).await?;
     let run = runs::describe(&session.client, &execution).await?;
-    Ok(outputs::list(&session.client, &run).await?)
+    let listing = outputs::list(&session.client, &run, MOST).await?;
+    if !listing.is_whole() {
+        let count = views::grouped(listing.outputs.len() as u64);
+        note(format!(
+            "there are more objects than these {count}: the others are not listed"
+        ));
+    }
+    Ok(listing.outputs)
 }
 
 /// The object that `file` names: by its file name, or by the end of its key.
@@ -388,6 +399,7 @@ mod tests {
                 modified: Timestamp::UNIX_EPOCH,
                 etag: String::new(),
             },
+            run: None,
         }
     }
 

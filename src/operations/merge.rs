@@ -133,7 +133,7 @@ async fn plan_of(client: &Client, lineage: &Lineage, to: Option<To>) -> Result<P
     };
     let Some(to) = to.or_else(|| derived().map(To::Object)) else {
         return Err(Error::Refused(format!(
-            "{} says nowhere where its output belongs: give --to",
+            "{} says nowhere where its output belongs: give a destination (--to)",
             lineage.root.name()
         )));
     };
@@ -176,7 +176,7 @@ async fn plan_of(client: &Client, lineage: &Lineage, to: Option<To>) -> Result<P
 
 fn in_the_way(to: &To) -> Check {
     Check::bad(format!(
-        "{to} exists already, and nothing is ever overwritten: give another --to"
+        "{to} exists already, and nothing is ever overwritten: give another destination"
     ))
 }
 
@@ -234,17 +234,25 @@ fn digest(lineage: &Lineage) -> String {
 
 /// `out/a.csv` and what it is made of: `out/a.merged-0123abcd.csv`.
 fn beside(output: &ObjectAddress, digest: &str) -> ObjectAddress {
-    let (folder, name) = match output.key.rsplit_once('/') {
-        Some((folder, name)) => (format!("{folder}/"), name),
-        None => (String::new(), output.key.as_str()),
-    };
-    let (stem, suffix) = match name.rsplit_once('.') {
-        Some((stem, suffix)) if !stem.is_empty() => (stem, format!(".{suffix}")),
-        _ => (name, String::new()),
-    };
     let digest = &digest[..digest.len().min(8)];
-    let key = format!("{folder}{stem}.merged-{digest}{suffix}");
+    let (_, suffix) = cut(&output.key);
+    let key = format!("{}{digest}{suffix}", names_beside(output));
     ObjectAddress::new(&output.bucket, key)
+}
+
+/// What the keys of all merged outputs of a run begin with.
+pub(super) fn names_beside(output: &ObjectAddress) -> String {
+    let (stem, _) = cut(&output.key);
+    format!("{stem}.merged-")
+}
+
+/// A key before the suffix of its name, and the suffix with its dot.
+fn cut(key: &str) -> (&str, &str) {
+    let name = key.rfind('/').map_or(0, |slash| slash + 1);
+    match key[name..].rfind('.') {
+        Some(dot @ 1..) => key.split_at(name + dot),
+        _ => (key, ""),
+    }
 }
 
 /// Carries the plan out. Run again after a kill it writes the same file, once.

@@ -44,6 +44,7 @@ use crate::tui::dialog::Dialog;
 use crate::tui::event::{Ask, Deed, Destination, Effect, Event, Health, Subject};
 use crate::tui::keys::{Key, Keymap};
 use crate::tui::pace::Tone;
+use crate::tui::screen::outputs::Rest;
 use crate::tui::screen::places::Places;
 use crate::tui::screen::{Runs, Screen};
 use crate::tui::theme::Theme;
@@ -253,11 +254,18 @@ impl App {
         }
         let touched = event.about();
         let mut effects = self.take(event);
+        if let Some(Screen::Outputs(it)) = self.stack.last_mut()
+            && it.rest == Rest::Moved
+        {
+            it.rest = Rest::Awaited;
+            effects.push(Effect::Rest);
+        }
         for arn in touched {
             let said = self.observe(&arn);
             effects.extend(self.notify(said));
         }
         self.settle();
+        self.fit_document();
         effects.extend(self.wants().into_iter().map(Effect::Ask));
         effects.extend(self.wanted_of_target().into_iter().map(Effect::Ask));
         for effect in &effects {
@@ -273,7 +281,10 @@ impl App {
     /// Notes that an ask goes out; `false` when one about the same is out already. Of forms and
     /// paths the newest replaces the one before.
     fn send(&mut self, ask: &Ask) -> bool {
-        let newest_wins = matches!(ask, Ask::PlanStart(_) | Ask::PlanRerun(..) | Ask::Paths(..));
+        let newest_wins = matches!(
+            ask,
+            Ask::PlanStart(_) | Ask::PlanRerun(..) | Ask::PlanMerge(..) | Ask::Paths(..)
+        );
         self.out.insert(ask.subject()) || newest_wins
     }
 
@@ -381,7 +392,7 @@ impl App {
             }
             Event::Outputs(arn, reply) => {
                 self.complain(&reply);
-                self.live.outputs.entry(arn).or_default().put(reply, now);
+                self.put_outputs(arn, reply);
             }
             Event::History(arn, part, reply) => {
                 self.complain(&reply);
@@ -404,8 +415,7 @@ impl App {
             Event::Versions(address, reply) => self.live.put_versions(address, reply, now),
             Event::Reconciled(arn, reply) => {
                 self.complain(&reply);
-                let entry = self.live.reconciliations.entry(arn).or_default();
-                entry.put(reply.map(|it| *it), now);
+                self.put_reconciliation(arn, reply);
             }
             Event::Hits(address, hits, count) => self.found_in_object(&address, hits, count),
             Event::Linked(address, reply) => return self.linked(&address, reply),
@@ -428,6 +438,13 @@ impl App {
                     && dialog.is_of(&arn)
                 {
                     dialog.put_rerun(&wish, reply, now);
+                }
+            }
+            Event::MergePlan(arn, to, reply) => {
+                if let Some(Dialog::Merge(dialog)) = &mut self.dialog
+                    && dialog.execution == arn
+                {
+                    dialog.put(to.as_deref(), reply, now);
                 }
             }
             Event::RerunItems(arn, reply) => {
@@ -487,6 +504,11 @@ impl App {
             Event::Lent(ended) => return self.lent(ended),
             Event::Said(text) => self.say(Tone::Plain, text),
             Event::Moment => self.is_menu_due = self.prefix.is_some(),
+            Event::Rested => {
+                if let Screen::Outputs(it) = self.screen_mut() {
+                    it.rest = Rest::Rested;
+                }
+            }
             // Also replies about a state machine or logs that are no longer shown.
             Event::Key(_)
             | Event::Logs(..)

@@ -25,7 +25,7 @@ use crate::operations::failures::{Group, NeverStarted, SourceLine, Survey};
 use crate::operations::lineage::Healing;
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
-use crate::operations::outputs::{Hit, Output, Page as Bytes};
+use crate::operations::outputs::{Hit, Listing, Page as Bytes};
 use crate::operations::reconcile::Reconciliation;
 use crate::operations::runs::Run;
 use crate::tui::event::{Reply, Trouble};
@@ -223,7 +223,7 @@ pub struct Data {
     pub never_started: HashMap<MapRunArn, Remote<Option<NeverStarted>>>,
     /// By child.
     pub source_lines: HashMap<ExecutionArn, Remote<SourceLine>>,
-    pub outputs: HashMap<ExecutionArn, Remote<Vec<Output>>>,
+    pub outputs: HashMap<ExecutionArn, Remote<Arc<Listing>>>,
     pub previews: HashMap<ObjectAddress, Remote<Preview>>,
     pub versions: HashMap<ObjectAddress, Remote<Option<Vec<ObjectVersion>>>>,
     pub searches: HashMap<ObjectAddress, Search>,

@@ -2,6 +2,7 @@
 //! and enter does nothing but press the focused button, which at first is Cancel.
 
 pub mod limits;
+pub mod merge;
 pub mod redrive;
 pub mod resume;
 pub mod several;
@@ -28,6 +29,7 @@ pub enum Dialog {
     Start(Box<start::Start>),
     Stop(Box<stop::Stop>),
     Limits(Box<limits::Limits>),
+    Merge(Box<merge::Merge>),
     Trail(Box<trail::Trail>),
     Resume(Box<resume::Resume>),
 }
@@ -142,6 +144,7 @@ impl Dialog {
             Self::Start(it) => it.key(key),
             Self::Stop(it) => it.key(key),
             Self::Limits(it) => it.key(key),
+            Self::Merge(it) => it.key(key),
             Self::Trail(it) => it.key(key),
             Self::Resume(it) => it.key(key),
         }
@@ -153,6 +156,7 @@ impl Dialog {
             Self::Several(it) => it.typed.paste(pasted),
             Self::Stop(it) => it.typed.paste(pasted),
             Self::Limits(it) => it.paste(pasted),
+            Self::Merge(it) => it.paste(pasted),
             Self::Trail(_) | Self::Resume(_) => {}
             Self::Start(it) => it.paste(pasted),
         }
@@ -166,6 +170,7 @@ impl Dialog {
             Self::Start(it) => &it.scroll,
             Self::Stop(it) => &it.scroll,
             Self::Limits(it) => &it.scroll,
+            Self::Merge(it) => &it.scroll,
             Self::Trail(it) => &it.scroll,
             Self::Resume(it) => &it.scroll,
         }
@@ -179,6 +184,7 @@ impl Dialog {
             Self::Start(it) => it.view(cells, theme),
             Self::Stop(it) => it.view(app, cells, theme),
             Self::Limits(it) => it.view(app, cells, theme),
+            Self::Merge(it) => it.view(app, cells, theme),
             Self::Trail(it) => it.view(cells, theme),
             Self::Resume(it) => it.view(cells, theme),
         }

@@ -18,13 +18,13 @@ use crate::operations::failures::{NeverStarted, SourceLine};
 use crate::operations::journal::{Interrupted, Repeat};
 use crate::operations::logs::Query;
 use crate::operations::machines::Recent;
-use crate::operations::outputs::{self, Hit, Output};
+use crate::operations::outputs::{self, Hit, Listing};
 use crate::operations::reconcile::Reconciliation;
 use crate::operations::rerun::edit::Edited;
 use crate::operations::rerun::{Wish, canary};
 use crate::operations::runs::Run;
 use crate::operations::start::Source;
-use crate::operations::{Progress, plan, redrive, rerun, start, trail};
+use crate::operations::{Progress, merge, plan, redrive, rerun, start, trail};
 use crate::tui::data::{
     Definition, FailureSet, Looking, MachineView, MemberPage, MemberQuery, News,
 };
@@ -145,7 +145,7 @@ pub enum Event {
     MembersSoFar(MemberQuery, Looking, MemberPage),
     /// The children in these rows of a list of members.
     Children(MemberQuery, Range<u64>, Reply<Vec<ExecutionArn>>),
-    Outputs(ExecutionArn, Reply<Vec<Output>>),
+    Outputs(ExecutionArn, Reply<Listing>),
     /// A page of an object.
     Preview(Box<Object>, Reply<outputs::Page>),
     /// Versions of an object; `None` where the bucket keeps none.
@@ -171,6 +171,8 @@ pub enum Event {
     Found(String, Reply<ExecutionArn>),
     RedrivePlan(ExecutionArn, Reply<Box<redrive::Plan>>),
     RerunPlan(ExecutionArn, Box<Wish>, Reply<Box<rerun::Plan>>),
+    /// What a merge into this destination would do; `None` is where it goes by itself.
+    MergePlan(ExecutionArn, Option<String>, Reply<Box<merge::Plan>>),
     /// The items of a wish, for the user's editor.
     RerunItems(ExecutionArn, Reply<String>),
     /// What was made of them there.
@@ -207,6 +209,8 @@ pub enum Event {
     Said(String),
     /// The moment that was asked for has passed.
     Moment,
+    /// The cursor has stayed where it is for a while.
+    Rested,
 }
 
 /// Something that changes the world (or the disk), named by its subject. One of each is out at a
@@ -219,6 +223,8 @@ pub enum Deed {
     RedriveAll,
     /// A new execution for items of this one.
     Rerun(ExecutionArn),
+    /// One new file of a run, its redrives and its re-runs.
+    Merge(ExecutionArn),
     Stop(ExecutionArn),
     Limits(MapRunArn),
     Download(ObjectAddress),
@@ -255,7 +261,10 @@ pub enum Ask {
     Children(MemberQuery, Range<u64>),
     /// Which line of the source a failed child worked on.
     SourceLine(Box<MapRun>, Box<Failure>),
-    Outputs(Box<Run>),
+    /// So many objects, about.
+    Outputs(Box<Run>, usize),
+    /// More objects than these.
+    MoreOutputs(ExecutionArn, Arc<Listing>),
     /// The page that begins at this byte.
     Preview(Box<Object>, u64),
     Versions(ObjectAddress),
@@ -269,6 +278,7 @@ pub enum Ask {
     Find(StateMachineArn, String),
     PlanRedrive(ExecutionArn),
     PlanRerun(ExecutionArn, Box<Wish>),
+    PlanMerge(ExecutionArn, Option<String>),
     /// The items of a wish as one edits them.
     RerunItems(ExecutionArn, Box<Wish>),
     /// What an edited text changes of a wish's items.
@@ -308,6 +318,8 @@ pub enum Subject {
     PlanRedrive(ExecutionArn),
     /// The newest wish wins; that for everything stands apart.
     PlanRerun(ExecutionArn, bool),
+    /// The newest destination wins.
+    PlanMerge(ExecutionArn),
     RerunItems(ExecutionArn),
     RerunEdited(ExecutionArn),
     Interrupted,
@@ -330,7 +342,8 @@ impl Ask {
             Self::Members(..) => Subject::Members,
             Self::Children(..) => Subject::Children,
             Self::SourceLine(_, failure) => Subject::SourceLine(failure.child.clone()),
-            Self::Outputs(run) => Subject::Outputs(run.execution().arn.clone()),
+            Self::Outputs(run, _) => Subject::Outputs(run.execution().arn.clone()),
+            Self::MoreOutputs(arn, _) => Subject::Outputs(arn.clone()),
             Self::Preview(object, _) => Subject::Preview(object.address.clone()),
             Self::Versions(address) => Subject::Versions(address.clone()),
             Self::Reconcile(run) => Subject::Reconcile(run.execution().arn.clone()),
@@ -342,6 +355,7 @@ impl Ask {
             Self::Find(_, name) => Subject::Find(name.clone()),
             Self::PlanRedrive(arn) => Subject::PlanRedrive(arn.clone()),
             Self::PlanRerun(arn, wish) => Subject::PlanRerun(arn.clone(), wish.everything),
+            Self::PlanMerge(arn, _) => Subject::PlanMerge(arn.clone()),
             Self::RerunItems(arn, _) => Subject::RerunItems(arn.clone()),
             Self::RerunEdited(arn, ..) => Subject::RerunEdited(arn.clone()),
             Self::Interrupted => Subject::Interrupted,
@@ -378,6 +392,7 @@ impl Event {
             Self::Found(name, _) => Subject::Find(name.clone()),
             Self::RedrivePlan(arn, _) => Subject::PlanRedrive(arn.clone()),
             Self::RerunPlan(arn, wish, _) => Subject::PlanRerun(arn.clone(), wish.everything),
+            Self::MergePlan(arn, ..) => Subject::PlanMerge(arn.clone()),
             Self::RerunItems(arn, _) => Subject::RerunItems(arn.clone()),
             Self::RerunEdited(arn, ..) => Subject::RerunEdited(arn.clone()),
             Self::Interrupted(_) => Subject::Interrupted,
@@ -419,6 +434,7 @@ pub enum Effect {
     Repeat(Box<plan::Plan>, Repeat),
     /// Goes on with an interrupted operation.
     Resume(String),
+    Merge(Box<merge::Plan>),
     /// Into a new file; nothing is run.
     SavePlan(PathBuf, Box<plan::Plan>),
     Start(Box<start::Plan>),
@@ -460,6 +476,8 @@ pub enum Effect {
     ReadOnly,
     /// Tell when a moment has passed: so long a second key is waited for without a menu.
     Moment,
+    /// Tell when the cursor has rested for a while: until then nothing is asked about what it is on.
+    Rest,
     /// Begin all standing polls anew.
     Refresh,
     /// Makes a connection, without using it yet.
@@ -482,7 +500,9 @@ pub enum Effect {
 impl Effect {
     /// Whether it changes something of the target.
     pub fn is_change(&self) -> bool {
-        matches!(
+        // A merged file on this machine is no more than a download.
+        let merges = matches!(self, Self::Merge(plan) if matches!(plan.to, merge::To::Object(_)));
+        let is_other = matches!(
             self,
             Self::Redrive(_)
                 | Self::RedriveAll(_)
@@ -493,7 +513,8 @@ impl Effect {
                 | Self::Start(_)
                 | Self::Stop(_)
                 | Self::SetLimits(..)
-        )
+        );
+        merges || is_other
     }
 }
 

@@ -272,6 +272,7 @@ pub fn output(kind: Kind, key: &str, size: u64) -> Output {
             modified: ago(500),
             etag: "\"e\"".to_owned(),
         },
+        run: None,
     }
 }
 

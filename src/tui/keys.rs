@@ -156,7 +156,7 @@ pub const BINDINGS: &[Binding] = &[
     binding(Action::Download, "download", "download", "download the chosen object", App::can_download),
     binding(Action::Link, "link", "link", "copy a link by which anybody can read the object for an hour", App::can_link),
     binding(Action::Transfers, "transfers", "transfers", "uploads, downloads and searches: speed, result, cancel, again", always),
-    binding(Action::Reconcile, "reconcile", "reconcile", "account for every line: succeeded, failed, never started, missing, twice", App::can_reconcile),
+    binding(Action::Reconcile, "reconcile", "reconcile", "account for every line: succeeded, failed, never started, missing, twice; then merge them (asks first)", App::can_reconcile),
     binding(Action::Rounds, "rounds", "rounds", "show the rounds of a Map Run as one, or each", App::can_merge_rounds),
     binding(Action::Filter, "filter", "filter", "filter the list: text, column:value, !not, failed:>100, since:24h, -f fuzzy; in logs: search", App::can_filter),
     binding(Action::Narrow, "narrow", "narrow", "show only log lines that fit: words, level:error, state:, request:, or CloudWatch's own pattern", App::can_search),

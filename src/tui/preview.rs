@@ -2,17 +2,22 @@
 //! rows. However large the object, and however long its lines, the window stays small.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use crate::model::Object;
 use crate::operations::outputs::{Hit, PAGE, Packing, Page};
-use crate::tui::widget::{json, text};
+use crate::tui::widget::text;
+use crate::tui::widget::tree::Document;
+
+mod form;
+
+pub use form::Form;
+use form::{OCTETS, fields, octets};
 
 /// Pages kept.
 const PAGES: u64 = 4;
 /// Bytes of a row: longer lines take several.
 const ROW: usize = 500;
-/// Bytes of a row of what is no text.
-const OCTETS: usize = 16;
 /// Rows read in advance, before and after those shown.
 const AHEAD: usize = 10;
 const BEHIND: usize = 20;
@@ -21,32 +26,6 @@ const MOST_AHEAD: usize = 250;
 /// Rows of a table that decide how wide its columns are, and how wide one may be.
 const MEASURED: usize = 200;
 const WIDEST: usize = 40;
-
-/// How bytes are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    Text,
-    /// One document, indented.
-    Json,
-    JsonLines,
-    /// Fields between commas or tabs.
-    Table(u8),
-    /// No text: octets.
-    Binary,
-}
-
-impl Form {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-            Self::JsonLines => "json lines",
-            Self::Table(b'\t') => "tsv",
-            Self::Table(_) => "csv",
-            Self::Binary => "binary",
-        }
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
@@ -76,6 +55,8 @@ pub struct Preview {
     /// Number of the line that the window begins with or in.
     line: Option<NonZeroU64>,
     rows: Vec<Row>,
+    /// Of JSON that is whole.
+    pub document: Option<Arc<Document>>,
     /// Fields of the first line of a table, and how wide its columns are.
     pub header: Vec<String>,
     pub widths: Vec<usize>,
@@ -85,7 +66,7 @@ impl Preview {
     /// Begins with any page of an object.
     pub fn new(object: Object, page: Page) -> Self {
         let mut preview = Self {
-            form: form(&object, &page),
+            form: form::of(&object, &page),
             packing: page.packing,
             start: page.range.start,
             end: object.size,
@@ -93,6 +74,7 @@ impl Preview {
             bytes: page.bytes,
             line: (page.range.start == 0).then_some(NonZeroU64::MIN),
             rows: Vec::new(),
+            document: None,
             header: Vec::new(),
             widths: Vec::new(),
         };
@@ -100,9 +82,8 @@ impl Preview {
             preview.end = preview.bytes.len() as u64;
         }
         if preview.form == Form::Json {
-            let pretty = json::lines(&String::from_utf8_lossy(&preview.bytes));
-            preview.bytes = pretty.join("\n").into_bytes();
-            preview.end = preview.bytes.len() as u64;
+            let text = String::from_utf8_lossy(&preview.bytes);
+            preview.document = Some(Arc::new(Document::read(&text)));
         }
         preview.cut();
         preview.measure();
@@ -323,73 +304,6 @@ fn boundary(bytes: &[u8], most: usize) -> usize {
         .unwrap_or(most)
 }
 
-fn form(object: &Object, page: &Page) -> Form {
-    if is_binary(&page.bytes) {
-        return Form::Binary;
-    }
-    let name = object.address.file_name().to_ascii_lowercase();
-    let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
-    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    let is_whole = page.range == (0..object.size) && page.packing.is_none();
-    let is_document = || serde_json::from_slice::<serde_json::Value>(&page.bytes).is_ok();
-    match extension {
-        "csv" => Form::Table(b','),
-        "tsv" => Form::Table(b'\t'),
-        "jsonl" | "ndjson" => Form::JsonLines,
-        "json" if is_whole && is_document() => Form::Json,
-        _ => Form::Text,
-    }
-}
-
-/// Text has no zeros, and little that is no UTF-8.
-fn is_binary(bytes: &[u8]) -> bool {
-    let start = &bytes[..bytes.len().min(8 << 10)];
-    let odd: usize = start.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
-    start.contains(&0) || start.len() < odd * 10
-}
-
-/// `00000010  48 65 6c 6c 6f …  Hello…`
-fn octets(at: u64, bytes: &[u8]) -> String {
-    let mut line = format!("{at:08x} ");
-    for index in 0..OCTETS {
-        let gap = if index == OCTETS / 2 { "  " } else { " " };
-        match bytes.get(index) {
-            Some(octet) => line += &format!("{gap}{octet:02x}"),
-            None => line += &format!("{gap}  "),
-        }
-    }
-    let shown = |octet: &u8| match octet {
-        b' '..=b'~' => char::from(*octet),
-        _ => '.',
-    };
-    line + "  " + &bytes.iter().map(shown).collect::<String>()
-}
-
-/// Fields of one line; a quote that is never closed holds the rest.
-fn fields(line: &[u8], sign: u8) -> Vec<String> {
-    let mut fields = Vec::new();
-    let mut field = Vec::new();
-    let mut is_quoted = false;
-    let mut bytes = line.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' if is_quoted && bytes.peek() == Some(&b'"') => {
-                field.push(b'"');
-                bytes.next();
-            }
-            b'"' if is_quoted => is_quoted = false,
-            b'"' if field.is_empty() => is_quoted = true,
-            _ if byte == sign && !is_quoted => fields.push(std::mem::take(&mut field)),
-            _ => field.push(byte),
-        }
-    }
-    fields.push(field);
-    let texts = fields
-        .iter()
-        .map(|field| String::from_utf8_lossy(field).into_owned());
-    texts.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -502,7 +416,7 @@ mod tests {
         let of = |name: &str, bytes: &[u8]| Preview::new(object(name, bytes.len()), page(bytes, 0));
         let pretty = of("a.json", br#"{"a":1}"#);
         assert_eq!(pretty.form, Form::Json);
-        assert_eq!(shown(&pretty, 0, 9).len(), 3);
+        assert!(pretty.document.is_some());
         assert_eq!(of("a.json", b"{\"a\":").form, Form::Text);
         assert_eq!(of("a.jsonl", b"{}\n{}").form, Form::JsonLines);
         let binary = of("a.txt", b"PK\x03\x04\0\0");

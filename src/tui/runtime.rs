@@ -35,10 +35,13 @@ pub use failures::{ExportOf, fits};
 
 type Task = AbortOnDropHandle<()>;
 
-/// How long a second key is waited for before a menu shows what it can be.
 /// How long a link to an object is valid.
 const LINK: Duration = Duration::from_hours(1);
+/// How long a second key is waited for before a menu shows what it can be.
 const MOMENT: Duration = Duration::from_millis(400);
+/// How long the cursor stays before it is asked what it is on: longer than between the keys of one
+/// that is held, shorter than one waits.
+const REST: Duration = Duration::from_millis(80);
 
 pub struct Runtime {
     client: Client,
@@ -54,6 +57,7 @@ pub struct Runtime {
     deeds: HashMap<Deed, Task>,
     said: Option<Task>,
     moment: Option<Task>,
+    rest: Option<Task>,
     copied: Option<Task>,
     clock: Task,
     readings: Readings,
@@ -84,6 +88,7 @@ impl Runtime {
             deeds: HashMap::new(),
             said: None,
             moment: None,
+            rest: None,
             copied: None,
             locked: false,
         }
@@ -171,6 +176,12 @@ impl Runtime {
                     tell(&events, Event::Moment).await;
                 }));
             }
+            Effect::Rest => {
+                self.rest = Some(spawn(async move {
+                    tokio::time::sleep(REST).await;
+                    tell(&events, Event::Rested).await;
+                }));
+            }
             Effect::Host(index) => self.host(index),
             Effect::Download(object, folder) => {
                 let deed = Deed::Download(object.address.clone());
@@ -248,13 +259,18 @@ impl Runtime {
                 let canary = deeds::canary(client, records, arn, *wish, of_each, events);
                 put(&mut self.deeds, deed, canary);
             }
+            Effect::Merge(plan) => {
+                let deed = Deed::Merge(plan.execution.clone());
+                put(&mut self.deeds, deed, deeds::merge(client, *plan, events));
+            }
             Effect::SavePlan(path, plan) => {
                 let deed = Deed::Export(path.clone());
                 put(&mut self.deeds, deed, deeds::save_plan(path, *plan, events));
             }
             Effect::Start(plan) => {
                 let deed = Deed::Start(plan.name.clone());
-                put(&mut self.deeds, deed, deeds::start(client, *plan, events));
+                let start = deeds::start(client, self.ways.records(), *plan, events);
+                put(&mut self.deeds, deed, start);
             }
             Effect::Stop(arn) => {
                 let deed = Deed::Stop(arn.clone());

@@ -126,7 +126,7 @@ impl Screen {
             Self::Runs(it) => it.rows(app).len(),
             Self::Live(it) => it.rows(app),
             Self::Failures(it) => it.rows(app),
-            Self::Outputs(it) => it.rows(app).len(),
+            Self::Outputs(it) => it.len(app),
             Self::Logs(it) => it.rows(),
             Self::Execution(it) => it.rows(app),
             Self::Machines(it) => it.rows(app).len(),
@@ -207,6 +207,7 @@ impl Screen {
         match self {
             Self::Execution(it) => it.tree(),
             Self::Machine(it) => it.tree(),
+            Self::Outputs(it) => it.tree(),
             _ => None,
         }
     }
@@ -215,6 +216,7 @@ impl Screen {
         match self {
             Self::Execution(it) => it.tree_mut(),
             Self::Machine(it) => it.tree_mut(),
+            Self::Outputs(it) => it.tree_mut(),
             _ => None,
         }
     }

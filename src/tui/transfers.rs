@@ -1,4 +1,4 @@
-//! Uploads, downloads and searches: those under way, and how the last ones ended.
+//! Uploads, downloads, merges and searches: those under way, and how the last ones ended.
 
 use std::collections::VecDeque;
 
@@ -82,6 +82,10 @@ impl Transfers {
         let (deed, total) = match effect {
             Effect::Download(object, _) => (Deed::Download(object.address.clone()), object.size),
             Effect::Start(plan) => (Deed::Start(plan.name.clone()), plan.size),
+            Effect::Merge(plan) => {
+                let bytes = plan.sources.iter().map(|source| source.bytes);
+                (Deed::Merge(plan.execution.clone()), bytes.sum())
+            }
             Effect::Search(object, _) => (Deed::Search(object.address.clone()), object.size),
             _ => return,
         };
@@ -157,6 +161,7 @@ impl Transfers {
         let counted = |is_it: fn(&Deed) -> bool| self.going().filter(|it| is_it(&it.deed)).count();
         let downloads = counted(|deed| matches!(deed, Deed::Download(_)));
         let uploads = counted(|deed| matches!(deed, Deed::Start(_)));
+        let merges = counted(|deed| matches!(deed, Deed::Merge(_)));
         let searches = counted(|deed| matches!(deed, Deed::Search(_)));
         let several = |count: usize, what: &str| match count {
             1 => format!("1 {what}"),
@@ -169,12 +174,18 @@ impl Transfers {
         }
         if 0 < uploads {
             let what = several(uploads, "start");
-            parts.push(format!("{what} (its upload begins anew)"));
+            parts.push(format!(
+                "{what} (asked for again: its upload goes on where it is)"
+            ));
+        }
+        if 0 < merges {
+            let what = several(merges, "merge");
+            parts.push(format!("{what} (begins anew, nothing is written twice)"));
         }
         if 0 < searches {
             parts.push(several(searches, "search").replace("searchs", "searches"));
         }
-        let others = self.going().count() - downloads - uploads - searches;
+        let others = self.going().count() - downloads - uploads - merges - searches;
         if 0 < others {
             let what = several(others, "operation");
             parts.push(format!("{what} (`fanout resume` goes on)"));

@@ -215,7 +215,7 @@ async fn downloaded(stage: &Stage, run: &Run) -> Result<(PathBuf, Vec<PathBuf>),
     let client = &stage.session.client;
     let folder = stage.folder.join(&run.execution().name);
     std::fs::create_dir_all(&folder).map_err(|error| super::unusable(&folder, &error))?;
-    let found = outputs::list(client, run).await?;
+    let found = outputs::list(client, run, outputs::AT_FIRST).await?.outputs;
     let mut outputs = Vec::new();
     let mut rest = Vec::new();
     for output in found.iter().filter(|output| output.kind == Kind::Final) {

@@ -1,7 +1,11 @@
 //! File names made from keys, which anybody may have written.
 
+use std::path::{Path, PathBuf};
+
 /// Bytes of a name: a file system has 255, and a download adds a few of its own.
 const LONGEST: usize = 200;
+/// Names that are tried beside one that is taken.
+const NUMBERED: usize = 1_000;
 
 /// A file name that cannot leave its folder, whatever the key.
 pub fn safe_name(key: &str) -> String {
@@ -18,6 +22,21 @@ pub fn safe_name(key: &str) -> String {
         name if is_device(name) => format!("_{name}"),
         name => name.to_owned(),
     }
+}
+
+/// Where in a folder the object of this key can go: by its own safe name, or where something has
+/// that already with a number behind it. `None` when hundreds of them are taken.
+pub fn free_path(folder: &Path, key: &str) -> Option<PathBuf> {
+    let name = safe_name(key);
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
+        _ => (name.as_str(), String::new()),
+    };
+    let numbered = (2..NUMBERED).map(|number| format!("{stem}-{number}{extension}"));
+    let names = std::iter::once(name.clone()).chain(numbered);
+    // Without following: a link that leads nowhere is something, too.
+    let mut paths = names.map(|name| folder.join(name));
+    paths.find(|path| path.symlink_metadata().is_err())
 }
 
 fn is_harmless(c: char) -> bool {
@@ -100,6 +119,31 @@ mod tests {
             prop_assert!(name.len() <= LONGEST + 1);
             prop_assert!(!name.chars().any(char::is_control));
             prop_assert!(!is_device(&name));
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_taken_gets_a_number() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |key: &str| {
+            let path = free_path(folder.path(), key).expect("a free name");
+            assert_eq!(path.parent(), Some(folder.path()));
+            path.file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        };
+        assert_eq!(path("out/../a.csv"), "a.csv");
+        for name in ["a.csv", "a-2.csv", "plain"] {
+            std::fs::write(folder.path().join(name), "mine").expect("a disk");
+        }
+        assert_eq!(path("b/a.csv"), "a-3.csv");
+        assert_eq!(path("plain"), "plain-2");
+        #[cfg(unix)]
+        {
+            let link = folder.path().join("link");
+            std::os::unix::fs::symlink("/nonexistent/elsewhere", link).expect("a link");
+            assert_eq!(path("link"), "link-2");
         }
     }
 }

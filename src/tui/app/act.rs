@@ -67,6 +67,7 @@ impl App {
             Action::PreviousTab => self.turn(-1),
             Action::Left => self.sideways(-1),
             Action::Right => self.sideways(1),
+            Action::Choose if self.screen().tree().is_some() => return self.choose(),
             Action::Choose if self.can_mark().is_ok() => self.mark(Marking::Toggle),
             Action::Choose => return self.choose(),
             Action::Machines => self.show(Screen::Machines(Machines::default())),
@@ -469,6 +470,7 @@ impl App {
         if let Some(run) = self.shown_run().cloned() {
             let map_run = self.data().map_run(&run).map(|it| it.arn.clone());
             self.live.outputs.remove(&run);
+            self.live.reconciliations.remove(&run);
             if let Some(map_run) = map_run {
                 self.live.failures.remove(&map_run);
             }

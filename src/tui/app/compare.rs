@@ -56,7 +56,9 @@ impl App {
 
     pub fn can_resize(&self) -> Availability {
         match self.screen() {
-            Screen::Runs(_) | Screen::Machines(_) | Screen::Failures(_) => Ok(()),
+            Screen::Runs(_) | Screen::Machines(_) | Screen::Failures(_) | Screen::Outputs(_) => {
+                Ok(())
+            }
             Screen::Execution(it) if it.tab == Tab::Events => Ok(()),
             _ => Err("there is no pane here whose size can be changed"),
         }

@@ -299,7 +299,7 @@ impl App {
         }
         let shown = it.objects(self);
         let all = self.data().outputs.get(&it.run).and_then(Remote::get);
-        let marked = all.into_iter().flatten().filter(|output| {
+        let marked = all.into_iter().flat_map(|it| &it.outputs).filter(|output| {
             let address = &output.object.address;
             it.marks.has(address)
         });

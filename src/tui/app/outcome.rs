@@ -133,6 +133,12 @@ impl App {
             Ok(text) => self.say(Tone::Good, format!("✓ {text}")),
             Err(trouble) => self.say_trouble(trouble),
         }
+        if let (Deed::Merge(arn), Ok(_)) = (deed, &reply) {
+            // There is one object more.
+            let run = self.live.run(arn).cloned();
+            let ask = run.map(|run| Effect::Ask(self.listing(run)));
+            return ask.into_iter().collect();
+        }
         // What was changed is looked at again at once, and its polls begin anew.
         let again = match deed {
             Deed::Redrive(arn) | Deed::Stop(arn) => Some(arn.clone()),
@@ -140,6 +146,7 @@ impl App {
             Deed::Template(_) if reply.is_ok() => return vec![Effect::Ask(Ask::Templates)],
             Deed::Start(_)
             | Deed::Rerun(_)
+            | Deed::Merge(_)
             | Deed::RedriveAll
             | Deed::Download(_)
             | Deed::Export(_)

@@ -1,15 +1,20 @@
 //! What is done with the objects of a run: read, searched, linked to.
 
-use crate::model::ObjectAddress;
+use std::sync::Arc;
+
+use crate::model::{ExecutionArn, ObjectAddress};
 use crate::operations::Progress;
-use crate::operations::outputs::Hit;
+use crate::operations::outputs::{Hit, Listing};
+use crate::operations::reconcile::Reconciliation;
 use crate::tui::app::{App, Overlay};
 use crate::tui::data::{Remote, Search};
+use crate::tui::dialog::Dialog;
+use crate::tui::dialog::merge::Merge;
 use crate::tui::event::{Ask, Deed, Effect, Reply, Subject};
-use crate::tui::keys::Availability;
+use crate::tui::keys::{Action, Availability};
 use crate::tui::pace::Tone;
 use crate::tui::screen::Screen;
-use crate::tui::screen::outputs::{Outputs, Pane, Row};
+use crate::tui::screen::outputs::{Outputs, Pane, Rest, Row};
 use crate::tui::widget::figures;
 use crate::tui::widget::input::Field;
 use crate::tui::widget::list::Move;
@@ -20,8 +25,33 @@ const AT_ONCE: usize = 2;
 const HITS: usize = 1_000;
 
 impl App {
+    /// Takes in a listing. The cursor stays on what it is on, whatever comes before that.
+    pub(super) fn put_outputs(&mut self, arn: ExecutionArn, reply: Reply<Listing>) {
+        let before = match self.screen() {
+            Screen::Outputs(it) if it.run == arn => {
+                it.chosen(self).map(|it| it.object.address.clone())
+            }
+            _ => None,
+        };
+        let entry = self.live.outputs.entry(arn).or_default();
+        entry.put(reply.map(Arc::new), self.now);
+        let (Some(address), Screen::Outputs(it)) = (before, self.screen()) else {
+            return;
+        };
+        let at = it.rows(self).iter().position(|row| match row {
+            Row::Object { output, .. } => output.object.address == address,
+            Row::Folder(_) => false,
+        });
+        if let (Some(at), Screen::Outputs(it)) = (at, self.screen_mut()) {
+            it.cursor.at = at;
+        }
+    }
+
     /// What the text and the facts of the object under the cursor lack.
     pub(super) fn wanted_of_object(&self, screen: &Outputs) -> Vec<Ask> {
+        if screen.rest != Rest::Rested {
+            return Vec::new();
+        }
         let Some(output) = screen.chosen(self) else {
             return Vec::new();
         };
@@ -50,12 +80,28 @@ impl App {
         asks
     }
 
+    /// Gives JSON under the cursor a tree to fold.
+    pub(super) fn fit_document(&mut self) {
+        let Screen::Outputs(it) = self.screen() else {
+            return;
+        };
+        let document = it.preview(self).and_then(|it| it.document.clone());
+        if let Screen::Outputs(it) = self.screen_mut() {
+            it.show_document(document);
+        }
+    }
+
     /// Whether the keys move in the text of an object.
     pub fn is_reading(&self) -> bool {
         matches!(self.screen(), Screen::Outputs(it) if it.pane == Pane::Preview)
     }
 
     pub(super) fn scroll_preview(&mut self, to: Move) {
+        if let Screen::Outputs(it) = self.screen_mut()
+            && let Some(tree) = it.document_mut()
+        {
+            return tree.go(to);
+        }
         let data = self.frozen.as_ref().map_or(&self.live, |(data, _)| data);
         let Screen::Outputs(it) = self.screen() else {
             return;
@@ -74,6 +120,12 @@ impl App {
         let Screen::Outputs(it) = self.screen() else {
             return;
         };
+        if it.tree().is_some() {
+            if let Some(tree) = self.screen_mut().tree_mut() {
+                tree.toggle();
+            }
+            return;
+        }
         let row = it.chosen_row(self);
         let fold = match row {
             Some(Row::Folder(folder)) => Some((folder.path, !folder.is_folded)),
@@ -120,6 +172,7 @@ impl App {
     pub fn can_open_output(&self, screen: &Outputs) -> Availability {
         match (screen.chosen_row(self), screen.pane) {
             (None, _) => Err("no object is chosen"),
+            _ if screen.tree().is_some() => Ok(()),
             (Some(Row::Object { .. }), Pane::Preview) => Err("it is open already"),
             _ => Ok(()),
         }
@@ -168,6 +221,13 @@ impl App {
 
     /// Begins to look for a text in the object that is read.
     pub(super) fn search_object(&mut self, text: &str) -> Vec<Effect> {
+        if let Some(tree) = self.screen_mut().tree_mut() {
+            tree.search(text);
+            if let Some(matches) = tree.matches() {
+                self.say(Tone::Plain, matches);
+            }
+            return Vec::new();
+        }
         let Screen::Outputs(it) = self.screen() else {
             return Vec::new();
         };
@@ -222,6 +282,13 @@ impl App {
 
     /// Goes to the next match, or to the one before.
     pub(super) fn hop(&mut self, forwards: bool) {
+        if let Some(tree) = self.screen_mut().tree_mut() {
+            tree.next_match(forwards);
+            if let Some(matches) = tree.matches() {
+                self.say(Tone::Plain, matches);
+            }
+            return;
+        }
         let Screen::Outputs(it) = self.screen() else {
             return;
         };
@@ -244,6 +311,10 @@ impl App {
     }
 
     pub fn has_hits(&self, screen: &Outputs) -> Availability {
+        if let Some(tree) = screen.tree() {
+            let matches = tree.matches().map(|_| ());
+            return matches.ok_or("nothing is searched for: / searches");
+        }
         match screen.search(self) {
             Some(search) if !search.hits.is_empty() => Ok(()),
             Some(_) => Err("nothing is found"),
@@ -262,11 +333,20 @@ impl App {
         }
     }
 
-    /// Has all results read: they may be large, so only when it is asked for.
+    /// Has all results read: they may be large, so only when it is asked for. Once it is known where
+    /// every line is, asks to merge them.
     pub(super) fn reconcile(&mut self) -> Vec<Effect> {
         let Screen::Outputs(it) = self.screen() else {
             return Vec::new();
         };
+        let known = self.live.reconciliations.get(&it.run);
+        if known.and_then(Remote::get).is_some()
+            && !self.is_out(&Subject::Reconcile(it.run.clone()))
+        {
+            let (dialog, ask) = Merge::open(it.run.clone(), self.is_prod());
+            self.dialog = Some(Dialog::Merge(Box::new(dialog)));
+            return vec![ask];
+        }
         let run = self.data().run(&it.run).cloned();
         self.say(
             Tone::Plain,
@@ -274,6 +354,27 @@ impl App {
         );
         let ask = run.map(|run| Effect::Ask(Ask::Reconcile(Box::new(run))));
         ask.into_iter().collect()
+    }
+
+    /// Takes in where every line is. That there is no room for all of it on a narrow screen is no
+    /// reason not to know it.
+    pub(super) fn put_reconciliation(
+        &mut self,
+        arn: ExecutionArn,
+        reply: Reply<Box<Reconciliation>>,
+    ) {
+        if let Ok(found) = &reply {
+            let [succeeded, lines] = [found.succeeded, found.lines].map(figures::count);
+            let (tone, open) = match found.lines.saturating_sub(found.succeeded) {
+                0 => (Tone::Good, String::new()),
+                open => (Tone::Warn, format!(", {} are open", figures::count(open))),
+            };
+            let key = self.keymap.key_of(Action::Reconcile);
+            let said = format!("{succeeded} of {lines} lines succeeded{open}; {key} merges them");
+            self.say(tone, said);
+        }
+        let entry = self.live.reconciliations.entry(arn).or_default();
+        entry.put(reply.map(|it| *it), self.now);
     }
 
     pub fn can_link(&self) -> Availability {

@@ -7,7 +7,7 @@ mod starting;
 mod targets;
 
 use crate::model::{self, ObjectAddress, Page, RunState, Status};
-use crate::operations::outputs::Kind;
+use crate::operations::outputs::{Kind, Listing};
 use crate::operations::redrive;
 use crate::tui::data::Stamp;
 use crate::tui::event::{Ask, Deed, Effect, Event, Subscription};
@@ -378,7 +378,7 @@ fn a_download_shows_its_progress_and_end() {
     let object = output(Kind::Final, "out/a.csv", 100);
     harness.send(Event::Outputs(
         arn("ledger-2026-11-22-19aa"),
-        Ok(vec![object.clone()]),
+        Ok(Listing::of(vec![object.clone()])),
     ));
     let mut harness = harness.keys("D");
     assert_eq!(

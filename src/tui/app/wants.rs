@@ -2,14 +2,16 @@
 //! the state, so nobody starts or stops anything.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::model::{ExecutionArn, MapRun, StateMachineArn, Status, Timestamp};
+use crate::operations::outputs::AT_FIRST;
 use crate::operations::runs::Run;
 use crate::tui::app::{App, Overlay};
 use crate::tui::data::{Remote, Stamp};
 use crate::tui::event::{Ask, Subject, Subscription};
 use crate::tui::history::Part;
-use crate::tui::screen::{Failures, ItemTab, Machine, Machines, Runs, Screen, is_express};
+use crate::tui::screen::{Failures, ItemTab, Machine, Machines, Outputs, Runs, Screen, is_express};
 use crate::tui::widget::figures;
 
 /// Descriptions out at a time: the list should fill up, the budget should not.
@@ -123,6 +125,7 @@ impl App {
             Screen::Outputs(it) => {
                 asks.extend(self.description(&it.run));
                 asks.extend(self.outputs(&it.run));
+                asks.extend(self.more_outputs(it));
                 asks.extend(self.wanted_of_object(it));
             }
         }
@@ -357,6 +360,23 @@ impl App {
             Some(stopped) => read_at.is_some_and(|at| at < stopped),
             None => age >= self.pace(OUTPUTS_PACE),
         });
-        due.then(|| Ask::Outputs(Box::new(described.clone())))
+        due.then(|| self.listing(described.clone()))
+    }
+
+    /// The ask for a run's objects: as many as are known of it already.
+    pub(super) fn listing(&self, run: Run) -> Ask {
+        let known = self.live.outputs.get(&run.execution().arn);
+        let known = known.and_then(Remote::get).map_or(0, |it| it.outputs.len());
+        Ask::Outputs(Box::new(run), known.max(AT_FIRST))
+    }
+
+    /// More of a run's objects, where the cursor comes near the end of those that are known.
+    fn more_outputs(&self, screen: &Outputs) -> Option<Ask> {
+        let known = self.live.outputs.get(&screen.run)?;
+        let listing = known.get().filter(|it| !it.is_whole())?;
+        let near_end = screen.cursor.at + NEARLY_AT_END >= screen.len(self);
+        let may_ask = self.is_due(known, |_, _| true);
+        let ask = || Ask::MoreOutputs(screen.run.clone(), Arc::clone(listing));
+        (near_end && may_ask && self.frozen.is_none()).then(ask)
     }
 }

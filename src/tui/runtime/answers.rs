@@ -13,8 +13,8 @@ use crate::operations::rerun::edit::{self, Edited};
 use crate::operations::rerun::{Subset, Wish};
 use crate::operations::trail::Trail;
 use crate::operations::{
-    self, check, failures, journal, ledger, machines, outputs, reconcile, redrive, rerun, runs,
-    start,
+    self, check, failures, journal, ledger, machines, merge, outputs, reconcile, redrive, rerun,
+    runs, start,
 };
 use crate::tui::data::{Definition, MachineView};
 use crate::tui::event::{Ask, Cause, Event, Reply, StartForm, Trouble};
@@ -76,9 +76,14 @@ pub async fn answer(
             let children = readings.children(&client, &query, rows.clone()).await;
             Event::Children(query, rows, children)
         }
-        Ask::Outputs(run) => {
-            let outputs = outputs::list(&client, &run).await;
+        Ask::Outputs(run, most) => {
+            let outputs = outputs::list(&client, &run, most).await;
             let arn = run.detail.execution.arn;
+            Event::Outputs(arn, outputs.map_err(of_operation))
+        }
+        Ask::MoreOutputs(arn, listing) => {
+            let listing = Arc::unwrap_or_clone(listing);
+            let outputs = listing.more(&client, outputs::AT_FIRST).await;
             Event::Outputs(arn, outputs.map_err(of_operation))
         }
         Ask::Reconcile(run) => {
@@ -142,6 +147,10 @@ pub async fn answer(
             let plan = rerun::plan(&client, &arn, *wish, Timestamp::now(), &records.prices).await;
             let plan = plan.map(|(plan, _)| Box::new(plan));
             Event::RerunPlan(arn, asked, plan.map_err(of_operation))
+        }
+        Ask::PlanMerge(arn, to) => {
+            let plan = merge_plan(&client, &arn, to.as_deref()).await;
+            Event::MergePlan(arn, to, plan.map(Box::new).map_err(of_operation))
         }
         Ask::RerunItems(arn, wish) => {
             let text = rerun_items(&client, &records, &arn, &wish).await;
@@ -287,6 +296,20 @@ fn at_home(path: &str) -> PathBuf {
 /// Where templates are. Without a home there is no such folder, and so no template.
 pub fn templates() -> PathBuf {
     config::config_dir().map_or_else(|_| PathBuf::new(), |folder| folder.join("templates"))
+}
+
+/// What merging a run would do; without a destination the new file goes beside its output.
+async fn merge_plan(
+    client: &Client,
+    arn: &ExecutionArn,
+    to: Option<&str>,
+) -> Result<merge::Plan, operations::Error> {
+    let to = to.map(merge::To::parse).transpose()?.map(|to| match to {
+        merge::To::File(path) => merge::To::File(at_home(&path.to_string_lossy())),
+        object @ merge::To::Object(_) => object,
+    });
+    let run = runs::describe(client, arn).await?;
+    merge::plan(client, &run, to).await
 }
 
 /// Addresses that begin with `begun` (without `s3://`): buckets, then folders and objects.

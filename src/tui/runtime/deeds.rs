@@ -14,7 +14,7 @@ use crate::operations::journal::{Operation, Repeat, Stage};
 use crate::operations::plan::{Plan, Saved};
 use crate::operations::rerun::canary::{self, Canary};
 use crate::operations::rerun::{Subset, Wish};
-use crate::operations::{self, Progress, outputs, runs, start};
+use crate::operations::{self, Progress, merge, outputs, runs, start};
 use crate::tui::event::{Cause, Deed, Event, Trouble};
 use crate::tui::runtime::connect::Records;
 use crate::tui::runtime::{answers, of_operation, tell};
@@ -196,6 +196,33 @@ async fn ended(client: &Client, canary: Canary) -> Result<canary::Ended, operati
     canary.ended(client).await
 }
 
+/// Writes one new file of all results. Nothing of it needs a journal: merged again it is the same.
+pub async fn merge(client: Client, plan: merge::Plan, events: mpsc::Sender<Event>) {
+    let deed = Deed::Merge(plan.execution.clone());
+    let report = reporter(deed.clone(), events.clone());
+    let merged = merge::run(&client, &plan, report).await;
+    let said = merged.map(|merged| {
+        let (succeeded, lines) = (
+            figures::count(merged.succeeded),
+            figures::count(merged.lines),
+        );
+        let was = if merged.existed {
+            " was there already:"
+        } else {
+            ""
+        };
+        let open = match merged.lines - merged.succeeded {
+            0 => String::new(),
+            open => format!(", {} open beside it", figures::count(open)),
+        };
+        format!(
+            "merged into {}{was} {succeeded} of {lines} lines{open}",
+            merged.output
+        )
+    });
+    tell(&events, Event::Done(deed, said.map_err(of_operation))).await;
+}
+
 /// Writes a plan into a new file.
 pub async fn save_plan(path: PathBuf, plan: Plan, events: mpsc::Sender<Event>) {
     let deed = Deed::Export(path.clone());
@@ -214,14 +241,16 @@ pub async fn save_plan(path: PathBuf, plan: Plan, events: mpsc::Sender<Event>) {
     tell(&events, Event::Done(deed, said)).await;
 }
 
-pub async fn start(client: Client, plan: start::Plan, events: mpsc::Sender<Event>) {
+pub async fn start(
+    client: Client,
+    records: Records,
+    plan: start::Plan,
+    events: mpsc::Sender<Event>,
+) {
     let report = reporter(Deed::Start(plan.name.clone()), events.clone());
-    let started = start::run(&client, &plan, report).await;
-    tell(
-        &events,
-        Event::Started(plan.name, started.map_err(of_operation)),
-    )
-    .await;
+    let started = start::run(&client, &plan, records.state.as_deref(), report).await;
+    let started = started.map(|it| it.execution).map_err(of_operation);
+    tell(&events, Event::Started(plan.name, started)).await;
 }
 
 /// Writes down what is remembered; a disk that takes it not is said once in a while, not an end.
@@ -289,7 +318,13 @@ pub async fn download(
     let report = reporter(deed.clone(), events.clone());
     let made = tokio::fs::create_dir_all(&folder).await;
     let done = match made {
-        Ok(()) => outputs::download(&client, &object, &folder, report).await,
+        Ok(()) => match outputs::free_path(&folder, &object.address.key) {
+            Some(path) => outputs::download(&client, &object, &path, report).await,
+            None => Err(operations::Error::File {
+                path: folder.display().to_string(),
+                problem: "has too many files of that name: move some away".to_owned(),
+            }),
+        },
         Err(error) => Err(operations::Error::File {
             path: folder.display().to_string(),
             problem: format!("cannot be created: {error}"),

@@ -296,6 +296,7 @@ fn message(app: &App, cells: usize) -> Line<'static> {
             Deed::Start(name) => format!("↑ {}", text::middle(name, 24)),
             Deed::Download(address) => format!("↓ {}", text::middle(address.file_name(), 24)),
             Deed::Rerun(arn) => format!("↑ {}", text::middle(arn.name(), 24)),
+            Deed::Merge(arn) => format!("⇄ {}", text::middle(arn.name(), 24)),
             Deed::Search(address) => format!("/ {}", text::middle(address.file_name(), 24)),
             Deed::Redrive(_)
             | Deed::RedriveAll

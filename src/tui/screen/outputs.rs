@@ -2,15 +2,17 @@
 //! read page by page.
 
 mod draw;
+mod facts;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
+use std::sync::Arc;
 
-use crate::model::{ExecutionArn, ObjectAddress};
-use crate::operations::outputs::{Hit, Kind, Output};
+use crate::model::{ExecutionArn, ObjectAddress, Timestamp};
+use crate::operations::outputs::{Hit, Kind, Listing, Output};
 use crate::tui::app::App;
 use crate::tui::data::{Remote, Search};
 use crate::tui::filter::{AGE, Filter};
@@ -18,8 +20,10 @@ use crate::tui::marks::Marks;
 use crate::tui::preview::Preview;
 use crate::tui::widget::figures;
 use crate::tui::widget::list::{Cursor, Move, Order, Sort};
+use crate::tui::widget::tree::{Document, Tree};
 
-pub use tree::{Folder, Row, Shape};
+use tree::Placed;
+pub use tree::{Folder, Shape};
 
 #[derive(Debug, Clone)]
 pub struct Outputs {
@@ -36,6 +40,62 @@ pub struct Outputs {
     pub shift: usize,
     /// Rows of the preview; drawing sets it.
     pub height: Cell<usize>,
+    pub rest: Rest,
+    /// The document under the cursor, to move in.
+    tree: Option<(Arc<Document>, Tree)>,
+    /// Which objects fit, and their rows: kept until something changes that they follow from.
+    shown: RefCell<Option<Arc<Shown>>>,
+}
+
+/// Whether the cursor stays where it is: what it only passes is not asked about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rest {
+    #[default]
+    Rested,
+    Moved,
+    /// Moved, and a while has been asked for.
+    Awaited,
+}
+
+/// A row of the list.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Row<'a> {
+    Folder(Folder),
+    Object {
+        output: &'a Output,
+        depth: usize,
+        /// What stands behind the name: of which round it is, where rounds are shown as one.
+        note: String,
+    },
+}
+
+#[derive(Debug)]
+struct Shown {
+    of: Of,
+    /// Places in the listing.
+    objects: Vec<usize>,
+    rows: Vec<Placed>,
+}
+
+/// What the rows follow from.
+#[derive(Debug)]
+struct Of {
+    listing: Arc<Listing>,
+    filter: String,
+    order: Order,
+    shape: Shape,
+    /// A filter may ask for an age.
+    now: Option<Timestamp>,
+}
+
+impl Of {
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.listing, &other.listing)
+            && self.now == other.now
+            && self.filter == other.filter
+            && self.order == other.order
+            && self.shape == other.shape
+    }
 }
 
 /// What the keys move in.
@@ -61,6 +121,8 @@ const SIDEWAYS: usize = 20;
 pub fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Final => "final",
+        Kind::Merged => "merged",
+        Kind::Rerun => "re-run",
         Kind::Result => "result",
         Kind::Temporary => "temporary",
         Kind::Source => "source",
@@ -81,6 +143,9 @@ impl Outputs {
             at: 0,
             shift: 0,
             height: Cell::new(0),
+            rest: Rest::default(),
+            tree: None,
+            shown: RefCell::default(),
         }
     }
 
@@ -89,6 +154,7 @@ impl Outputs {
         self.cursor.go(to, rows);
         if self.cursor.row(rows) != before {
             (self.at, self.shift) = (0, 0);
+            self.rest = Rest::Moved;
         }
     }
 
@@ -98,47 +164,103 @@ impl Outputs {
         (self.at, self.shift) = (0, 0);
     }
 
-    /// Objects that fit the filter, in the order chosen.
-    pub fn objects<'a>(&self, app: &'a App) -> Vec<&'a Output> {
-        let outputs = app.data().outputs.get(&self.run).and_then(Remote::get);
-        let fits = |output: &&Output| {
-            let object = &output.object;
-            let age = figures::seconds_between(object.modified, app.now).to_string();
+    fn listing<'a>(&self, app: &'a App) -> Option<&'a Arc<Listing>> {
+        app.data().outputs.get(&self.run).and_then(Remote::get)
+    }
+
+    /// Which objects are shown, and in which rows.
+    fn shown(&self, app: &App) -> Option<Arc<Shown>> {
+        let of = Of {
+            listing: Arc::clone(self.listing(app)?),
+            filter: self.filter.text().to_owned(),
+            order: self.order,
+            shape: self.shape.clone(),
+            now: (!self.filter.is_empty()).then_some(app.now),
+        };
+        let known = self.shown.borrow().clone();
+        if let Some(known) = known.filter(|known| known.of.is_same(&of)) {
+            return Some(known);
+        }
+        let made = Arc::new(self.make(of, app.now));
+        *self.shown.borrow_mut() = Some(Arc::clone(&made));
+        Some(made)
+    }
+
+    fn make(&self, of: Of, now: Timestamp) -> Shown {
+        let outputs = &of.listing.outputs;
+        let fits = |index: &usize| {
+            let (kind, object) = (outputs[*index].kind, &outputs[*index].object);
+            let age = figures::seconds_between(object.modified, now).to_string();
             self.filter.matches(&[
-                ("kind", word(output.kind)),
+                ("kind", word(kind)),
                 ("key", &object.address.key),
                 ("bucket", &object.address.bucket),
                 ("size", &object.size.to_string()),
                 (AGE, &age),
             ])
         };
-        let mut rows: Vec<&Output> = outputs.into_iter().flatten().filter(fits).collect();
+        let mut objects: Vec<usize> = (0..outputs.len()).collect();
+        if !self.filter.is_empty() {
+            objects.retain(fits);
+        }
+        let object = |index: &usize| &outputs[*index].object;
         match self.order.name(SORTS) {
-            "key" => {
-                rows.sort_by(|one, other| one.object.address.key.cmp(&other.object.address.key));
-            }
-            "size" => rows.sort_by_key(|it| Reverse(it.object.size)),
-            "written" => rows.sort_by_key(|it| Reverse(it.object.modified)),
+            "key" => objects.sort_by(|one, other| {
+                let key = |index| &object(index).address.key;
+                key(one).cmp(key(other))
+            }),
+            "size" => objects.sort_by_key(|it| Reverse(object(it).size)),
+            "written" => objects.sort_by_key(|it| Reverse(object(it).modified)),
             _ => {}
         }
         if self.order.reversed {
-            rows.reverse();
+            objects.reverse();
         }
-        rows
+        let rows = match self.order == Order::default() {
+            true => {
+                let listed: Vec<&Output> = objects.iter().map(|index| &outputs[*index]).collect();
+                tree::rows(&listed, &self.shape)
+            }
+            false => (0..objects.len()).map(Placed::flat).collect(),
+        };
+        Shown { of, objects, rows }
+    }
+
+    /// Objects that fit the filter, in the order chosen.
+    pub fn objects<'a>(&self, app: &'a App) -> Vec<&'a Output> {
+        let listed = self.listing(app).zip(self.shown(app));
+        listed.map_or_else(Vec::new, |(listing, shown)| {
+            let objects = shown.objects.iter();
+            objects.map(|index| &listing.outputs[*index]).collect()
+        })
+    }
+
+    /// How many rows there are.
+    pub fn len(&self, app: &App) -> usize {
+        self.shown(app).map_or(0, |shown| shown.rows.len())
     }
 
     /// The objects as they are shown: by kind as a tree, in any other order as a list.
     pub fn rows<'a>(&self, app: &'a App) -> Vec<Row<'a>> {
-        let objects = self.objects(app);
-        if self.order == Order::default() {
-            return tree::rows(&objects, &self.shape);
-        }
-        let whole = |output| Row::Object {
-            output,
-            depth: 0,
-            note: String::new(),
+        let len = self.len(app);
+        self.window(app, 0..len)
+    }
+
+    /// Some of the rows.
+    pub fn window<'a>(&self, app: &'a App, rows: std::ops::Range<usize>) -> Vec<Row<'a>> {
+        let Some((listing, shown)) = self.listing(app).zip(self.shown(app)) else {
+            return Vec::new();
         };
-        objects.into_iter().map(whole).collect()
+        let rows = shown.rows.get(rows).unwrap_or_default().iter();
+        let rows = rows.map(|row| match row {
+            Placed::Folder(folder) => Row::Folder(folder.clone()),
+            Placed::Object { index, depth, note } => Row::Object {
+                output: &listing.outputs[shown.objects[*index]],
+                depth: *depth,
+                note: note.clone(),
+            },
+        });
+        rows.collect()
     }
 
     pub fn chosen<'a>(&self, app: &'a App) -> Option<&'a Output> {
@@ -149,9 +271,8 @@ impl Outputs {
     }
 
     pub fn chosen_row<'a>(&self, app: &'a App) -> Option<Row<'a>> {
-        let mut rows = self.rows(app);
-        let at = self.cursor.row(rows.len());
-        (at < rows.len()).then(|| rows.swap_remove(at))
+        let at = self.cursor.row(self.len(app));
+        self.window(app, at..at + 1).pop()
     }
 
     /// Objects in a folder.
@@ -165,15 +286,15 @@ impl Outputs {
         let rows = tree::rows(&objects, &shape);
         let from = rows
             .iter()
-            .position(|row| matches!(row, Row::Folder(it) if it.path == folder.path));
-        let behind = rows.into_iter().skip(from.map_or(usize::MAX, |at| at + 1));
+            .position(|row| matches!(row, Placed::Folder(it) if it.path == folder.path));
+        let behind = rows.iter().skip(from.map_or(usize::MAX, |at| at + 1));
         let within = behind.take_while(|row| match row {
-            Row::Folder(it) => folder.depth < it.depth,
-            Row::Object { depth, .. } => folder.depth < *depth,
+            Placed::Folder(it) => folder.depth < it.depth,
+            Placed::Object { depth, .. } => folder.depth < *depth,
         });
         let objects = within.filter_map(|row| match row {
-            Row::Object { output, .. } => Some(output.object.address.clone()),
-            Row::Folder(_) => None,
+            Placed::Object { index, .. } => Some(objects[*index].object.address.clone()),
+            Placed::Folder(_) => None,
         });
         objects.collect()
     }
@@ -194,6 +315,40 @@ impl Outputs {
     pub fn search<'a>(&self, app: &'a App) -> Option<&'a Search> {
         let address = &self.chosen(app)?.object.address;
         app.data().searches.get(address)
+    }
+
+    /// Gives the document under the cursor a tree, as long as it is there.
+    pub fn show_document(&mut self, document: Option<Arc<Document>>) {
+        let known = self.tree.as_ref().map(|(document, _)| document);
+        let is_same = match (known, &document) {
+            (Some(known), Some(document)) => Arc::ptr_eq(known, document),
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_same {
+            self.tree = document.map(|it| (Arc::clone(&it), Tree::new(it)));
+        }
+    }
+
+    /// The document under the cursor.
+    pub fn document(&self) -> Option<&Tree> {
+        self.tree.as_ref().map(|(_, tree)| tree)
+    }
+
+    pub fn document_mut(&mut self) -> Option<&mut Tree> {
+        self.tree.as_mut().map(|(_, tree)| tree)
+    }
+
+    /// The tree that has the keys.
+    pub fn tree(&self) -> Option<&Tree> {
+        self.document().filter(|_| self.pane == Pane::Preview)
+    }
+
+    pub fn tree_mut(&mut self) -> Option<&mut Tree> {
+        match self.pane {
+            Pane::Preview => self.document_mut(),
+            Pane::Files => None,
+        }
     }
 
     /// The place of the first row, with as many rows below it as there is room for.

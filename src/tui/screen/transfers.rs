@@ -32,7 +32,7 @@ pub fn draw(app: &App, buffer: &mut Buffer, body: Rect, cursor: &Cursor) {
     };
     let inside = pane::boxed(buffer, area, &title, Style::new());
     if all.is_empty() {
-        let said = "nothing is uploaded, downloaded or searched";
+        let said = "nothing is uploaded, downloaded, merged or searched";
         return pane::line(buffer, inside, 0, Line::styled(said, theme.dim()));
     }
     let chosen = cursor.row(all.len());
@@ -66,12 +66,17 @@ fn line(transfer: &Transfer, cells: usize) -> String {
         Deed::Search(address) => format!("/ {}", name(address.file_name())),
         Deed::Download(address) => format!("↓ {}", name(address.file_name())),
         Deed::Rerun(run) => format!("↑ {}", name(run.name())),
+        Deed::Merge(run) => format!("⇄ {}", name(run.name())),
         _ => String::new(),
     };
     let target = match &transfer.again {
         Some(Effect::Download(_, folder)) if wide && transfer.is_going() => {
             let folder = text::middle(&folder.display().to_string(), 20);
             format!("→ {}  ", text::left(&folder, 20))
+        }
+        Some(Effect::Merge(plan)) if wide && transfer.is_going() => {
+            let to = text::middle(&plan.to.to_string(), 20);
+            format!("→ {}  ", text::left(&to, 20))
         }
         _ => String::new(),
     };
@@ -105,7 +110,7 @@ fn line(transfer: &Transfer, cells: usize) -> String {
 mod tests {
     use crate::model::Object;
     use crate::operations::Progress;
-    use crate::operations::outputs::Kind;
+    use crate::operations::outputs::{Kind, Listing};
     use crate::tui::event::{Deed, Effect, Event};
     use crate::tui::harness::{Harness, PART, ago, arn, health, output, trouble};
 
@@ -125,7 +130,10 @@ mod tests {
         let mut harness = Harness::sample().keys("jj4");
         let outputs = objects().into_iter();
         let outputs = outputs.map(|it| output(Kind::Final, &it.address.key, it.size));
-        harness.send(Event::Outputs(arn(PART), Ok(outputs.collect())));
+        harness.send(Event::Outputs(
+            arn(PART),
+            Ok(Listing::of(outputs.collect())),
+        ));
         harness.keys("DjDjD")
     }
 

@@ -4,7 +4,7 @@ use super::{
     Effect, Event, GOING, Harness, LOST, arn, changes, execution, machine, output, plan, sample,
 };
 use crate::model::{Page, Status};
-use crate::operations::outputs::Kind;
+use crate::operations::outputs::{Kind, Listing};
 use crate::operations::redrive;
 use crate::tui::event::{Ask, Deed};
 use crate::tui::harness::PART;
@@ -197,7 +197,7 @@ fn marked_objects_are_downloaded_together() {
         output(Kind::Final, "final/output.txt", 398_200_000),
         output(Kind::Result, "map/SUCCEEDED_0.json", 612),
     ];
-    harness.send(Event::Outputs(arn(PART), Ok(outputs)));
+    harness.send(Event::Outputs(arn(PART), Ok(Listing::of(outputs))));
     let mut harness = harness.keys("<ctrl-a>D<tab><enter>");
     let asked = harness.taken();
     let folder = "downloads".into();

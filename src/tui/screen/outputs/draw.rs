@@ -6,10 +6,8 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{Outputs, Pane, Row, SORTS, tree};
-use crate::operations::outputs::Kind;
 use crate::tui::app::App;
 use crate::tui::data::Remote;
-use crate::tui::event::Subject;
 use crate::tui::keys::Action;
 use crate::tui::preview::{self, Form, Preview};
 use crate::tui::screen::{absence, margin};
@@ -21,12 +19,12 @@ use crate::tui::widget::{figures, pane, text};
 const WIDE: u16 = 100;
 /// Cells of the facts between list and preview.
 const FACTS: u16 = 30;
-/// Versions and rounds listed.
-const MOST_FACTS: usize = 6;
+/// Cells of list or text at the least, however they are sized.
+const NARROWEST: u16 = 24;
 
 impl Outputs {
     pub fn draw(&self, app: &App, buffer: &mut Buffer, area: Rect) {
-        let rows = self.rows(app);
+        let rows = self.len(app);
         let title = self.title(app);
         let is_reading = self.pane == Pane::Preview && self.chosen(app).is_some();
         if area.width < WIDE && is_reading {
@@ -34,13 +32,16 @@ impl Outputs {
             return self.draw_preview(app, buffer, inside);
         }
         let inside = pane::boxed(buffer, area, &title, Style::new());
-        if rows.is_empty() {
+        if rows == 0 {
             return self.draw_nothing(app, buffer, inside);
         }
         if area.width < WIDE {
-            let height = (inside.height / 2).max(3);
+            // What is below the list is what grows.
+            let usual = inside.height - (inside.height / 2).max(3).min(inside.height);
+            let below = pane::resized(usual, app.pane("outputs"), inside.height);
+            let height = inside.height.saturating_sub(below).max(3);
             let list = Rect { height, ..inside };
-            self.draw_list(app, &rows, buffer, list);
+            self.draw_list(app, rows, buffer, list);
             let title = self.preview_title(app);
             pane::divide(buffer, area, list.bottom(), &title, Style::new());
             let below = Rect {
@@ -50,9 +51,13 @@ impl Outputs {
             };
             return self.draw_preview(app, buffer, below);
         }
-        let width = (inside.width * 3 / 10).clamp(34, 70);
+        let usual = (inside.width * 3 / 10).clamp(34, 70);
+        // The text is what grows; the list keeps enough to tell its objects apart.
+        let wider = app.pane("outputs").saturating_mul(4);
+        let most = inside.width.saturating_sub(FACTS + NARROWEST).max(usual);
+        let width = usual.saturating_add_signed(-wider).clamp(NARROWEST, most);
         let list = Rect { width, ..inside };
-        self.draw_list(app, &rows, buffer, list);
+        self.draw_list(app, rows, buffer, list);
         let bottom = area.bottom() - 1;
         let facts = Rect {
             x: list.right() + 1,
@@ -76,7 +81,9 @@ impl Outputs {
         let outputs = app.data().outputs.get(&self.run);
         let sizes = outputs.and_then(Remote::get).map(|_| {
             let size = tree::total(objects.iter().copied());
-            format!("{} objects, {}", objects.len(), figures::bytes(size))
+            let count = figures::count(objects.len() as u64);
+            let more = if self.has_more(app) { "+" } else { "" };
+            format!("{count}{more} objects, {}", figures::bytes(size))
         });
         let filter = (!self.filter.is_empty()).then(|| format!("/{}", self.filter.text()));
         let addresses = objects.iter().map(|it| &it.object.address);
@@ -97,6 +104,11 @@ impl Outputs {
         parts.join("  ")
     }
 
+    /// Whether there are objects that have not been listed.
+    fn has_more(&self, app: &App) -> bool {
+        self.listing(app).is_some_and(|it| !it.is_whole())
+    }
+
     fn draw_nothing(&self, app: &App, buffer: &mut Buffer, inside: Rect) {
         let outputs = app.data().outputs.get(&self.run);
         let run = app.data().runs.get(&self.run);
@@ -105,13 +117,14 @@ impl Outputs {
             .or(run.and_then(Remote::trouble));
         let waiting = match outputs.and_then(Remote::get) {
             None => "listing the objects…",
+            Some(it) if !it.is_whole() => "no object so far fits, there are more",
             Some(_) if self.filter.is_empty() => "the run has no objects yet",
             Some(_) => "no object fits the filter, esc clears it",
         };
         absence(buffer, margin(inside), trouble, waiting, app.theme());
     }
 
-    fn draw_list(&self, app: &App, rows: &[Row<'_>], buffer: &mut Buffer, area: Rect) {
+    fn draw_list(&self, app: &App, rows: usize, buffer: &mut Buffer, area: Rect) {
         let theme = app.theme();
         let is_roomy = area.width >= 60;
         let fixed = 2 + 10 + if is_roomy { 9 } else { 0 };
@@ -124,14 +137,22 @@ impl Outputs {
             columns.push(Column::new("WRITTEN", 8, Align::Left));
         }
         pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
-        let height = area.height.saturating_sub(1) as usize;
-        let chosen = self.cursor.row(rows.len());
-        let shown = self.cursor.window(rows.len(), height);
-        app.places
-            .note_list(area, shown.clone(), chosen, rows.len());
-        for (line, index) in (1..).zip(shown) {
+        let more = u16::from(self.has_more(app));
+        if more > 0 {
+            let key = app.keymap.key_of(Action::Bottom);
+            let said = format!("  there are more: {key} goes on");
+            let said = text::fit(&said, area.width as usize);
+            let last = area.height.saturating_sub(1);
+            pane::line(buffer, area, last, Line::styled(said, theme.dim()));
+        }
+        let height = area.height.saturating_sub(1 + more) as usize;
+        let chosen = self.cursor.row(rows);
+        let shown = self.cursor.window(rows, height);
+        app.places.note_list(area, shown.clone(), chosen, rows);
+        let seen = self.window(app, shown.clone());
+        for ((line, index), row) in (1..).zip(shown).zip(&seen) {
             let mut marked = false;
-            let (label, size, written, style) = match &rows[index] {
+            let (label, size, written, style) = match row {
                 Row::Folder(it) => {
                     let sign = if it.is_folded { "▸" } else { "▾" };
                     let label = format!("{}{sign} {}/", "  ".repeat(it.depth), it.name);
@@ -194,132 +215,6 @@ impl Outputs {
         }
     }
 
-    /// Versions of what is under the cursor, and what each round has written.
-    fn draw_facts(&self, app: &App, buffer: &mut Buffer, area: Rect) {
-        let theme = app.theme();
-        let area = Rect::new(area.x + 1, area.y, area.width - 2, area.height);
-        let cells = area.width as usize;
-        let mut lines: Vec<Line<'static>> = Vec::new();
-        let title = |text: &str| Line::styled(text::fit(text, cells), theme.bold());
-        if let Some(output) = self.chosen(app) {
-            let object = &output.object;
-            let name = text::middle(object.address.file_name(), cells.saturating_sub(12));
-            lines.push(title(&format!("Versions of {name}")));
-            let known = app.data().versions.get(&object.address);
-            match known.map(|known| (known.get(), known.trouble())) {
-                Some((Some(Some(versions)), _)) => {
-                    for version in versions.iter().take(MOST_FACTS) {
-                        let when = if version.is_latest {
-                            "now".to_owned()
-                        } else {
-                            figures::moment(version.modified, app.now)
-                        };
-                        let size = version.size.map_or("deleted".to_owned(), figures::bytes);
-                        let shown = format!("  {when:<9} {size:>9}");
-                        lines.push(Line::raw(text::fit(&shown, cells)));
-                    }
-                    let more = versions.len().saturating_sub(MOST_FACTS);
-                    if 0 < more {
-                        lines.push(Line::styled(format!("  {more} older ones"), theme.dim()));
-                    }
-                }
-                Some((Some(None), _)) => {
-                    lines.push(Line::styled("  the bucket keeps none", theme.dim()));
-                }
-                Some((None, Some(trouble))) => {
-                    let wrapped = text::wrap(&trouble.text, cells.saturating_sub(2), 3);
-                    let wrapped = wrapped.into_iter();
-                    lines.extend(wrapped.map(|it| Line::styled(format!("  {it}"), theme.dim())));
-                }
-                _ => lines.push(Line::styled("  asking…", theme.dim())),
-            }
-            lines.push(Line::raw(""));
-        }
-        let rounds = self.rounds(app);
-        if !rounds.is_empty() {
-            lines.push(title("Result files by round"));
-            lines.extend(rounds.into_iter().take(MOST_FACTS).map(|it| {
-                let shown = format!("  {it}");
-                Line::raw(text::fit(&shown, cells))
-            }));
-        }
-        lines.push(Line::raw(""));
-        lines.push(title("Reconcile"));
-        lines.extend(self.reconciled(app, cells));
-        for (row, line) in (0..).zip(lines) {
-            pane::line(buffer, area, row, line);
-        }
-    }
-
-    /// Where every line of the input has ended.
-    fn reconciled(&self, app: &App, cells: usize) -> Vec<Line<'static>> {
-        let theme = app.theme();
-        let said = |text: &str| Line::styled(text::fit(&format!("  {text}"), cells), theme.dim());
-        let known = app.data().reconciliations.get(&self.run);
-        if app.is_out(&Subject::Reconcile(self.run.clone())) {
-            return vec![said("reading all results…")];
-        }
-        let Some(found) = known.and_then(Remote::get) else {
-            let key = app.keymap.key_of(Action::Reconcile);
-            return match known.and_then(Remote::trouble) {
-                Some(trouble) => {
-                    let wrapped = text::wrap(&trouble.text, cells.saturating_sub(2), 3);
-                    wrapped.iter().map(|it| said(it)).collect()
-                }
-                None => vec![said(&format!("{key} accounts for every line"))],
-            };
-        };
-        let row = |name: &str, count: u64, style: Style| {
-            let shown = format!("  {name:<14}{:>12}", figures::count(count));
-            Line::styled(text::fit(&shown, cells), style)
-        };
-        let mark = |count: u64| if count > 0 { theme.bad() } else { Style::new() };
-        let mut lines = vec![
-            row("input lines", found.lines, Style::new()),
-            row("succeeded", found.succeeded, Style::new()),
-            row("still failed", found.failed.count, mark(found.failed.count)),
-            row(
-                "never started",
-                found.never_started.count,
-                mark(found.never_started.count),
-            ),
-            row("no result", found.missing.count, mark(found.missing.count)),
-            row("twice", found.duplicates.count, Style::new()),
-        ];
-        let open = [&found.failed, &found.never_started, &found.missing];
-        let named: Vec<String> = open
-            .iter()
-            .map(|lines| lines.named())
-            .filter(|named| !named.is_empty())
-            .collect();
-        if found.is_complete() {
-            lines.push(Line::styled("  every line succeeded", theme.good()));
-        } else if !named.is_empty() {
-            let named = format!("open: {}", named.join(", "));
-            let wrapped = text::wrap(&named, cells.saturating_sub(2), 3);
-            lines.extend(wrapped.iter().map(|it| said(it)));
-        }
-        lines
-    }
-
-    fn rounds(&self, app: &App) -> Vec<String> {
-        let mut rounds = std::collections::BTreeMap::<u32, (usize, u64)>::new();
-        let objects = self.objects(app).into_iter();
-        for output in objects.filter(|it| it.kind == Kind::Result) {
-            let round = rounds.entry(tree::round_of(output)).or_default();
-            round.0 += 1;
-            round.1 = round.1.saturating_add(output.object.size);
-        }
-        let told = rounds.into_iter().map(|(round, (count, size))| {
-            let name = match round {
-                0 => "first".to_owned(),
-                round => format!("redrive {round}"),
-            };
-            format!("{name:<11}{count:>5} {:>9}", figures::bytes(size))
-        });
-        told.collect()
-    }
-
     fn preview_title(&self, app: &App) -> String {
         let Some(output) = self.chosen(app) else {
             return String::new();
@@ -371,6 +266,9 @@ impl Outputs {
             let trouble = known.and_then(Remote::trouble);
             return absence(buffer, area, trouble, "reading the beginning…", theme);
         };
+        if let (Form::Json, Some(tree)) = (preview.form, self.document()) {
+            return tree.draw(buffer, area, self.pane == Pane::Preview, theme);
+        }
         let search = self.draw_search(app, buffer, area);
         let area = Rect {
             height: area.height.saturating_sub(search),

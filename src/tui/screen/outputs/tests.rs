@@ -1,10 +1,12 @@
 //! What the outputs look like and what their keys ask for.
 
+use serde_json::json;
+
 use crate::client::ObjectVersion;
 use crate::model::Object;
-use crate::operations::Progress;
-use crate::operations::outputs::{Hit, Kind, Output, PAGE, Packing, Page};
+use crate::operations::outputs::{Hit, Kind, Listing, Output, PAGE, Packing, Page};
 use crate::operations::reconcile::{Lines, Reconciliation};
+use crate::operations::{Progress, merge};
 use crate::tui::event::{Ask, Deed, Effect, Event};
 use crate::tui::harness::{Harness, PART, ago, arn, output, trouble};
 use crate::tui::screen::Screen;
@@ -42,7 +44,7 @@ fn outputs() -> Vec<Output> {
 
 fn listed() -> Harness {
     let mut harness = Harness::sample().keys("jj4");
-    harness.send(Event::Outputs(arn(PART), Ok(outputs())));
+    harness.send(Event::Outputs(arn(PART), Ok(Listing::of(outputs()))));
     harness
 }
 
@@ -99,7 +101,7 @@ fn outputs_being_listed() {
 #[test]
 fn outputs_of_a_run_without_any() {
     let mut harness = Harness::sample().keys("jj4");
-    harness.send(Event::Outputs(arn(PART), Ok(Vec::new())));
+    harness.send(Event::Outputs(arn(PART), Ok(Listing::default())));
     harness.check("outputs_empty");
 }
 
@@ -131,7 +133,7 @@ fn ten_thousand_outputs_with_hostile_names_and_versions() {
         .collect();
     many.insert(0, output(Kind::Final, &"x".repeat(1_024), u64::MAX / 2));
     let object = many[0].object.clone();
-    harness.send(Event::Outputs(arn(PART), Ok(many)));
+    harness.send(Event::Outputs(arn(PART), Ok(Listing::of(many))));
     harness.send(page(&object, 0, b"one line \x1b]0;\x07 and no end"));
     let versions = (0..20).map(|n| ObjectVersion {
         id: format!("v{n}"),
@@ -230,17 +232,9 @@ fn rounds_are_folded_and_shown_as_one() {
     harness.check("outputs_rounds");
 }
 
-#[test]
-fn every_line_is_accounted_for_when_it_is_asked_for() {
-    let mut harness = read();
-    harness.taken();
-    let mut harness = harness.keys("M");
-    let asked = harness.taken();
-    let is_it = |it: &Effect| matches!(it, Effect::Ask(Ask::Reconcile(_)));
-    assert!(asked.iter().any(is_it), "{asked:?}");
-    assert!(harness.frame(120, 36).contains("reading all results"));
+fn reconciliation() -> Reconciliation {
     let some = |count, first| Lines { count, first };
-    let found = Reconciliation {
+    Reconciliation {
         run: PART.to_owned(),
         lines: 402_118,
         succeeded: 402_115,
@@ -251,9 +245,150 @@ fn every_line_is_accounted_for_when_it_is_asked_for() {
         numbered: true,
         sources: Vec::new(),
         notes: Vec::new(),
-    };
-    harness.send(Event::Reconciled(arn(PART), Ok(Box::new(found))));
+    }
+}
+
+#[test]
+fn every_line_is_accounted_for_when_it_is_asked_for() {
+    let mut harness = read();
+    harness.taken();
+    let mut harness = harness.keys("M");
+    let asked = harness.taken();
+    let is_it = |it: &Effect| matches!(it, Effect::Ask(Ask::Reconcile(_)));
+    assert!(asked.iter().any(is_it), "{asked:?}");
+    assert!(harness.frame(120, 36).contains("reading all results"));
+    harness.send(Event::Reconciled(arn(PART), Ok(Box::new(reconciliation()))));
+    let said = "402,115 of 402,118 lines succeeded, 3 are open";
+    assert!(
+        harness.frame(80, 24).contains(said),
+        "where there is no room for all"
+    );
     harness.check("outputs_reconciled");
+}
+
+fn merge_plan(to: &str) -> merge::Plan {
+    let source = |run: &str, kind: &str, key: &str, bytes| {
+        json!({"run": run, "kind": kind, "objects": [{"bucket": "prod-out", "key": key}],
+            "bytes": bytes})
+    };
+    let plan = json!({
+        "execution": arn(PART),
+        "to": merge::To::parse(to).unwrap(),
+        "lines": 402_118,
+        "sources": [
+            source(PART, "output", "ledger/2026-11-22/output.csv", 398_200_000),
+            source("ledger-2026-11-22-19aa-r1-0a1b", "output", "ledger/r1/output.csv", 38_000),
+        ],
+        "digest": "0123abcd4567ef89",
+        "checks": [{"verdict": "good", "text": format!("{to} is new")}],
+    });
+    serde_json::from_value(plan).unwrap()
+}
+
+/// Where the dialog is open with its plan.
+fn merging() -> Harness {
+    let mut harness = read();
+    harness.send(Event::Reconciled(arn(PART), Ok(Box::new(reconciliation()))));
+    let mut harness = harness.keys("M");
+    let ask = Effect::Ask(Ask::PlanMerge(arn(PART), None));
+    assert!(harness.taken().contains(&ask), "the second M merges");
+    let plan = merge_plan("s3://prod-out/ledger/2026-11-22/output.merged-0123abcd.csv");
+    harness.send(Event::MergePlan(arn(PART), None, Ok(Box::new(plan))));
+    harness
+}
+
+#[test]
+fn a_merge_says_what_goes_in_and_what_stays_open_before_it_is_done() {
+    let harness = merging();
+    harness.check("merge");
+    // Enter on Cancel, which has the focus at first, does nothing.
+    let mut cancelled = merging().keys("<enter>");
+    let is_merge = |it: &Effect| matches!(it, Effect::Merge(_));
+    assert!(!cancelled.taken().iter().any(is_merge) && cancelled.app.dialog.is_none());
+    let mut harness = harness.keys("<tab><enter>");
+    let done = harness.taken();
+    assert!(done.iter().any(is_merge), "{done:?}");
+    // It goes on in the drawer, whatever is shown.
+    let deed = Deed::Merge(arn(PART));
+    let (done, total) = (100_000_000, 398_238_000);
+    harness.send(Event::Progress(deed.clone(), Progress { done, total }));
+    let harness = harness.keys("1T");
+    let frame = harness.frame(200, 60);
+    assert!(frame.contains("⇄ ledger-2026-11-22-19aa"), "{frame}");
+    assert!(frame.contains("100.0 MB of 398.2 MB"), "{frame}");
+    let mut harness = harness.keys("<esc><ctrl-c>");
+    assert!(!harness.taken().contains(&Effect::Quit));
+    assert!(harness.frame(200, 60).contains("1 merge (begins anew"));
+    let mut harness = harness.keys("Tx");
+    assert!(harness.taken().contains(&Effect::Cancel(deed)));
+}
+
+#[test]
+fn another_destination_is_planned_for_before_anything_can_be_merged() {
+    let mut harness = merging().keys("<shift-tab><ctrl-u>all.csv");
+    harness.taken();
+    let refused = harness.frame(120, 36);
+    assert!(!refused.contains("all.csv is new"), "{refused}");
+    let mut harness = harness.keys("<tab>");
+    let to = Some("all.csv".to_owned());
+    let ask = Effect::Ask(Ask::PlanMerge(arn(PART), to.clone()));
+    assert!(harness.taken().contains(&ask));
+    // An answer about the first destination comes too late.
+    let late = Ok(Box::new(merge_plan("s3://prod-out/late.csv")));
+    harness.send(Event::MergePlan(arn(PART), None, late));
+    assert!(!harness.frame(120, 36).contains("late.csv"));
+    let is_merge = |it: &Effect| matches!(it, Effect::Merge(_));
+    let mut harness = harness.keys("<tab><enter>");
+    assert!(!harness.taken().iter().any(is_merge), "not planned yet");
+    harness.send(Event::MergePlan(
+        arn(PART),
+        to,
+        Ok(Box::new(merge_plan("all.csv"))),
+    ));
+    let merged = harness.keys("<enter>").taken();
+    let is_there =
+        |it: &Effect| matches!(it, Effect::Merge(plan) if plan.to.to_string() == "all.csv");
+    assert!(merged.iter().any(is_there), "{merged:?}");
+}
+
+#[test]
+fn there_are_more_objects_when_one_comes_to_the_end_and_the_cursor_stays_on_its_object() {
+    let mut harness = Harness::sample().keys("jj4");
+    let temporary = |n: usize| output(Kind::Temporary, &format!("runs/r/{n:05}"), 1);
+    let source = || output(Kind::Source, "in/a.txt", 9);
+    let some = |n: usize| (0..n).map(temporary).chain([source()]).collect();
+    harness.send(Event::Outputs(arn(PART), Ok(Listing::begun(some(100)))));
+    let more = |asked: Vec<Effect>| -> usize {
+        let is_more = |it: &&Effect| matches!(it, Effect::Ask(Ask::MoreOutputs(..)));
+        asked.iter().filter(is_more).count()
+    };
+    assert_eq!(more(harness.taken()), 0, "not before they are needed");
+    assert!(harness.frame(120, 36).contains("there are more: G"));
+    let mut harness = harness.keys("G");
+    assert_eq!(more(harness.taken()), 1);
+    let mut harness = harness.keys("kj");
+    assert_eq!(more(harness.taken()), 0, "once, while it is out");
+    harness.send(Event::Outputs(arn(PART), Ok(Listing::of(some(300)))));
+    assert_eq!(more(harness.taken()), 0);
+    let Screen::Outputs(it) = harness.app.screen() else {
+        panic!("outputs");
+    };
+    let chosen = it.chosen(&harness.app).expect("an object");
+    assert_eq!(chosen.object.address.key, "in/a.txt");
+    assert!(!harness.frame(120, 36).contains("there are more"));
+}
+
+#[test]
+fn what_the_cursor_only_passes_is_not_asked_about() {
+    let mut harness = read();
+    harness.taken();
+    let mut harness = harness.keys("j");
+    let asked = harness.taken();
+    assert!(asked.contains(&Effect::Rest) && pages(&asked).is_empty());
+    let mut harness = harness.keys("jj");
+    assert!(pages(&harness.taken()).is_empty());
+    harness.send(Event::Rested);
+    assert_eq!(pages(&harness.taken()), [0], "of the one it rests on");
 }
 
 #[test]

@@ -7,14 +7,26 @@ use crate::operations::outputs::{Kind, Output};
 
 /// A row of the tree.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Row<'a> {
+pub enum Placed {
     Folder(Folder),
     Object {
-        output: &'a Output,
+        /// Place among the objects given.
+        index: usize,
         depth: usize,
         /// What stands behind the name: of which round it is, where rounds are shown as one.
         note: String,
     },
+}
+
+impl Placed {
+    /// A row of a list without folders.
+    pub fn flat(index: usize) -> Self {
+        Self::Object {
+            index,
+            depth: 0,
+            note: String::new(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,23 +42,34 @@ pub struct Folder {
 }
 
 /// How a tree is shown.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shape {
     pub folded: BTreeSet<String>,
     /// The rounds of a Map Run as one list, with what later rounds have replaced said so.
     pub merged: bool,
 }
 
+/// An object with the folders that it is shown in.
+struct Leaf<'a> {
+    folders: Vec<String>,
+    output: &'a Output,
+    index: usize,
+}
+
 /// Rows of the tree of `outputs`, which are in the order of their kinds.
-pub fn rows<'a>(outputs: &[&'a Output], shape: &Shape) -> Vec<Row<'a>> {
-    let mut placed: Vec<(Vec<String>, &'a Output)> = outputs
-        .iter()
-        .map(|output| (place(output, shape.merged), *output))
-        .collect();
+pub fn rows(outputs: &[&Output], shape: &Shape) -> Vec<Placed> {
+    let leaves = outputs.iter().enumerate().map(|(index, output)| Leaf {
+        folders: place(output, shape.merged),
+        output,
+        index,
+    });
+    let mut leaves: Vec<Leaf<'_>> = leaves.collect();
     // Stable: within a folder the order stays.
-    placed.sort_by(|(one, first), (other, second)| (first.kind, one).cmp(&(second.kind, other)));
+    leaves.sort_by(|one, other| {
+        (one.output.kind, &one.folders).cmp(&(other.output.kind, &other.folders))
+    });
     let mut rows = Vec::new();
-    level(&placed, 0, "", shape, &mut rows);
+    level(&leaves, 0, "", shape, &mut rows);
     rows
 }
 
@@ -57,6 +80,11 @@ fn place(output: &Output, merged: bool) -> Vec<String> {
     folders.pop();
     match output.kind {
         Kind::Final => vec!["final".to_owned()],
+        Kind::Merged => vec!["merged".to_owned()],
+        Kind::Rerun => {
+            let run = output.run.as_deref().unwrap_or_default();
+            vec!["retries".to_owned(), run.to_owned()]
+        }
         Kind::Source => vec!["source".to_owned()],
         Kind::Temporary => vec!["temporary".to_owned()],
         Kind::Result => {
@@ -92,35 +120,29 @@ fn short(name: &str) -> String {
     }
 }
 
-fn level<'a>(
-    placed: &[(Vec<String>, &'a Output)],
-    depth: usize,
-    within: &str,
-    shape: &Shape,
-    rows: &mut Vec<Row<'a>>,
-) {
+fn level(leaves: &[Leaf<'_>], depth: usize, within: &str, shape: &Shape, rows: &mut Vec<Placed>) {
     let mut at = 0;
-    while at < placed.len() {
-        let Some(name) = placed[at].0.get(depth) else {
-            let output = placed[at].1;
-            rows.push(Row::Object {
-                output,
+    while at < leaves.len() {
+        let Some(name) = leaves[at].folders.get(depth) else {
+            let leaf = &leaves[at];
+            rows.push(Placed::Object {
+                index: leaf.index,
                 depth,
-                note: note(output, placed, shape.merged),
+                note: note(leaf.output, leaves, shape.merged),
             });
             at += 1;
             continue;
         };
-        let same = |(folders, _): &&(Vec<String>, &Output)| folders.get(depth) == Some(name);
-        let count = placed[at..].iter().take_while(same).count();
-        let inside = &placed[at..at + count];
+        let same = |leaf: &&Leaf<'_>| leaf.folders.get(depth) == Some(name);
+        let count = leaves[at..].iter().take_while(same).count();
+        let inside = &leaves[at..at + count];
         let path = format!("{within}{name}/");
         let is_folded = shape.folded.contains(&path);
-        rows.push(Row::Folder(Folder {
+        rows.push(Placed::Folder(Folder {
             name: name.clone(),
             depth,
             objects: count,
-            size: total(inside.iter().map(|(_, output)| *output)),
+            size: total(inside.iter().map(|leaf| leaf.output)),
             is_folded,
             path: path.clone(),
         }));
@@ -139,12 +161,13 @@ pub fn total<'a>(outputs: impl Iterator<Item = &'a Output>) -> u64 {
 
 /// Where rounds are one list: successes of all of them count, but what failed or was pending only
 /// in the last one.
-fn note(output: &Output, beside: &[(Vec<String>, &Output)], merged: bool) -> String {
+fn note(output: &Output, beside: &[Leaf<'_>], merged: bool) -> String {
     if !merged || output.kind != Kind::Result {
         return String::new();
     }
     let mine = round_of(output);
-    let newest = beside.iter().map(|(_, it)| round_of(it)).max().unwrap_or(0);
+    let newest = beside.iter().map(|it| round_of(it.output)).max();
+    let newest = newest.unwrap_or(0);
     let is_success = output.object.address.file_name().starts_with("SUCCEEDED_");
     match mine {
         _ if mine < newest && !is_success => format!("r{mine} old"),
@@ -180,17 +203,14 @@ mod tests {
         rows(&outputs, shape)
             .iter()
             .map(|row| match row {
-                Row::Folder(it) => {
+                Placed::Folder(it) => {
                     let sign = if it.is_folded { "▸" } else { "▾" };
                     let (depth, name) = (it.depth, &it.name);
                     format!("{depth}{sign}{name} {} {}", it.objects, it.size)
                 }
-                Row::Object {
-                    output,
-                    depth,
-                    note,
-                } => {
-                    format!("{depth} {} {note}", output.object.address.file_name())
+                Placed::Object { index, depth, note } => {
+                    let address = &outputs[*index].object.address;
+                    format!("{depth} {} {note}", address.file_name())
                 }
             })
             .collect()
@@ -218,6 +238,30 @@ mod tests {
         assert_eq!(
             told(&shape)[2..],
             ["0▸map 6dbf…aaaa 4 10", "0▾source 1 9", "1 a.csv "]
+        );
+    }
+
+    #[test]
+    fn merged_outputs_and_those_of_re_runs_have_folders_of_their_own() {
+        let rerun = Output {
+            run: Some("a-r1-0a1b".to_owned()),
+            ..output(Kind::Rerun, "out/r1.csv", 3)
+        };
+        let outputs = [
+            output(Kind::Final, "out/a.csv", 10),
+            output(Kind::Merged, "out/a.merged-0123abcd.csv", 10),
+            rerun,
+        ];
+        let outputs: Vec<&Output> = outputs.iter().collect();
+        let rows = rows(&outputs, &Shape::default());
+        let folders = rows.iter().filter_map(|row| match row {
+            Placed::Folder(it) => Some(it.path.as_str()),
+            Placed::Object { .. } => None,
+        });
+        let folders: Vec<&str> = folders.collect();
+        assert_eq!(
+            folders,
+            ["final/", "merged/", "retries/", "retries/a-r1-0a1b/"]
         );
     }
 
