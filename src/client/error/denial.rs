@@ -9,7 +9,7 @@ const PERFORM: &str = "is not authorized to perform: ";
 const ON: &str = " on resource: ";
 
 /// Actions of S3's API whose right has another name, or that are about the bucket.
-const RIGHTS: [(&str, &str, Scope); 12] = [
+const RIGHTS: [(&str, &str, Scope); 13] = [
     ("ListBuckets", "s3:ListAllMyBuckets", Scope::Everything),
     ("ListObjectsV2", "s3:ListBucket", Scope::Bucket),
     ("ListObjectVersions", "s3:ListBucketVersions", Scope::Bucket),
@@ -20,6 +20,7 @@ const RIGHTS: [(&str, &str, Scope); 12] = [
     ("CreateMultipartUpload", "s3:PutObject", Scope::Object),
     ("UploadPart", "s3:PutObject", Scope::Object),
     ("CompleteMultipartUpload", "s3:PutObject", Scope::Object),
+    ("ListParts", "s3:ListMultipartUploadParts", Scope::Object),
     (
         "AbortMultipartUpload",
         "s3:AbortMultipartUpload",

@@ -16,8 +16,18 @@ use crate::model::ObjectAddress;
 pub(super) type Arrived = BTreeMap<i32, Part>;
 
 impl Client {
-    /// Begins an upload in parts and returns its id.
+    /// Begins an upload in parts that outlives its writer: [`Client::go_on`] takes it up again by
+    /// [`ObjectWriter::upload_id`].
     pub async fn begin_upload(
+        &self,
+        address: &ObjectAddress,
+        metadata: BTreeMap<String, String>,
+    ) -> Result<ObjectWriter, Error> {
+        let id = self.create_upload(address, metadata).await?;
+        Ok(ObjectWriter::going_on(self, address, id, Arrived::new()))
+    }
+
+    pub(super) async fn create_upload(
         &self,
         address: &ObjectAddress,
         metadata: BTreeMap<String, String>,
@@ -63,6 +73,7 @@ impl Client {
             arrived.extend(parts.filter_map(|part| Some((part.part_number?, part))));
             marker = page.next_part_number_marker;
             if page.is_truncated != Some(true) || marker.is_none() {
+                let id = id.to_owned();
                 return Ok(Some(ObjectWriter::going_on(self, address, id, arrived)));
             }
         }

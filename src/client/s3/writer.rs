@@ -97,13 +97,18 @@ impl ObjectWriter {
     pub(super) fn going_on(
         client: &Client,
         address: &ObjectAddress,
-        id: &str,
+        id: String,
         arrived: Arrived,
     ) -> Self {
         let mut writer = Self::new(client, address, BTreeMap::new());
-        writer.upload = Some(Upload::new(id.to_owned(), arrived));
+        writer.upload = Some(Upload::new(id, arrived));
         writer.outlives = true;
         writer
+    }
+
+    /// What the service calls the upload, once there is one.
+    pub fn upload_id(&self) -> Option<&str> {
+        self.upload.as_ref().map(|upload| upload.id.as_str())
     }
 
     /// Bytes that had arrived before, and were not sent again.
@@ -219,7 +224,7 @@ impl ObjectWriter {
             Some(upload) => upload,
             None => {
                 let metadata = std::mem::take(&mut self.metadata);
-                let id = self.client.begin_upload(&self.address, metadata).await?;
+                let id = self.client.create_upload(&self.address, metadata).await?;
                 Upload::new(id, Arrived::new())
             }
         };

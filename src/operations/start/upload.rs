@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
-use crate::client::{Client, ObjectWriter};
+use crate::client::{Client, ErrorKind, ObjectWriter};
 use crate::model::{ObjectAddress, Timestamp};
 use crate::operations::{Error, Progress, hex, ledger};
 
@@ -199,22 +199,27 @@ impl Note {
     ) -> Result<ObjectWriter, Error> {
         let known = self.noted.take();
         let known = known.filter(|it| it.sha256 == upload.sha256 && it.address == *upload.address);
-        if let Some(known) = known
-            && let Some(writer) = client.go_on(upload.address, &known.id).await?
-        {
-            return Ok(writer);
+        if let Some(known) = known {
+            match client.go_on(upload.address, &known.id).await {
+                Ok(Some(writer)) => return Ok(writer),
+                Ok(None) => {}
+                // Who may not ask what has arrived sends all of it again.
+                Err(error) if matches!(error.kind, ErrorKind::Permission(_)) => {
+                    tracing::warn!(%error, "the upload begins anew");
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        let id = client.begin_upload(upload.address, metadata).await?;
+        let writer = client.begin_upload(upload.address, metadata).await?;
         self.write(&Noted {
             target: self.target.clone(),
             address: upload.address.clone(),
-            id: id.clone(),
+            id: writer.upload_id().unwrap_or_default().to_owned(),
             path: absolute(upload.path),
             sha256: upload.sha256.to_owned(),
             begun: Timestamp::now(),
         })?;
-        let writer = client.go_on(upload.address, &id).await?;
-        writer.ok_or_else(|| Error::malformed(upload.address, "its upload ended by itself"))
+        Ok(writer)
     }
 
     /// On disk before the first part is sent.
