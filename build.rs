@@ -1,7 +1,6 @@
 //! Tells the program which commit it is built from, where that is known: in a clone, and in what
 //! `cargo package` has made of one. Development builds are not told, or each commit would build
 //! them anew.
-#![expect(clippy::print_stdout, reason = "this is how cargo is spoken to")]
 
 use std::fs;
 use std::path::Path;
