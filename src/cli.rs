@@ -272,9 +272,7 @@ async fn dashboard(global: &Global) -> Result<Exit, Error> {
     let options = tui::Options {
         config: way.config.clone(),
         host_actions: Vec::new(),
-        open: None,
         inputs: Vec::new(),
-        ends: None,
         looks: global.looks(),
         sessions: config::state_dir()
             .ok()
@@ -283,25 +281,11 @@ async fn dashboard(global: &Global) -> Result<Exit, Error> {
         trail: session::trail(),
     };
     let unusable = |error| Error::new(Exit::Service, format!("the terminal: {error}"));
-    let (opening, session) = match way.engine() {
-        // Opening the engine may take a moment; it is known beforehand what it is called.
-        Some(connection) => {
-            let mut opening = tui::Opening::show(options, connection).map_err(unusable)?;
-            match opening
-                .until(Box::pin(way.open()))
-                .await
-                .map_err(unusable)?
-            {
-                Some(session) => (opening, session?),
-                None => return Ok(Exit::Done),
-            }
-        }
-        None => {
-            let session = way.open().await?;
-            let connection = session.client.connection();
-            let opening = tui::Opening::show(options, connection).map_err(unusable)?;
-            (opening, session)
-        }
+    // Opening the engine or reading profiles may take a moment; what it is called is known before.
+    let mut opening = tui::Opening::show(options, way.connection()).map_err(unusable)?;
+    let opened = opening.until(Box::pin(way.open())).await;
+    let Some(session) = opened.map_err(unusable)?.transpose()? else {
+        return Ok(Exit::Done);
     };
     let engine = session.engine_opener();
     // Too large a future for the stack of its callers.

@@ -86,12 +86,8 @@ pub fn key_problems(keys: &Keys) -> Vec<String> {
 pub struct Options {
     pub config: Config,
     pub host_actions: Vec<HostAction>,
-    /// Where an execution should be opened at the start, by name.
-    pub open: Option<String>,
     /// Inputs offered for a start, as JSON.
     pub inputs: Vec<String>,
-    /// Where all runs end with the dashboard: the names of those that it has not to ask about.
-    pub ends: Option<Vec<String>>,
     pub looks: Looks,
     /// The folder of what is remembered between visits; `None` remembers nothing.
     pub sessions: Option<PathBuf>,
@@ -163,9 +159,9 @@ fn settings(options: &Options, is_local: bool, dialect: Dialect) -> Settings {
         },
         has_engine: false,
         remembers: options.sessions.is_some(),
-        open: options.open.clone(),
+        open: None,
         inputs: options.inputs.clone(),
-        ends: options.ends.clone(),
+        ends: None,
     }
 }
 

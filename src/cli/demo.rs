@@ -13,7 +13,7 @@ use crate::cli::args::{Demo, Global};
 use crate::cli::engine;
 use crate::cli::exit::{Error, Exit};
 use crate::cli::output::{Output, note};
-use crate::cli::session::{Session, settings};
+use crate::cli::session::{Session, engine_connection, settings};
 use crate::client::Client;
 use crate::config::Config;
 use crate::local::lookup::{self, Lookup};
@@ -50,44 +50,67 @@ const CALMER: f64 = 4.0;
 /// Per cent: wide enough for any calm service.
 const WIDE_TOLERANCE: f64 = 50.0;
 
+/// What there is at once: settings, and services that listen.
+struct Plan {
+    config: Config,
+    folder: PathBuf,
+    /// Of the run that fails, and of the one that ends PART.
+    services: [Arc<Lookup>; 2],
+    lines: usize,
+    pace: Pace,
+}
+
 /// The engine, the services and the file of one demo.
 struct Stage {
     session: Session,
-    /// Of the run that fails, and of the one that ends PART.
     services: [Arc<Lookup>; 2],
     folder: PathBuf,
     file: PathBuf,
     lines: Vec<String>,
     pace: Pace,
-    looks: tui::Looks,
 }
 
 pub async fn run(arguments: &Demo, global: &Global, out: &mut Output) -> Result<Exit, Error> {
     if arguments.headless {
-        let stage = Stage::set(arguments, global, TO_CHECK).await?;
+        let stage = Plan::new(arguments, global, TO_CHECK).await?.set().await?;
         let report = headless::run(&stage, out).await;
         stage.session.close().await;
         return report.map(|()| Exit::Done);
     }
     crate::cli::need_terminal("demo opens the dashboard", "use `fanout demo --headless`")?;
-    let stage = Stage::set(arguments, global, TO_WATCH).await?;
-    let shown = stage.show().await;
+    let plan = Plan::new(arguments, global, TO_WATCH).await?;
+    let unusable = |error| Error::new(Exit::Service, format!("the terminal: {error}"));
+    let opening = tui::Opening::show(
+        plan.options(global.looks()),
+        engine_connection(&plan.config),
+    );
+    let mut opening = opening.map_err(unusable)?;
+    let begun = opening.until(Box::pin(plan.begin())).await;
+    let Some((stage, runs)) = begun.map_err(unusable)?.transpose()? else {
+        return Ok(Exit::Done);
+    };
+    let shown = stage.show(opening, runs).await;
     stage.session.close().await;
     shown
 }
 
-impl Stage {
-    async fn set(arguments: &Demo, global: &Global, pace: Pace) -> Result<Self, Error> {
-        let mut config = settings(global)?.config;
+/// The run that fails, and the one that ends PART.
+struct Runs {
+    failing: ExecutionArn,
+    part: ExecutionArn,
+}
+
+impl Plan {
+    async fn new(arguments: &Demo, global: &Global, pace: Pace) -> Result<Self, Error> {
+        let config = settings(global)?.config;
         let folder = local::demo_folder(&config.engine_dir()?);
         // The shipped machine on its own engine, whatever else is configured.
-        config = Config {
+        let config = Config {
             data_dir: Some(folder.clone()),
             read_only: false,
             machine: Config::default().machine,
             ..config
         };
-        engine::empty(&folder).await?;
         let options = lookup::Options {
             seed: arguments.seed,
             fail_percent: arguments.fail,
@@ -98,36 +121,78 @@ impl Stage {
             fail_percent: arguments.fail / CALMER,
             ..options
         };
-        let services = [service(options).await?, service(calm).await?];
-        // A file of the user's own, started from the dashboard, asks the calm one.
-        let serving = local::Options {
-            default_url: Some(services[1].url_template()),
-            ..local::Options::default()
-        };
-        let local = Local::start(&folder, &config.bucket, serving).await?;
-        if !local.is_ours() {
-            return Err(Error::refused("another demo is running: end it first"));
-        }
-        let session = Session::on(config, local).await?;
-        let files = folder.join("files");
-        fs::create_dir_all(&files).map_err(|error| unusable(&files, &error))?;
-        let count = arguments
-            .lines
-            .map_or(sample::len(), |lines| lines as usize);
-        let lines: Vec<String> = sample::lines(count).collect();
-        let file = files.join("places.txt");
-        write_lines(&file, &lines).map_err(|error| unusable(&file, &error))?;
+        let lines = arguments.lines.map_or(sample::len(), |it| it as usize);
         Ok(Self {
-            session,
-            services,
-            folder: files,
-            file,
+            config,
+            folder,
+            services: [service(options).await?, service(calm).await?],
             lines,
             pace,
-            looks: global.looks(),
         })
     }
 
+    /// The dashboard, with the services for its keys and forms.
+    fn options(&self, looks: tui::Looks) -> tui::Options {
+        let (here, there) = (self.services.clone(), self.services.clone());
+        let repair = tui::HostAction {
+            key: '!',
+            title: "repair the lookup service",
+            run: Arc::new(move || repair(&here)),
+            is_spent: Arc::new(move || there.iter().all(|it| it.is_repaired())),
+        };
+        tui::Options {
+            config: self.config.clone(),
+            host_actions: vec![repair],
+            inputs: self.services.iter().map(|it| Stage::offer(it)).collect(),
+            looks,
+            sessions: None,
+            state: None,
+            trail: None,
+        }
+    }
+
+    /// Opens the engine and writes the file.
+    async fn set(self) -> Result<Stage, Error> {
+        engine::empty(&self.folder).await?;
+        // A file of the user's own, started from the dashboard, asks the calm one.
+        let serving = local::Options {
+            default_url: Some(self.services[1].url_template()),
+            ..local::Options::default()
+        };
+        let local = Local::start(&self.folder, &self.config.bucket, serving).await?;
+        if !local.is_ours() {
+            return Err(Error::refused("another demo is running: end it first"));
+        }
+        let session = Session::on(self.config, local).await?;
+        let files = self.folder.join("files");
+        fs::create_dir_all(&files).map_err(|error| unusable(&files, &error))?;
+        let lines: Vec<String> = sample::lines(self.lines).collect();
+        let file = files.join("places.txt");
+        write_lines(&file, &lines).map_err(|error| unusable(&file, &error))?;
+        Ok(Stage {
+            session,
+            services: self.services,
+            folder: files,
+            file,
+            lines,
+            pace: self.pace,
+        })
+    }
+
+    /// The same, and starts both runs.
+    async fn begin(self) -> Result<(Stage, Runs), Error> {
+        let stage = self.set().await?;
+        match stage.start_both().await {
+            Ok(runs) => Ok((stage, runs)),
+            Err(error) => {
+                stage.session.close().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Stage {
     /// Numbers of the lines that fail until the repair, from 1.
     fn failing(&self, service: &Lookup) -> Vec<u64> {
         (1..)
@@ -172,47 +237,27 @@ impl Stage {
         })
     }
 
-    /// Starts both runs and opens the dashboard on the first.
-    async fn show(&self) -> Result<Exit, Error> {
+    async fn start_both(&self) -> Result<Runs, Error> {
         let part = self.start(&self.services[1], WIDE_TOLERANCE).await?;
-        let failing = self
-            .start(&self.services[0], self.narrow_tolerance())
-            .await?;
-        let services = self.services.clone();
-        let repair = tui::HostAction {
-            key: '!',
-            title: "repair the lookup service",
-            run: Arc::new(move || repair(&services)),
-            is_spent: {
-                let services = self.services.clone();
-                Arc::new(move || services.iter().all(|service| service.is_repaired()))
-            },
-        };
+        let failing = self.start(&self.services[0], self.narrow_tolerance());
+        Ok(Runs {
+            failing: failing.await?,
+            part,
+        })
+    }
+
+    /// Goes on with the dashboard, on the run that fails.
+    async fn show(&self, mut opening: tui::Opening, runs: Runs) -> Result<Exit, Error> {
+        let Runs { failing, part } = runs;
         let repairing = tokio::spawn(repair_once_redriven(
             self.session.client.polling(),
             failing.clone(),
             self.services.clone(),
         ));
+        let own = [&failing, &part].map(|it| it.name().to_owned());
+        opening.stage(failing.name(), own.into());
         // Too large a future for the stack of its callers.
-        let options = tui::Options {
-            config: self.session.config.clone(),
-            host_actions: vec![repair],
-            open: Some(failing.name().to_owned()),
-            inputs: self
-                .services
-                .iter()
-                .map(|service| Self::offer(service))
-                .collect(),
-            ends: Some([&failing, &part].map(|it| it.name().to_owned()).into()),
-            looks: self.looks,
-            sessions: None,
-            state: None,
-            trail: None,
-        };
-        let client = self.session.client.clone();
-        let opening = tui::Opening::show(options, client.connection())
-            .map_err(|error| Error::new(Exit::Service, format!("the terminal: {error}")))?;
-        let shown = Box::pin(opening.run(client, None)).await;
+        let shown = Box::pin(opening.run(self.session.client.clone(), None)).await;
         repairing.abort();
         shown.map_err(|error| Error::new(Exit::Service, format!("the terminal: {error}")))?;
         note(format!(

@@ -117,14 +117,24 @@ impl Way {
         Self { config, place }
     }
 
-    /// What a screen says of the embedded engine, where the way leads there.
-    pub fn engine(&self) -> Option<Connection> {
-        (self.place != Place::Aws).then(|| Connection {
-            label: "LOCAL".to_owned(),
-            region: local::REGION.to_owned(),
-            local: true,
-            read_only: self.config.read_only,
-        })
+    /// What a screen says of the connection before there is one: as much as the settings tell.
+    pub fn connection(&self) -> Connection {
+        let config = &self.config;
+        if self.place != Place::Aws {
+            return engine_connection(config);
+        }
+        let label = config.profile.clone().or_else(client::profile_in_force);
+        let label = label.unwrap_or_else(|| "default".to_owned());
+        let given = |name: &str| std::env::var(name).ok().filter(|it| !it.is_empty());
+        let region = config.region.clone().or_else(|| given("AWS_REGION"));
+        let region = region.or_else(|| given("AWS_DEFAULT_REGION"));
+        Connection {
+            read_only: config.is_read_only(&label),
+            label,
+            // The profile's own, which nobody has read yet.
+            region: region.unwrap_or_else(|| "…".to_owned()),
+            local: false,
+        }
     }
 
     /// Connects; starts the embedded engine where that is the target.
@@ -133,6 +143,16 @@ impl Way {
             Place::Aws => Session::aws(self.config).await,
             Place::Engine | Place::EngineInstead => Session::engine(self.config).await,
         }
+    }
+}
+
+/// What the embedded engine is called, open or not.
+pub fn engine_connection(config: &Config) -> Connection {
+    Connection {
+        label: "LOCAL".to_owned(),
+        region: local::REGION.to_owned(),
+        local: true,
+        read_only: config.read_only,
     }
 }
 
@@ -164,9 +184,7 @@ impl Session {
             region: config.region.clone(),
             endpoint_url: config.endpoint_url.clone(),
         };
-        let profile = config.profile.clone();
-        let profile = profile.or_else(|| std::env::var("AWS_PROFILE").ok());
-        let profile = profile.filter(|name| !name.is_empty());
+        let profile = config.profile.clone().or_else(client::profile_in_force);
         let options = Options {
             read_only: config.is_read_only(profile.as_deref().unwrap_or("default")),
             ..options(&config)

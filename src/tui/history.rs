@@ -1,5 +1,6 @@
 //! What is known of an execution's events: all of them while they are few, else the first and the
-//! newest thousands. Pages come in any order and are put where they belong by their numbers.
+//! newest thousands, and of those between what was scrolled to. Pages come in any order and are put
+//! where they belong by their numbers.
 
 pub mod trace;
 
@@ -9,9 +10,11 @@ use std::sync::Arc;
 use crate::model::{HistoryEvent, Page};
 use crate::tui::history::trace::Trace;
 
-/// Events kept from the first on, and up to the newest.
+/// Events read without being asked for, from the first on and up to the newest.
 const HEAD: u64 = 2_500;
 const TAIL: u64 = 2_500;
+/// Events kept: the service's own limit to a history, and a page.
+const MOST: usize = 26_000;
 /// Bytes of inputs, outputs and causes kept.
 const PAYLOADS: usize = 24 << 20;
 
@@ -40,6 +43,12 @@ pub struct History {
     payloads: usize,
     /// What to read next, until nothing that is wanted is missing.
     next: Option<Part>,
+    /// Numbers of the first and the last event of each run of events that are not here.
+    gaps: Vec<(u64, u64)>,
+    /// Where reading went on from the first event, and back from the newest: the number of the last
+    /// event read there, and the token of the page beyond it.
+    onward: Option<(u64, String)>,
+    back: Option<(u64, String)>,
     /// States and attempts, made of the events.
     pub trace: Arc<Trace>,
     /// Changes whenever the events do.
@@ -59,13 +68,70 @@ impl History {
                 changed = true;
             }
         }
+        self.note_ways(part, &numbers, page.next.as_ref());
         self.next = self.after(part, &numbers, known_before, page.next);
         if changed {
-            self.shrink();
-            let is_whole = self.missing() == 0;
+            self.shrink(&numbers);
+            self.gaps = self.find_gaps();
+            let is_whole = self.gaps.is_empty();
             self.trace = Arc::new(Trace::of(self.events.values().map(Arc::as_ref), is_whole));
             self.generation += 1;
         }
+    }
+
+    /// Keeps the tokens by which the middle can be read later.
+    fn note_ways(&mut self, part: &Part, numbers: &[u64], token: Option<&String>) {
+        let (Some(lowest), Some(highest)) = (numbers.iter().min(), numbers.iter().max()) else {
+            return;
+        };
+        match part {
+            Part::Peek => {}
+            Part::Newest | Part::Before(_) => {
+                self.back = token.map(|token| (*lowest, token.clone()));
+            }
+            Part::Oldest | Part::After(_) => {
+                self.onward = token.map(|token| (*highest, token.clone()));
+            }
+        }
+    }
+
+    fn find_gaps(&self) -> Vec<(u64, u64)> {
+        let mut expected = 1;
+        let mut gaps = Vec::new();
+        for id in self.events.keys() {
+            if expected < *id {
+                gaps.push((expected, id - 1));
+            }
+            expected = id + 1;
+        }
+        gaps
+    }
+
+    /// Runs of events that are not here, by the numbers of their first and last.
+    pub fn gaps(&self) -> &[(u64, u64)] {
+        &self.gaps
+    }
+
+    /// The gap that an event is lost in.
+    pub fn gap(&self, event: u64) -> Option<(u64, u64)> {
+        let within = |(first, last): &&(u64, u64)| (*first..=*last).contains(&event);
+        self.gaps.iter().find(within).copied()
+    }
+
+    /// What to read so that an event which is not here comes nearer: from the side that it is next
+    /// to, where that is known.
+    pub fn toward(&self, event: u64) -> Option<Part> {
+        let (first, last) = self.gap(event)?;
+        let is_upper_half = event - first > last - event;
+        let back = self.back.as_ref().filter(|(lowest, _)| *lowest == last + 1);
+        let back = back.map(|(_, token)| Part::Before(token.clone()));
+        let onward = self.onward.as_ref();
+        let onward = onward.map(|(_, token)| Part::After(token.clone()));
+        let (near, far) = match is_upper_half {
+            true => (back, onward),
+            false => (onward, back),
+        };
+        near.or(far).or(Some(Part::Oldest))
     }
 
     /// What is still to be read once a page with these numbers is in.
@@ -115,37 +181,32 @@ impl History {
         self.next.as_ref()
     }
 
-    /// Lets go of events between the first and the newest thousands, then of payloads.
-    fn shrink(&mut self) {
+    /// Lets go of events between the first and the newest thousands where there are more than a
+    /// service tells of, then of payloads: last of those that have just `come`.
+    fn shrink(&mut self, come: &[u64]) {
         let last = self.last();
-        if self.events.len() as u64 > HEAD + TAIL {
-            let middle: Vec<u64> = self
-                .events
-                .range(HEAD + 1..=last.saturating_sub(TAIL))
-                .map(|(id, _)| *id)
-                .collect();
+        if self.events.len() > MOST {
+            let middle = HEAD + 1..=last.saturating_sub(TAIL);
+            let middle: Vec<u64> = self.events.range(middle).map(|(id, _)| *id).collect();
             for id in middle {
-                if let Some(event) = self.events.remove(&id) {
-                    self.payloads -= if self.stripped.remove(&id) {
-                        0
-                    } else {
-                        size(&event)
-                    };
+                if let Some(event) = self.events.remove(&id)
+                    && !self.stripped.remove(&id)
+                {
+                    self.payloads -= size(&event);
                 }
             }
         }
+        if self.payloads <= PAYLOADS {
+            return;
+        }
         // The first event has the input; the newest are what one looks at.
-        let mut ids = self
-            .events
-            .keys()
-            .copied()
-            .skip(1)
-            .collect::<Vec<_>>()
-            .into_iter();
-        while self.payloads > PAYLOADS {
-            let Some(id) = ids.next() else {
+        let come: BTreeSet<u64> = come.iter().copied().collect();
+        let mut ids: Vec<u64> = self.events.keys().copied().skip(1).collect();
+        ids.sort_by_key(|id| come.contains(id));
+        for id in ids {
+            if self.payloads <= PAYLOADS {
                 return;
-            };
+            }
             if let Some(event) = self.events.get_mut(&id)
                 && self.stripped.insert(id)
             {
@@ -228,7 +289,7 @@ pub mod tests {
     }
 
     /// What the service answers while it has events up to `last`.
-    fn page(part: &Part, last: u64, size: u64) -> Page<HistoryEvent> {
+    pub fn page(part: &Part, last: u64, size: u64) -> Page<HistoryEvent> {
         let (newest_first, from) = match part {
             Part::Newest | Part::Peek => (true, last),
             Part::Before(token) => (true, token.parse().unwrap()),
@@ -297,16 +358,33 @@ pub mod tests {
     }
 
     #[test]
-    fn of_a_long_history_the_ends_are_kept() {
+    fn of_a_long_history_the_ends_are_read_and_the_middle_when_it_is_scrolled_to() {
         let mut history = History::default();
         read(&mut history, 25_000);
         assert_eq!(history.len() as u64, HEAD + TAIL);
         assert!(history.event(1).is_some() && history.event(HEAD).is_some());
-        assert!(history.event(HEAD + 1).is_none());
+        assert_eq!(history.gaps(), [(HEAD + 1, 25_000 - TAIL)]);
         assert_eq!(history.missing(), 25_000 - HEAD - TAIL);
         assert_eq!(read(&mut history, 25_010), 1);
-        assert_eq!(history.len() as u64, HEAD + TAIL);
         assert!(history.event(25_010).is_some() && history.event(1).is_some());
+        // From both edges, the nearer one first, until nothing is missing.
+        let come = |history: &mut History, event: u64| {
+            let part = history.toward(event).expect("it is not here");
+            history.put(&part, page(&part, 25_010, 1_000));
+            assert_eq!(history.next(), None);
+        };
+        come(&mut history, HEAD + 1);
+        assert_eq!(history.gaps(), [(HEAD + 1_001, 25_000 - TAIL)]);
+        come(&mut history, 25_000 - TAIL);
+        assert_eq!(history.gaps(), [(HEAD + 1_001, 24_000 - TAIL)]);
+        while let Some((first, _)) = history.gaps().first().copied() {
+            come(&mut history, first);
+        }
+        assert_eq!((history.len(), history.missing()), (25_010, 0));
+        assert_eq!(history.toward(12_000), None);
+        // What comes later is joined to it.
+        assert_eq!(read(&mut history, 25_015), 1);
+        assert_eq!(history.missing(), 0);
     }
 
     #[test]

@@ -61,6 +61,13 @@ impl Opening {
         Ok(opening)
     }
 
+    /// What is known only now: the execution to open, and that all runs end with the dashboard, by
+    /// the names of those that it has not to ask about.
+    pub fn stage(&mut self, open: &str, ends: Vec<String>) {
+        self.app.settings.open = Some(open.to_owned());
+        self.app.settings.ends = Some(ends);
+    }
+
     /// Goes on where the last visit ended. A state machine that was asked for by name goes before
     /// the one of then.
     fn restore(&mut self) {
@@ -69,7 +76,7 @@ impl Opening {
         let path = folder.map(|it| session::path(it, &connection.label, &connection.region));
         let machine = &self.options.config.machine;
         match path.map(|path| session::read(&path)) {
-            Some(Ok(Some(mut session))) if self.options.open.is_none() => {
+            Some(Ok(Some(mut session))) => {
                 let is_named = *machine != Config::default().machine;
                 if is_named && session.machine.as_ref() != Some(machine) {
                     session.views.clear();

@@ -120,7 +120,10 @@ impl App {
             Screen::Execution(it) => {
                 asks.extend(self.description(&it.arn));
                 asks.extend(self.definition(&it.arn));
-                asks.extend(self.history(&it.arn));
+                let between = it
+                    .wanted_history(&self.live)
+                    .filter(|_| self.frozen.is_none());
+                asks.extend(self.history(&it.arn, between));
             }
             Screen::Outputs(it) => {
                 asks.extend(self.description(&it.run));
@@ -181,7 +184,7 @@ impl App {
         asks.extend(wanted.map(|(query, rows)| Ask::Children(query, rows)));
         let has_history = matches!(failures.tab, ItemTab::History | ItemTab::Output);
         if let Some(failure) = list.row(chosen).filter(|_| has_history) {
-            asks.extend(self.history(&failure.child));
+            asks.extend(self.history(&failure.child, None));
         }
         asks
     }
@@ -329,13 +332,15 @@ impl App {
         due.then(|| Ask::Definition(arn.clone()))
     }
 
-    /// The next page of events: until all that is kept is there, then what is new.
-    fn history(&self, arn: &ExecutionArn) -> Option<Ask> {
+    /// The next page of events: until both ends are there, then what is scrolled to, then what is
+    /// new.
+    fn history(&self, arn: &ExecutionArn, between: Option<Part>) -> Option<Ask> {
         if arn.is_express() {
             return None;
         }
         let known = self.live.histories.get(arn).unwrap_or(&Remote::Waiting);
-        let next = known.get().and_then(|history| history.next());
+        let next = known.get().and_then(|history| history.next().cloned());
+        let next = next.or(between);
         let execution = self.live.run(arn).map(Run::execution);
         let due = self.is_due(known, |history, age| {
             let goes_on = execution.is_none_or(|it| !it.status.is_closed());
@@ -347,7 +352,7 @@ impl App {
             Some(_) => Part::Peek,
             None => Part::Newest,
         };
-        let part = next.cloned().unwrap_or(fresh);
+        let part = next.unwrap_or(fresh);
         due.then(|| Ask::History(arn.clone(), part))
     }
 

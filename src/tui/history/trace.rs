@@ -400,12 +400,18 @@ impl Teller {
 
     /// What is open within a state that has ended, has ended with it.
     fn close_inside(&mut self, outer: u32, at: Timestamp) {
-        let mut within = vec![false; self.trace.visits.len()];
-        for index in outer as usize + 1..self.trace.visits.len() {
-            let parent = self.trace.visits[index].parent;
-            within[index] = parent.is_some_and(|it| it == outer || within[it as usize]);
+        let first = outer as usize + 1;
+        // Of the visits after it, which are as many as it took: long histories have thousands.
+        let mut within = vec![false; self.trace.visits.len().saturating_sub(first)];
+        for index in 0..within.len() {
+            let visit = &mut self.trace.visits[first + index];
+            let is_within = |it: u32| {
+                let it = it as usize;
+                it + 1 == first || (it >= first && within[it - first])
+            };
+            within[index] = visit.parent.is_some_and(is_within);
             if within[index] {
-                close(&mut self.trace.visits[index], at, Outcome::Stopped);
+                close(visit, at, Outcome::Stopped);
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::model::ExecutionArn;
 use crate::tui::app::App;
 use crate::tui::data::{Data, Remote};
 use crate::tui::filter::Filter;
-use crate::tui::history::History;
+use crate::tui::history::{History, Part};
 use crate::tui::screen::absence;
 use crate::tui::screen::execution::events::Events;
 use crate::tui::widget::graph::Graph;
@@ -75,6 +75,9 @@ pub struct Execution {
     pub scroll: Scroll,
     graph: Graph,
     timeline: Cursor,
+    /// The event that the row under the timeline's cursor begins with, and in which state of the
+    /// history.
+    held: (Option<u64>, u64),
     events: Events,
     payload: Payload,
     /// What is looked for in the tab; the events have a filter of their own.
@@ -90,6 +93,7 @@ impl Execution {
             scroll: Scroll::default(),
             graph: Graph::default(),
             timeline: Cursor::default(),
+            held: (None, 0),
             events: Events::default(),
             payload: Payload::default(),
             search: Filter::default(),
@@ -104,13 +108,47 @@ impl Execution {
         data.history(&self.arn)
     }
 
+    /// What to read of a long history because the cursor has come near what is not here.
+    pub fn wanted_history(&self, data: &Data) -> Option<Part> {
+        let history = self.history(data)?;
+        let event = match self.tab {
+            Tab::Events => self.events.wanted(history),
+            Tab::Timeline => {
+                let rows = timeline::rows(self, data);
+                nearest(&self.timeline, &rows, timeline::Row::missing)
+            }
+            Tab::Summary | Tab::Graph | Tab::Payload => None,
+        };
+        history.toward(event?)
+    }
+
     /// Keeps what is derived from the data up with it. Called after every event.
     pub fn settle(&mut self, data: &Data) {
         if let Some(history) = self.history(data) {
             self.events.settle(history);
+            self.hold(data);
         }
         let run = data.run(&self.arn);
         self.payload.settle(run.map(|run| &run.detail));
+    }
+
+    /// Keeps the timeline's cursor on its row when others come before it.
+    fn hold(&mut self, data: &Data) {
+        let Some(history) = data
+            .history(&self.arn)
+            .filter(|_| self.tab == Tab::Timeline)
+        else {
+            return;
+        };
+        let rows = timeline::rows(self, data);
+        if let (Some(event), true) = (self.held.0, history.generation != self.held.1) {
+            let at = rows
+                .iter()
+                .position(|row| row.event(history) == Some(event));
+            self.timeline.at = at.unwrap_or(self.timeline.at);
+        }
+        let row = rows.get(self.timeline.row(rows.len()));
+        self.held = (row.and_then(|row| row.event(history)), history.generation);
     }
 
     pub fn turn(&mut self, by: isize) {
@@ -123,7 +161,7 @@ impl Execution {
             Tab::Graph => {
                 graph::picture(app.data(), &self.arn).map_or(0, |it| it.outline.states.len())
             }
-            Tab::Timeline => timeline::rows(self, app).len(),
+            Tab::Timeline => timeline::rows(self, app.data()).len(),
             Tab::Events => self.events.rows(),
             Tab::Summary | Tab::Payload => 0,
         }
@@ -241,9 +279,9 @@ impl Execution {
                 self.show_event(app, visit.map(|it| it.newest));
             }
             Tab::Timeline => {
-                let rows = timeline::visits(self, app);
-                let visit = rows.get(self.timeline.row(rows.len())).copied();
-                self.show_event(app, visit);
+                let rows = timeline::rows(self, app);
+                let row = rows.get(self.timeline.row(rows.len()));
+                self.show_event(app, row.and_then(timeline::Row::visit));
             }
             Tab::Summary | Tab::Payload => {}
         }
@@ -257,9 +295,9 @@ impl Execution {
                 Some(self.graph.chosen(picture)?.name.clone())
             }
             Tab::Timeline => {
-                let rows = timeline::visits(self, data);
-                let visit = rows.get(self.timeline.row(rows.len()))?;
-                Some(self.history(data)?.trace.visits.get(*visit)?.state.clone())
+                let rows = timeline::rows(self, data);
+                let visit = rows.get(self.timeline.row(rows.len()))?.visit()?;
+                Some(self.history(data)?.trace.visits.get(visit)?.state.clone())
             }
             Tab::Summary | Tab::Events | Tab::Payload => None,
         }
@@ -355,11 +393,37 @@ impl Execution {
             (0, _) => format!("{kept} events"),
             (_, Some(_)) => format!("{kept} of {} events, reading on", count(history.last())),
             (_, None) => format!(
-                "first and newest {kept} of {} events, those between are not kept",
+                "{kept} of {} events, those between come as you scroll",
                 count(history.last())
             ),
         }
     }
+}
+
+/// Rows around the cursor that should be there before it gets to them.
+const AHEAD: usize = 100;
+
+/// The row nearest to the cursor for which there is something to find.
+fn nearest<T, U>(cursor: &Cursor, rows: &[T], find: impl Fn(&T) -> Option<U>) -> Option<U> {
+    let at = cursor.row(rows.len());
+    let first = at.saturating_sub(AHEAD);
+    let around = rows.iter().enumerate().skip(first).take(2 * AHEAD + 1);
+    let found = around.filter_map(|(row, it)| Some((row.abs_diff(at), find(it)?)));
+    found.min_by_key(|(far, _)| *far).map(|(_, it)| it)
+}
+
+/// What stands for events that are not here.
+fn gap(history: &History, event: u64) -> String {
+    use crate::tui::widget::figures::count;
+    let Some((first, last)) = history.gap(event) else {
+        return String::new();
+    };
+    format!(
+        "… {} events, {} to {}, not loaded yet",
+        count(last - first + 1),
+        count(first),
+        count(last)
+    )
 }
 
 /// The names of tabs, the current one marked by brackets too.

@@ -31,7 +31,8 @@ pub struct Events {
     pub filter: Filter,
     pub payload: Payload,
     cursor: Cursor,
-    /// Numbers of the events that fit the filter, in the order shown.
+    /// Numbers of the events that fit the filter, in the order shown, and of the first and last of
+    /// those that are not here.
     shown: Vec<u64>,
     /// What `shown` was made of.
     of: Option<(u64, bool, String)>,
@@ -71,6 +72,13 @@ impl Events {
         self.shown.get(self.cursor.row(self.shown.len())).copied()
     }
 
+    /// An event that is not here, near the cursor.
+    pub fn wanted(&self, history: &History) -> Option<u64> {
+        super::nearest(&self.cursor, &self.shown, |id| {
+            history.event(*id).is_none().then_some(*id)
+        })
+    }
+
     /// Works out the rows anew where events, order or filter have changed.
     pub fn settle(&mut self, history: &History) {
         let of = (
@@ -81,6 +89,15 @@ impl Events {
         if self.of.as_ref() != Some(&of) {
             let fits = |event: &&HistoryEvent| self.filter.is_empty() || self.fits(history, event);
             let mut shown: Vec<u64> = history.events().filter(fits).map(|it| it.id).collect();
+            if !history.gaps().is_empty() {
+                let edges = history
+                    .gaps()
+                    .iter()
+                    .flat_map(|(first, last)| [*first, *last]);
+                shown.extend(edges);
+                shown.sort_unstable();
+                shown.dedup();
+            }
             if self.newest_first {
                 shown.reverse();
             }
@@ -215,6 +232,11 @@ impl Events {
         });
         for (line, row) in (1..).zip(window) {
             let Some(event) = history.event(self.shown[row]) else {
+                let said = super::gap(history, self.shown[row]);
+                let said = format!("{} {said}", if row == chosen { "▸" } else { " " });
+                let said = text::left(&text::fit(&said, area.width as usize), area.width as usize);
+                let look = if row == chosen { style } else { theme.dim() };
+                pane::line(buffer, area, line, Line::styled(said, look));
                 continue;
             };
             let cells = [

@@ -76,6 +76,59 @@ fn events_filtered_newest_first() {
     );
 }
 
+/// Answers what is asked of a history of 25,000 events until nothing more is; the parts asked for.
+fn answer_history(harness: &mut Harness) -> Vec<Part> {
+    let mut parts = Vec::new();
+    loop {
+        let asked = harness.taken().into_iter().find_map(|it| match it {
+            Effect::Ask(Ask::History(arn, part)) => Some((arn, part)),
+            _ => None,
+        });
+        let Some((arn, part)) = asked else {
+            return parts;
+        };
+        let page = crate::tui::history::tests::page(&part, 25_000, 1_000);
+        harness.send(Event::History(arn, part.clone(), Ok(page)));
+        parts.push(part);
+    }
+}
+
+#[test]
+fn the_middle_of_a_long_history_is_marked_and_comes_as_one_scrolls() {
+    let mut harness = Harness::sample().keys("jge");
+    harness.frame(120, 36);
+    assert_eq!(answer_history(&mut harness).len(), 6);
+    // Both ends are there and the cursor is far from what is not.
+    let harness = harness.keys("<ctrl-f>");
+    assert!(harness.frame(120, 36).contains("6,000 of 25,000 events"));
+    let mut harness = harness.keys("/id:zzz<enter>");
+    let frame = harness.frame(120, 36);
+    let mark = "… 19,000 events, 3,001 to 22,000, not loaded yet";
+    assert!(frame.contains(mark), "{frame}");
+    // A filter that fits nothing known looks on into what is not.
+    assert_eq!(answer_history(&mut harness).len(), 19);
+    let frame = harness.frame(120, 36);
+    assert!(frame.contains("25,000 events"), "{frame}");
+    assert!(frame.contains("no event fits the filter"), "{frame}");
+}
+
+#[test]
+fn the_timeline_keeps_its_cursor_while_what_is_before_it_comes() {
+    let mut harness = Harness::sample().keys("jgt");
+    harness.frame(120, 36);
+    answer_history(&mut harness);
+    let mut harness = harness.keys("G");
+    harness.frame(120, 36);
+    assert_eq!(answer_history(&mut harness), []);
+    let mut harness = harness.keys(&"<ctrl-b>".repeat(120));
+    harness.check("execution_timeline_gap");
+    let parts = answer_history(&mut harness);
+    assert!(
+        parts.iter().all(|part| matches!(part, Part::Before(_))) && !parts.is_empty(),
+        "{parts:?}"
+    );
+}
+
 #[test]
 fn input_and_output_as_a_tree() {
     Harness::sample()

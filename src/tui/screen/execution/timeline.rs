@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 use crate::model::Timestamp;
 use crate::tui::app::App;
 use crate::tui::data::Data;
+use crate::tui::history::History;
 use crate::tui::history::trace::{Trace, Visit};
 use crate::tui::screen::execution::Execution;
 use crate::tui::theme::Theme;
@@ -17,8 +18,41 @@ use crate::tui::widget::{figures, pane, text};
 /// Lines below the list that tell of the attempts of the visit under the cursor.
 const DETAIL: u16 = 4;
 
-/// Indexes of the visits that fit the search.
-pub fn visits(screen: &Execution, data: &Data) -> Vec<usize> {
+/// A line of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Row {
+    /// By its index.
+    Visit(usize),
+    /// Visits that nobody knows of, because this event and those beside it are not here.
+    Missing(u64),
+}
+
+impl Row {
+    pub fn visit(&self) -> Option<usize> {
+        match self {
+            Self::Visit(index) => Some(*index),
+            Self::Missing(_) => None,
+        }
+    }
+
+    /// The event that it begins with.
+    pub fn event(&self, history: &History) -> Option<u64> {
+        match self {
+            Self::Visit(index) => history.trace.visits.get(*index).map(|it| it.events.0),
+            Self::Missing(event) => Some(*event),
+        }
+    }
+
+    pub fn missing(&self) -> Option<u64> {
+        match self {
+            Self::Visit(_) => None,
+            Self::Missing(event) => Some(*event),
+        }
+    }
+}
+
+/// The visits that fit the search, and where events are missing.
+pub fn rows(screen: &Execution, data: &Data) -> Vec<Row> {
     let Some(history) = data.history(&screen.arn) else {
         return Vec::new();
     };
@@ -31,15 +65,16 @@ pub fn visits(screen: &Execution, data: &Data) -> Vec<usize> {
                 ("status", word),
             ])
     };
-    let visits = history.trace.visits.iter().enumerate();
-    visits
-        .filter(|(_, it)| fits(it))
-        .map(|(index, _)| index)
-        .collect()
-}
-
-pub fn rows(screen: &Execution, app: &App) -> Vec<usize> {
-    visits(screen, app.data())
+    let mut gaps = history.gaps().iter().peekable();
+    let mut rows = Vec::new();
+    for (index, visit) in history.trace.visits.iter().enumerate() {
+        while let Some((first, last)) = gaps.next_if(|(first, _)| *first < visit.events.0) {
+            rows.extend([Row::Missing(*first), Row::Missing(*last)]);
+        }
+        rows.extend(fits(visit).then_some(Row::Visit(index)));
+    }
+    rows.extend(gaps.flat_map(|(first, last)| [Row::Missing(*first), Row::Missing(*last)]));
+    rows
 }
 
 pub fn draw(screen: &Execution, app: &App, buffer: &mut Buffer, area: Rect) {
@@ -51,7 +86,7 @@ pub fn draw(screen: &Execution, app: &App, buffer: &mut Buffer, area: Rect) {
     };
     let theme = app.theme();
     let trace = &history.trace;
-    let shown = rows(screen, app);
+    let shown = rows(screen, app.data());
     let cells = area.width as usize;
     let scale = Scale::new(trace, app.now, cells.saturating_sub(fixed(cells)));
     let mut title = format!(
@@ -62,7 +97,7 @@ pub fn draw(screen: &Execution, app: &App, buffer: &mut Buffer, area: Rect) {
     if !screen.search.is_empty() {
         title += &format!(
             ", {} fit /{}",
-            figures::count(shown.len() as u64),
+            figures::count(shown.iter().filter_map(Row::visit).count() as u64),
             screen.search.text()
         );
     }
@@ -105,7 +140,25 @@ pub fn draw(screen: &Execution, app: &App, buffer: &mut Buffer, area: Rect) {
     app.places
         .note_list(list, window.clone(), chosen, shown.len());
     for (line, row) in (1..).zip(window) {
-        let visit = &trace.visits[shown[row]];
+        let visit = match shown[row] {
+            Row::Visit(index) => &trace.visits[index],
+            Row::Missing(event) => {
+                let mark = if row == chosen { "▸" } else { " " };
+                let said = format!("{mark} {}", super::gap(history, event));
+                let look = if row == chosen {
+                    theme.chosen()
+                } else {
+                    theme.dim()
+                };
+                pane::line(
+                    buffer,
+                    area,
+                    line,
+                    Line::styled(text::fit(&said, cells), look),
+                );
+                continue;
+            }
+        };
         let (glyph, word, style) = theme.outcome(visit.outcome);
         let tries = match visit.attempts.len() {
             0 => String::new(),
@@ -134,9 +187,9 @@ pub fn draw(screen: &Execution, app: &App, buffer: &mut Buffer, area: Rect) {
             buffer.set_style(Rect::new(area.x, area.y + line, width, 1), theme.chosen());
         }
     }
-    if detail > 0 {
+    if let (true, Row::Visit(visit)) = (detail > 0, shown[chosen]) {
         let below = Rect::new(area.x, area.bottom() - detail, area.width, detail);
-        draw_attempts(&trace.visits[shown[chosen]], app, buffer, below);
+        draw_attempts(&trace.visits[visit], app, buffer, below);
     }
 }
 
