@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub mod api;
+mod blocked;
 pub mod definition;
 mod digest;
 pub mod disk;

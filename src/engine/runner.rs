@@ -13,6 +13,7 @@ use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::blocked::Blocked;
 use super::definition::Definition;
 use super::disk::Disk;
 use super::functions::Functions;
@@ -86,6 +87,7 @@ struct Inner {
     sequence: AtomicU64,
     activities: Activities,
     step_functions: OnceLock<StepFunctions>,
+    blocked: Blocked,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -142,6 +144,7 @@ impl Runner {
             sequence,
             activities: Activities::default(),
             step_functions: OnceLock::new(),
+            blocked: Blocked::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }))
@@ -149,6 +152,11 @@ impl Runner {
 
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// What waits for the disk.
+    pub fn blocked(&self) -> &Blocked {
+        &self.0.blocked
     }
 
     pub fn objects(&self) -> &Objects {

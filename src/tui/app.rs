@@ -88,6 +88,8 @@ pub struct Message {
     pub text: String,
     pub tone: Tone,
     pub at: Timestamp,
+    /// Said of a key: the next one goes on from there.
+    pub of_key: bool,
 }
 
 #[expect(

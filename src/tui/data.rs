@@ -214,6 +214,8 @@ pub struct Data {
     /// When a run was described in full; polls only tell of the parts that are known already.
     pub described: HashMap<ExecutionArn, Timestamp>,
     healings: HashMap<ExecutionArn, Healing>,
+    /// When execution and Map Run were read last, where each is polled by itself.
+    polled: HashMap<ExecutionArn, (Timestamp, Timestamp)>,
     paces: HashMap<MapRunArn, Pace>,
     attempts: HashMap<MapRunArn, Vec<MapRun>>,
     pub failed_children: HashMap<MapRunArn, Remote<Vec<Execution>>>,
@@ -298,6 +300,21 @@ impl Data {
         self.runs.get(arn)?.get()
     }
 
+    /// When a run was read: of one that goes on, the part that was not for longest.
+    pub fn run_read_at(&self, arn: &ExecutionArn) -> Option<Timestamp> {
+        let entry = self.runs.get(arn)?;
+        let run = entry.get()?;
+        let is_closed = run.execution().status.is_closed();
+        let counts_close = run.map_run().is_none_or(|it| it.status.is_closed());
+        match self.polled.get(arn) {
+            Some((execution, counts)) if !is_closed && !counts_close => {
+                Some(*execution.min(counts))
+            }
+            Some((execution, _)) if !is_closed => Some(*execution),
+            _ => entry.read_at(),
+        }
+    }
+
     /// The Map Run that matters most of this execution.
     pub fn map_run(&self, arn: &ExecutionArn) -> Option<&MapRun> {
         self.run(arn)?.map_run()
@@ -333,6 +350,9 @@ impl Data {
             }
         }
         self.described.insert(arn.clone(), now);
+        if reply.is_ok() {
+            self.polled.insert(arn.clone(), (now, now));
+        }
         let reply = reply.map(|run| *run);
         self.runs.entry(arn.clone()).or_default().put(reply, now);
         self.heal(&arn);
@@ -352,6 +372,9 @@ impl Data {
         let Some(mut run) = entry.get().cloned() else {
             return;
         };
+        if let (Ok(_), Some((execution, _))) = (&reply, self.polled.get_mut(arn)) {
+            *execution = now;
+        }
         let reply = reply.map(|detail| {
             run.detail = *detail;
             run
@@ -377,6 +400,9 @@ impl Data {
             None => run.map_runs.insert(0, map_run),
         }
         let execution = run.execution().arn.clone();
+        if let Some((_, counts)) = self.polled.get_mut(&run.execution().arn) {
+            *counts = now;
+        }
         entry.put(Ok(run), now);
         self.heal(&execution);
     }
@@ -393,7 +419,7 @@ impl Data {
 
     fn record(&mut self, map_run: &MapRun, now: Timestamp) {
         let pace = self.paces.entry(map_run.arn.clone()).or_default();
-        pace.record(now, map_run.items.done());
+        pace.record(now, map_run.redrive_count, map_run.items.done());
         let attempts = self.attempts.entry(map_run.arn.clone()).or_default();
         match attempts.last_mut() {
             Some(last) if last.redrive_count == map_run.redrive_count => last.clone_from(map_run),

@@ -83,6 +83,34 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// The boxes of which something is seen in `area`, as cells of it.
+    pub fn seen(
+        &self,
+        area: Rect,
+        offset: (usize, usize),
+    ) -> impl Iterator<Item = (usize, Rect)> + '_ {
+        let (left, top) = (offset.0 as i32, offset.1 as i32);
+        let (width, height) = (i32::from(area.width), i32::from(area.height));
+        self.boxes.iter().filter_map(move |it| {
+            let (x, y) = (it.area.x - left, it.area.y - top);
+            let (right, bottom) = (
+                (x + it.area.width).min(width),
+                (y + it.area.height).min(height),
+            );
+            let (x, y) = (x.max(0), y.max(0));
+            let is_seen = x < right && y < bottom;
+            is_seen.then(|| {
+                let (columns, rows) = ((right - x) as u16, (bottom - y) as u16);
+                (
+                    it.state,
+                    Rect::new(area.x + x as u16, area.y + y as u16, columns, rows),
+                )
+            })
+        })
+    }
+}
+
 /// The part of the picture that is seen.
 struct Window<'a> {
     buffer: &'a mut Buffer,

@@ -361,10 +361,13 @@ pub mod tests {
     fn of_a_long_history_the_ends_are_read_and_the_middle_when_it_is_scrolled_to() {
         let mut history = History::default();
         read(&mut history, 25_000);
-        assert_eq!(history.len() as u64, HEAD + TAIL);
-        assert!(history.event(1).is_some() && history.event(HEAD).is_some());
-        assert_eq!(history.gaps(), [(HEAD + 1, 25_000 - TAIL)]);
-        assert_eq!(history.missing(), 25_000 - HEAD - TAIL);
+        let [(first, last)] = history.gaps() else {
+            panic!("{:?}", history.gaps());
+        };
+        let (first, last) = (*first, *last);
+        assert!((HEAD + 1..HEAD + 500).contains(&first), "{first}");
+        assert!((TAIL..TAIL + 500).contains(&(25_000 - last)), "{last}");
+        assert_eq!(history.missing(), last + 1 - first);
         assert_eq!(read(&mut history, 25_010), 1);
         assert!(history.event(25_010).is_some() && history.event(1).is_some());
         // From both edges, the nearer one first, until nothing is missing.
@@ -373,10 +376,10 @@ pub mod tests {
             history.put(&part, page(&part, 25_010, 1_000));
             assert_eq!(history.next(), None);
         };
-        come(&mut history, HEAD + 1);
-        assert_eq!(history.gaps(), [(HEAD + 1_001, 25_000 - TAIL)]);
-        come(&mut history, 25_000 - TAIL);
-        assert_eq!(history.gaps(), [(HEAD + 1_001, 24_000 - TAIL)]);
+        come(&mut history, first);
+        assert_eq!(history.gaps(), [(first + 1_000, last)]);
+        come(&mut history, last);
+        assert_eq!(history.gaps(), [(first + 1_000, last - 1_000)]);
         while let Some((first, _)) = history.gaps().first().copied() {
             come(&mut history, first);
         }

@@ -15,9 +15,16 @@ const MOST: usize = 1_000;
 /// Done items over time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pace {
-    samples: VecDeque<(Timestamp, u64)>,
-    /// Items per second, the highest seen over ten seconds.
+    /// Items done in all attempts together: a redrive takes failed items back, and what is counted
+    /// here never falls.
+    samples: VecDeque<(Timestamp, i64)>,
+    /// Items per second, the highest seen over ten seconds of this attempt.
     best: f64,
+    /// The attempt that was seen last, and what has to be added to its count.
+    attempt: u32,
+    carried: i64,
+    /// When later attempts were seen first, the newest last.
+    begun: VecDeque<Timestamp>,
 }
 
 /// When a Map Run may end, in seconds from the last sample.
@@ -42,20 +49,35 @@ impl Pace {
         Self {
             samples: VecDeque::new(),
             best: 0.0,
+            attempt: 0,
+            carried: 0,
+            begun: VecDeque::new(),
         }
     }
 
-    pub fn record(&mut self, at: Timestamp, done: u64) {
-        if self.samples.back().is_some_and(|(_, last)| done < *last) {
-            // A redrive took failed items back: an earlier rate says nothing about this attempt.
-            *self = Self::default();
+    /// Takes in what the service counts now. `attempt` is how often it was redriven.
+    pub fn record(&mut self, at: Timestamp, attempt: u32, done: u64) {
+        let done = i64::try_from(done).unwrap_or(i64::MAX / 2);
+        if let Some((_, last)) = self.samples.back() {
+            let is_new = attempt != self.attempt;
+            if is_new || done.saturating_add(self.carried) < *last {
+                self.carried = last.saturating_sub(done);
+                self.best = 0.0;
+                self.begun.push_back(at);
+            }
         }
+        self.attempt = attempt;
+        let done = done.saturating_add(self.carried);
         if self.samples.back().is_some_and(|(last, _)| at <= *last) {
             self.samples.pop_back();
         }
         self.samples.push_back((at, done));
         while self.samples.len() > MOST || self.oldest_age(at) > KEPT {
             self.samples.pop_front();
+        }
+        let kept = self.samples.front().map(|(at, _)| *at);
+        while self.begun.len() > 1 && self.begun.front().copied() < kept {
+            self.begun.pop_front();
         }
         if let Some(rate) = self.now() {
             self.best = self.best.max(rate);
@@ -72,11 +94,32 @@ impl Pace {
         self.rate(NOW)
     }
 
-    /// Items per second over the last `window`; `None` with less than a second of samples.
+    /// Since when this attempt is watched; `None` where it was from the first sample on.
+    fn since(&self) -> Option<Timestamp> {
+        self.begun.back().copied()
+    }
+
+    /// Seconds back from the last sample at which later attempts began.
+    pub fn attempts(&self) -> impl Iterator<Item = i64> + '_ {
+        let end = self.samples.back().map(|(at, _)| *at);
+        let begun = self.begun.iter();
+        begun.filter_map(move |at| Some(figures::seconds_between(*at, end?)))
+    }
+
+    /// Seconds back from the last sample to the first.
+    pub fn known(&self) -> i64 {
+        let ends = self.samples.front().zip(self.samples.back());
+        ends.map_or(0, |(first, last)| figures::seconds_between(first.0, last.0))
+    }
+
+    /// Items per second over the last `window` of this attempt: an earlier rate says nothing about
+    /// it. `None` with less than a second of samples.
     pub fn rate(&self, window: SignedDuration) -> Option<f64> {
         let (end, done) = *self.samples.back()?;
         let since = |at: &Timestamp| end.duration_since(*at);
-        let first = self.samples.iter().find(|(at, _)| since(at) <= window)?;
+        let begun = self.since();
+        let counts = |at: &Timestamp| since(at) <= window && Some(*at) >= begun;
+        let first = self.samples.iter().find(|(at, _)| counts(at))?;
         let seconds = since(&first.0).as_secs_f64();
         (seconds >= 1.0).then(|| (done - first.1) as f64 / seconds)
     }
@@ -87,8 +130,9 @@ impl Pace {
             return 0;
         };
         let changed = self.samples.iter().rev().find(|(_, then)| then != done);
-        let since = changed.or(self.samples.front());
-        since.map_or(0, |(at, _)| end.duration_since(*at).as_secs())
+        let since = changed.or(self.samples.front()).map(|(at, _)| *at);
+        let since = since.max(self.since());
+        since.map_or(0, |at| end.duration_since(at).as_secs())
     }
 
     /// Rates of `columns` equal spans of `seconds` each, oldest first, the last ending now.
@@ -379,7 +423,7 @@ mod tests {
     fn steady(seconds: i64, per_second: u64) -> Pace {
         let mut pace = Pace::default();
         for second in 0..=seconds {
-            pace.record(at(second), second as u64 * per_second);
+            pace.record(at(second), 0, second as u64 * per_second);
         }
         pace
     }
@@ -402,17 +446,38 @@ mod tests {
     #[test]
     fn a_redrive_starts_the_rate_anew() {
         let mut pace = steady(60, 100);
-        pace.record(at(61), 5_000);
+        pace.record(at(61), 1, 5_000);
         assert_eq!(pace.now(), None);
-        pace.record(at(63), 5_020);
+        pace.record(at(63), 1, 5_020);
         assert_eq!(pace.now(), Some(10.0));
+        assert_eq!(pace.eta(100, None).map(|it| it.likely), Some(10.0));
+        // The chart goes on from the attempt before, without a fall or a jump.
+        let columns = pace.columns(63, 1);
+        assert_eq!((columns[0], columns[59], columns[60]), (100.0, 100.0, 0.0));
+        assert_eq!(columns[61..], [10.0, 10.0]);
+        assert_eq!(pace.attempts().collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn a_redrive_that_takes_nothing_back_is_an_attempt_of_its_own() {
+        let mut pace = steady(60, 100);
+        // It lay still in between.
+        pace.record(at(400), 1, 6_000);
+        pace.record(at(402), 1, 6_040);
+        assert_eq!(pace.rate(MEAN), Some(20.0));
+        pace.record(at(450), 1, 6_040);
+        assert_eq!(pace.unchanged_for(), 50);
+        // More than was done before, at the first look: nobody knows how fast.
+        pace.record(at(460), 2, 9_000);
+        assert!(pace.columns(10, 1).iter().all(|it| *it == 0.0));
+        assert_eq!(pace.attempts().count(), 2);
     }
 
     #[test]
     fn nothing_moving_has_no_eta_and_says_since_when() {
         let mut pace = steady(10, 100);
         for second in 11..400 {
-            pace.record(at(second), 1_000);
+            pace.record(at(second), 0, 1_000);
         }
         assert_eq!(pace.eta(10, None), None);
         assert_eq!(pace.unchanged_for(), 389 + 1);

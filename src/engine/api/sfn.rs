@@ -1,6 +1,8 @@
 //! The Step Functions operations: JSON body → typed arguments → store or runner → JSON answer.
 //! Shapes, limits and messages are the API reference's.
 
+use std::time::Instant;
+
 use serde_json::{Map, Value, json};
 
 use super::ApiError;
@@ -122,11 +124,13 @@ async fn answer(
         "StartSyncExecution" => express::start_sync(engine, arguments).await,
         "StartExecution" => executions::start(engine, arguments).await,
         "StopExecution" => executions::stop(engine, arguments).await,
-        "DescribeExecution" => executions::describe(engine, arguments).await,
+        "DescribeExecution" => {
+            unless_blocked(engine, executions::describe(engine, arguments).await?)
+        }
         "ListExecutions" => executions::list(engine, arguments).await,
         "GetExecutionHistory" => executions::history(engine, arguments).await,
         "RedriveExecution" => executions::redrive(engine, arguments).await,
-        "DescribeMapRun" => map_runs::describe(engine, arguments).await,
+        "DescribeMapRun" => unless_blocked(engine, map_runs::describe(engine, arguments).await?),
         "ListMapRuns" => map_runs::list(engine, arguments).await,
         "UpdateMapRun" => map_runs::update(engine, arguments).await,
         "SendTaskSuccess" => tasks::succeed(engine, arguments).await,
@@ -159,6 +163,18 @@ impl From<std::io::Error> for ApiError {
             status: 500,
             ..Self::new("InternalServerException", error.to_string())
         }
+    }
+}
+
+/// What is under way, unless it waits for the disk: it would look as if it went on.
+fn unless_blocked(engine: &Engine, answer: Value) -> Result<Value, ApiError> {
+    let problem = engine.runner().blocked().problem(Instant::now());
+    match problem.filter(|_| answer["status"] == "RUNNING") {
+        None => Ok(answer),
+        Some(problem) => Err(ApiError {
+            status: 500,
+            ..ApiError::new("InternalServerException", problem)
+        }),
     }
 }
 

@@ -1,13 +1,16 @@
 //! What waits for the writing thread: limited in bytes, and told apart by whether somebody waits
 //! for it to be done.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
 use super::{Change, EVENT_OVERHEAD, Error};
+
+/// Numbers of events that nobody will read, by group and stream.
+pub type Lost = BTreeMap<(String, String), u64>;
 
 /// A change, and who waits for it.
 #[derive(Debug)]
@@ -20,8 +23,8 @@ pub struct Waiting {
 struct State {
     waiting: VecDeque<Waiting>,
     bytes: usize,
-    /// Events that did not fit since this was last said.
-    dropped: u64,
+    /// Events that did not fit since this was last said, by group and stream.
+    dropped: Lost,
     closed: bool,
 }
 
@@ -96,8 +99,14 @@ impl Queue {
     pub fn offer(&self, change: Change) {
         let mut state = self.state();
         if state.closed || state.bytes >= self.limit {
-            if let Change::Append { events, .. } = &change {
-                state.dropped += events.len() as u64;
+            if let Change::Append {
+                group,
+                stream,
+                events,
+                ..
+            } = change
+            {
+                *state.dropped.entry((group, stream)).or_default() += events.len() as u64;
             }
             return;
         }
@@ -146,25 +155,22 @@ impl Queue {
         self.emptied.notify_waiters();
     }
 
-    /// Everything that waits, at the latest after `patience`; `None` once the queue is closed and
-    /// empty.
-    pub fn take(&self, patience: Duration) -> Option<VecDeque<Waiting>> {
+    /// Everything that waits and what did not fit, at the latest after `patience`; `None` once the
+    /// queue is closed and empty.
+    pub fn take(&self, patience: Duration) -> Option<(VecDeque<Waiting>, Lost)> {
         let mut state = self.state();
         if state.waiting.is_empty() && !state.closed {
             let woken = self.filled.wait_timeout(state, patience);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
-        if state.dropped > 0 {
-            let dropped = std::mem::take(&mut state.dropped);
-            tracing::warn!(dropped, "log events came faster than they could be written");
-        }
-        if state.waiting.is_empty() && state.closed {
+        if state.waiting.is_empty() && state.closed && state.dropped.is_empty() {
             return None;
         }
         state.bytes = 0;
         let waiting = std::mem::take(&mut state.waiting);
+        let dropped = std::mem::take(&mut state.dropped);
         drop(state);
         self.emptied.notify_waiters();
-        Some(waiting)
+        Some((waiting, dropped))
     }
 }

@@ -289,12 +289,17 @@ async fn who_follows_gets_what_is_selected_and_no_more_than_an_update_holds() {
 }
 
 #[tokio::test]
-async fn events_that_come_too_fast_are_dropped_and_nobody_waits() {
+async fn events_that_come_too_fast_are_dropped_and_their_stream_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits { queue: 0, ..SMALL };
     let logs = open(folder.path(), limits);
-    logs.append("g", "s", vec![event(1, "lost")]);
-    assert!(logs.group("g").is_none());
+    logs.append("g", "s", vec![event(1, "lost"), event(2, "lost too")]);
+    // Nobody waits for it, and it is told when the thread looks next.
+    logs.stop().await;
+    let logs = open(folder.path(), SMALL);
+    let told = all(&logs, &query("g"));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("WARN 2 log events"), "{told:?}");
     logs.stop().await;
 }
 

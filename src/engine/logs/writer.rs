@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::group::{Group, GroupRow};
-use super::queue::Waiting;
+use super::queue::{Lost, Waiting};
 use super::segment::{self, Entry, Segment};
 use super::{Change, Error, Event, Limits, MAX_MESSAGE, Shared};
 
@@ -24,6 +24,8 @@ pub struct Writer {
     limits: Limits,
     /// Segments with bytes that may not be on disk yet.
     unsynced: HashSet<Arc<Path>>,
+    /// Events that were lost and of which the stream does not tell yet.
+    lost: Lost,
 }
 
 impl Writer {
@@ -33,14 +35,19 @@ impl Writer {
             folder,
             limits,
             unsynced: HashSet::new(),
+            lost: Lost::new(),
         }
     }
 
     pub fn run(mut self) {
         let mut swept = self.shared.clock.now();
         self.expire();
-        while let Some(waiting) = self.shared.queue.take(SWEEP) {
+        while let Some((waiting, dropped)) = self.shared.queue.take(SWEEP) {
             self.perform(waiting);
+            for (place, count) in dropped {
+                *self.lost.entry(place).or_default() += count;
+            }
+            self.tell_lost();
             let now = self.shared.clock.now();
             if now - swept >= SWEEP.as_millis() as i64 {
                 swept = now;
@@ -55,10 +62,24 @@ impl Writer {
     fn perform(&mut self, waiting: impl IntoIterator<Item = Waiting>) {
         let mut answers: Vec<(oneshot::Sender<_>, Result<(), Error>)> = Vec::new();
         for Waiting { change, done } in waiting {
+            let appended = match &change {
+                Change::Append {
+                    group,
+                    stream,
+                    events,
+                    ..
+                } => Some(((group.clone(), stream.clone()), events.len() as u64)),
+                _ => None,
+            };
             let result = self.change(change);
             match (done, result) {
                 (Some(done), result) => answers.push((done, result)),
-                (None, Err(error)) => tracing::warn!(%error, "log events are lost"),
+                (None, Err(error)) => {
+                    tracing::warn!(%error, "log events are lost");
+                    if let Some((place, count)) = appended {
+                        *self.lost.entry(place).or_default() += count;
+                    }
+                }
                 (None, Ok(())) => {}
             }
         }
@@ -76,6 +97,31 @@ impl Writer {
                 .map_err(|error| Error::Disk(error.to_string()));
             // Who asked may have gone.
             let _ = done.send(result.and(synced.copied()));
+        }
+    }
+
+    /// Says in each stream how many of its events are lost, as soon as that can be written.
+    fn tell_lost(&mut self) {
+        for ((group, stream), count) in std::mem::take(&mut self.lost) {
+            tracing::warn!(group, stream, count, "log events are lost");
+            let now = self.shared.clock.now();
+            let event = Event {
+                timestamp: now,
+                message: format!(
+                    "WARN {count} log events of this stream are lost: they came faster than the \
+                     engine's disk takes them, or it is full"
+                ),
+            };
+            let change = Change::Append {
+                group: group.clone(),
+                stream: stream.clone(),
+                events: vec![event],
+                ingested: now,
+                creates: true,
+            };
+            if self.change(change).is_err() {
+                self.lost.insert((group, stream), count);
+            }
         }
     }
 

@@ -448,10 +448,10 @@ impl Driver {
         let at = self.next;
         self.next += records.len() as u64;
         let log = self.handle.log.clone();
-        let stopping = self.runner.stopping();
+        let runner = self.runner.clone();
         let (sender, done) = oneshot::channel();
         tokio::spawn(async move {
-            if let Some(records) = append(log, at, records, stopping).await {
+            if let Some(records) = append(log, at, records, &runner).await {
                 // The driver is gone only when the engine stops.
                 let _ = sender.send(records);
             }
@@ -506,14 +506,9 @@ impl Driver {
     }
 }
 
-async fn append(
-    log: Log,
-    at: u64,
-    records: Vec<u8>,
-    stopping: impl Future<Output = ()>,
-) -> Option<Vec<u8>> {
-    tokio::pin!(stopping);
+async fn append(log: Log, at: u64, records: Vec<u8>, runner: &Runner) -> Option<Vec<u8>> {
     let mut records = records;
+    let mut blocked = None;
     loop {
         let log = log.clone();
         let written = tokio::task::spawn_blocking(move || {
@@ -526,8 +521,9 @@ async fn append(
             return Some(records);
         };
         tracing::error!(%error, "a Map Run's log cannot be written; trying again");
+        blocked.get_or_insert_with(|| runner.blocked().begin(&error));
         tokio::select! {
-            () = &mut stopping => return None,
+            () = runner.stopping() => return None,
             () = tokio::time::sleep(RETRY) => {}
         }
     }

@@ -77,6 +77,7 @@ impl Nested {
 
 /// Rows first, all in one commit; then the Map Runs, one after the other.
 async fn perform(runner: Runner, handle: Arc<Handle>, asked: Vec<Asked>) {
+    let mut blocked = None;
     loop {
         let committed = match rows(&runner, &handle, &asked) {
             Ok(batch) if batch.is_empty() => break,
@@ -85,11 +86,13 @@ async fn perform(runner: Runner, handle: Arc<Handle>, asked: Vec<Asked>) {
         };
         let Err(error) = committed else { break };
         tracing::error!(%error, "a nested Map Run cannot be begun; trying again");
+        blocked.get_or_insert_with(|| runner.blocked().begin(&error));
         tokio::select! {
             () = runner.stopping() => return,
             () = tokio::time::sleep(RETRY) => {}
         }
     }
+    drop(blocked);
     for asked in asked {
         let (child, arn, redrives) = match asked {
             Asked::Start {

@@ -206,6 +206,7 @@ impl Actor {
         );
         self.row.execution = execution;
         settle(&mut self.row, step.outcome.take(), now);
+        let mut blocked = None;
         loop {
             let committed = match self.batch(&step) {
                 Ok(batch) if batch.is_empty() => Ok(()),
@@ -214,11 +215,13 @@ impl Actor {
             };
             let Err(error) = committed else { break };
             tracing::error!(%error, "a step cannot be committed; trying again");
+            blocked.get_or_insert_with(|| self.runner.blocked().begin(&error));
             tokio::select! {
                 () = self.runner.stopping() => return false,
                 () = tokio::time::sleep(disk::RETRY) => {}
             }
         }
+        drop(blocked);
         self.runner.log(&self.row, &step.events);
         self.throttle(&step.events).await;
         self.perform(step.commands).await;

@@ -139,7 +139,7 @@ impl App {
         }
     }
 
-    fn scroll(&mut self, to: Move) {
+    pub(super) fn scroll(&mut self, to: Move) {
         match self.screen_mut() {
             Screen::Failures(it) => it.scroll.go(to),
             Screen::Outputs(_) => self.scroll_preview(to),

@@ -66,7 +66,14 @@ impl App {
     }
 
     pub fn has_run(&self) -> Availability {
-        known(self.shown_run(), "no run is chosen")
+        let reason = match self.screen() {
+            Screen::Runs(it) if !it.filter.is_empty() => {
+                "no run fits the filter: clear it, or load older ones"
+            }
+            Screen::Runs(_) => "there is no run yet: start one, or choose another machine",
+            _ => "choose a run first",
+        };
+        known(self.shown_run(), reason)
     }
 
     pub fn can_open(&self) -> Availability {
@@ -78,10 +85,7 @@ impl App {
             },
             Screen::Outputs(it) => self.can_open_output(it),
             Screen::Compare(_) => Err("this is all there is"),
-            Screen::Logs(it) => match it.chosen() {
-                Some(entry) if entry.is_json => Ok(()),
-                _ => Err("only lines with JSON unfold"),
-            },
+            Screen::Logs(it) => known(it.chosen(), "no line is chosen"),
             Screen::Execution(it) => it.can_open(self.data()),
             Screen::Machines(it) => known(it.chosen(self), "no machine is chosen"),
             Screen::Machine(_) => self.has_tree().map_err(|_| "] shows more of it"),

@@ -31,13 +31,24 @@ impl App {
         {
             return self.act(action);
         }
-        if self
-            .message
-            .as_ref()
-            .is_some_and(|it| it.tone == Tone::Plain)
+        self.message.take_if(|it| match it.tone {
+            Tone::Plain => true,
+            Tone::Warn => it.of_key,
+            Tone::Good | Tone::Bad => false,
+        });
+        let before = self.message.clone();
+        let effects = self.meant(key);
+        if let Some(message) = &mut self.message
+            && before.as_ref() != Some(message)
         {
-            self.message = None;
+            message.of_key = true;
         }
+        effects
+    }
+
+    /// What a key means, for whatever has the keys.
+    fn meant(&mut self, key: KeyEvent) -> Vec<Effect> {
+        let pressed = Key::from(key);
         if self.target.sign_in.is_some() {
             return self.sign_in_key(key);
         }

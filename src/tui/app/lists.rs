@@ -52,6 +52,7 @@ impl App {
         match key.code {
             KeyCode::Enter => {
                 self.keep_filter();
+                self.doubt_columns();
                 return self.remember_filter(line.field.value());
             }
             KeyCode::Esc => line.field = Field::default(),
@@ -131,8 +132,22 @@ impl App {
         self.set_filter(text.trim());
     }
 
+    /// Says so where a filter names a column that is not there.
+    fn doubt_columns(&mut self) {
+        let columns = self.screen().columns();
+        let filter = self.screen().filter();
+        let unknown = filter.filter(|_| !columns.is_empty());
+        let unknown = unknown.and_then(|it| it.unknown(columns));
+        if let Some(unknown) = unknown {
+            let named = columns.join(", ");
+            let text = format!("there is no column {unknown}: searched as text; there are {named}");
+            self.say(Tone::Warn, text);
+        }
+    }
+
     pub(super) fn set_filter(&mut self, text: &str) {
         self.screen_mut().set_filter(Filter::new(text));
+        self.doubt_columns();
         self.remember_filter(text);
     }
 

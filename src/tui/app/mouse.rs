@@ -2,10 +2,11 @@
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
-use crate::tui::app::App;
+use crate::tui::app::{App, Overlay};
 use crate::tui::event::Effect;
 use crate::tui::keys::Action;
 use crate::tui::pace::Tone;
+use crate::tui::screen::Screen;
 use crate::tui::selection::Selection;
 use crate::tui::widget::list::Move;
 
@@ -52,16 +53,49 @@ impl App {
                     None => self.click(at),
                 };
             }
-            MouseEventKind::ScrollUp => self.wheel(-WHEEL),
-            MouseEventKind::ScrollDown => self.wheel(WHEEL),
+            MouseEventKind::ScrollUp => self.wheel(at, -WHEEL),
+            MouseEventKind::ScrollDown => self.wheel(at, WHEEL),
             _ => {}
         }
         Vec::new()
     }
 
-    fn wheel(&mut self, by: isize) {
-        if self.dialog.is_none() && self.overlay.is_none() {
-            self.move_cursor(Move::Lines(by));
+    /// Turns what is under the pointer: a dialog, what lies over the screen, a list, or what is
+    /// beside it.
+    fn wheel(&mut self, at: (u16, u16), by: isize) {
+        let to = Move::Lines(by);
+        if let Some(dialog) = &self.dialog {
+            return dialog.scroll().go(to);
+        }
+        if self.overlay.is_some() {
+            return self.wheel_overlay(by.signum());
+        }
+        let is_beside = matches!(self.screen(), Screen::Execution(it) if !it.in_payload());
+        match self.places.list(at) {
+            Some(false) if !is_beside => {
+                self.act(Action::NextPane);
+                self.move_cursor(to);
+            }
+            Some(false) => self.scroll(to),
+            Some(true) => self.move_cursor(to),
+            None if self.has_preview().is_ok() => self.scroll(to),
+            None => self.move_cursor(to),
+        }
+    }
+
+    fn wheel_overlay(&mut self, by: isize) {
+        let to = Move::Lines(by);
+        match self.overlay.take() {
+            Some(Overlay::Palette(mut palette)) => {
+                let len = palette.choices(self).len();
+                palette.cursor.go(to, len);
+                self.overlay = Some(Overlay::Palette(palette));
+            }
+            Some(Overlay::Transfers(mut cursor)) => {
+                cursor.go(to, self.transfers.all().len());
+                self.overlay = Some(Overlay::Transfers(cursor));
+            }
+            other => self.overlay = other,
         }
     }
 

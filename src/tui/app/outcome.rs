@@ -17,6 +17,7 @@ impl App {
             text: text.into(),
             tone,
             at: self.now,
+            of_key: false,
         });
     }
 

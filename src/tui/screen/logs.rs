@@ -218,7 +218,7 @@ impl Logs {
         self.follows = self.at == last && self.focus.is_none();
     }
 
-    /// Folds the chosen line up or out.
+    /// Folds the chosen line up or out: JSON as a document, other lines to their end.
     pub fn unfold(&mut self) {
         if let Some((_, number)) = self.place()
             && !self.unfolded.remove(&number)

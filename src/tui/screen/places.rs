@@ -11,6 +11,8 @@ use crate::tui::keys::Action;
 #[derive(Debug, Default)]
 pub struct Places {
     rows: RefCell<Vec<Rows>>,
+    /// Rows that are boxes, each by itself; those inside others come in any order.
+    boxes: RefCell<Vec<Rows>>,
     tabs: RefCell<Vec<(Rect, Action)>>,
     names: RefCell<Vec<(Rect, String)>>,
 }
@@ -42,6 +44,7 @@ impl Places {
     /// A new frame begins.
     pub fn clear(&self) {
         self.rows.borrow_mut().clear();
+        self.boxes.borrow_mut().clear();
         self.tabs.borrow_mut().clear();
         self.names.borrow_mut().clear();
     }
@@ -58,6 +61,18 @@ impl Places {
             first: shown.start,
             chosen,
             len,
+            has_keys: true,
+        });
+    }
+
+    /// A box of a picture, which is one row of what the keys move in.
+    pub fn note_box(&self, area: Rect, index: usize, chosen: usize) {
+        self.boxes.borrow_mut().push(Rows {
+            area,
+            height: area.height,
+            first: index,
+            chosen,
+            len: index + 1,
             has_keys: true,
         });
     }
@@ -81,9 +96,21 @@ impl Places {
         found.map(|(_, action)| *action)
     }
 
-    pub fn row(&self, at: (u16, u16)) -> Option<Clicked> {
+    /// Whether the list there has the keys; `None` where there is none.
+    pub fn list(&self, at: (u16, u16)) -> Option<bool> {
         let lists = self.rows.borrow();
         let rows = lists.iter().find(|rows| rows.area.contains(at.into()))?;
+        Some(rows.has_keys)
+    }
+
+    pub fn row(&self, at: (u16, u16)) -> Option<Clicked> {
+        let (lists, boxes) = (self.rows.borrow(), self.boxes.borrow());
+        let is_there = |rows: &&Rows| rows.area.contains(at.into());
+        let innermost = boxes
+            .iter()
+            .filter(is_there)
+            .min_by_key(|it| it.area.area());
+        let rows = lists.iter().find(is_there).or(innermost)?;
         let line = (at.1 - rows.area.y) / rows.height.max(1);
         let index = rows.first + line as usize;
         (index < rows.len).then(|| Clicked {

@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 
 use crate::tui::filter::Filter;
 use crate::tui::graph::{Area, Layout, Look, Outline, Picture, State};
+use crate::tui::screen::places::{Places, Rows};
 use crate::tui::theme::Theme;
 use crate::tui::widget::list::{Cursor, Move};
 use crate::tui::widget::{pane, text};
@@ -16,6 +17,9 @@ use crate::tui::widget::{pane, text};
 const WIDE: u16 = 94;
 /// Cells that one key scrolls sideways.
 const STEP: isize = 8;
+
+/// What is drawn on: cells, an area of them, and where it is noted for the mouse.
+pub type Canvas<'a> = (&'a mut Buffer, (&'a Places, Rect));
 
 /// Where one is in a picture.
 #[derive(Debug, Clone, Default)]
@@ -72,19 +76,19 @@ impl Graph {
         picture: &Picture,
         look: &dyn Fn(&State) -> Look,
         theme: Theme,
-        (buffer, area): (&mut Buffer, Rect),
+        (buffer, (places, area)): Canvas<'_>,
     ) -> String {
         match &picture.layout {
             Some(layout) if area.width >= WIDE => {
-                self.draw_boxes(picture, layout, look, theme, (buffer, area))
+                self.draw_boxes(picture, layout, look, theme, (buffer, (places, area)))
             }
             Some(_) => {
-                self.draw_list(&picture.outline, look, theme, (buffer, area));
+                self.draw_list(&picture.outline, look, theme, (buffer, (places, area)));
                 String::new()
             }
             None if picture.outline.states.is_empty() => "no states".to_owned(),
             None => {
-                self.draw_list(&picture.outline, look, theme, (buffer, area));
+                self.draw_list(&picture.outline, look, theme, (buffer, (places, area)));
                 "too many lines for a picture, here is the list".to_owned()
             }
         }
@@ -96,7 +100,7 @@ impl Graph {
         layout: &Layout,
         look: &dyn Fn(&State) -> Look,
         theme: Theme,
-        (buffer, area): (&mut Buffer, Rect),
+        (buffer, (places, area)): Canvas<'_>,
     ) -> String {
         let chosen = self.states.row(picture.outline.states.len());
         let room = (area.width as usize, area.height as usize);
@@ -126,6 +130,9 @@ impl Graph {
             Some((chosen, style)),
             |index| look(&picture.outline.states[index]),
         );
+        for (state, seen) in layout.seen(inner, offset) {
+            places.note_box(seen, state, chosen);
+        }
         let mut hidden = String::new();
         let arrows = [
             (offset.0 > 0, '←'),
@@ -150,12 +157,21 @@ impl Graph {
         outline: &Outline,
         look: &dyn Fn(&State) -> Look,
         theme: Theme,
-        (buffer, area): (&mut Buffer, Rect),
+        (buffer, (places, area)): Canvas<'_>,
     ) {
         let rows = outline.states.len();
         let chosen = self.states.row(rows);
         let cells = area.width as usize;
-        for (line, row) in (0..).zip(self.states.window(rows, area.height as usize)) {
+        let window = self.states.window(rows, area.height as usize);
+        places.note_rows(Rows {
+            area,
+            height: 1,
+            first: window.start,
+            chosen,
+            len: rows,
+            has_keys: true,
+        });
+        for (line, row) in (0..).zip(window) {
             let state = &outline.states[row];
             let look = look(state);
             let next: Vec<String> = state

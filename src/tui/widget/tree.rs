@@ -18,6 +18,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use crate::tui::screen::places::{self, Places};
 use crate::tui::theme::Theme;
 use crate::tui::widget::list::{Cursor, Move};
 use crate::tui::widget::tree::document::{Kind, Node};
@@ -304,12 +305,26 @@ impl Tree {
         }
     }
 
-    /// Draws the rows that fit; `focused` shows the cursor.
-    pub fn draw(&self, buffer: &mut Buffer, area: Rect, focused: bool, theme: Theme) {
+    /// Draws the rows that fit and notes where they are; `focused` shows the cursor.
+    pub fn draw(
+        &self,
+        (buffer, area): (&mut Buffer, Rect),
+        focused: bool,
+        theme: Theme,
+        places: &Places,
+    ) {
         self.prepare(Some(area.width as usize));
         let rows = self.rows.borrow();
         let window = self.cursor.window(rows.list.len(), area.height as usize);
         let chosen = self.cursor.row(rows.list.len());
+        places.note_rows(places::Rows {
+            area,
+            height: 1,
+            first: window.start,
+            chosen,
+            len: rows.list.len(),
+            has_keys: focused,
+        });
         for (line, row) in (0..).zip(window) {
             let (index, part) = rows.list[row];
             let spans = self.spans(&rows, index, part, area.width as usize, theme);

@@ -38,9 +38,12 @@ pub fn draw(screen: &Execution, app: &App, buffer: &mut Buffer, area: Rect) {
     };
     let below = Rect::new(area.x, body.bottom(), area.width, strip);
     let look = |state: &State| looks.of(state);
-    let how = screen
-        .graph
-        .draw(&definition.picture, &look, theme, (buffer, body));
+    let how = screen.graph.draw(
+        &definition.picture,
+        &look,
+        theme,
+        (buffer, (&app.places, body)),
+    );
     let drift = match definition.own.drift {
         Drift::Changed => "the state machine was changed since: this is what the execution has",
         Drift::Same | Drift::Unknown => "",

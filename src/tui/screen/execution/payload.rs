@@ -66,7 +66,7 @@ impl Payload {
 
     pub fn draw(&self, app: &App, buffer: &mut Buffer, area: Rect, focused: bool) {
         match &self.tree {
-            Some(tree) => tree.draw(buffer, area, focused, app.theme()),
+            Some(tree) => tree.draw((buffer, area), focused, app.theme(), &app.places),
             None => pane::line(
                 buffer,
                 area,

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::model::{Counts, MapRun};
+use crate::model::{Counts, MapRun, RunState};
 use crate::operations::runs::Run;
 use crate::tui::app::App;
 use crate::tui::pace::{self, DISPATCH_QUOTA, Eta, MEAN, Pace, Tone, Verdict, failures_allowed};
@@ -184,14 +184,20 @@ impl<'a> View<'a> {
     fn columns(&self, cells: usize) -> (Vec<f64>, i64) {
         let end = self.map_run.stopped.unwrap_or(self.app.now);
         let started = self.map_run.redriven.unwrap_or(self.map_run.started);
-        let known = figures::seconds_between(started, end).clamp(1, 15 * 60);
+        // Of an attempt before, what was watched.
+        let known = figures::seconds_between(started, end).max(self.pace.known());
+        let known = known.clamp(1, 15 * 60);
         let seconds = (known / cells.max(1) as i64 + 1).max(1);
         (self.pace.columns(cells, seconds), seconds)
     }
 
     pub(super) fn rate_title(&self, width: u16) -> String {
         let (_, seconds) = self.columns((width as usize).saturating_sub(8));
-        format!("Rate, items per second   one column is {seconds} s")
+        let mark = match self.pace.attempts().next() {
+            Some(_) => format!("   {} redriven", self.theme.glyph(RunState::Redrive)),
+            None => String::new(),
+        };
+        format!("Rate, items per second   one column is {seconds} s{mark}")
     }
 
     pub(super) fn draw_counts(&self, buffer: &mut Buffer, area: Rect) {
@@ -327,7 +333,7 @@ impl<'a> View<'a> {
     pub(super) fn draw_chart(&self, buffer: &mut Buffer, area: Rect) {
         const SCALE: usize = 8;
         let cells = (area.width as usize).saturating_sub(SCALE);
-        let (values, _) = self.columns(cells);
+        let (values, seconds) = self.columns(cells);
         let highest = values.iter().copied().fold(0.0, f64::max);
         if highest <= 0.0 && self.is_closed() {
             let shown = "it was not watched while it ran";
@@ -349,6 +355,16 @@ impl<'a> View<'a> {
                 Span::styled(line, self.theme.accent()),
             ]);
             pane::line(buffer, area, row as u16, line);
+        }
+        for back in self.pace.attempts() {
+            let column = (back / seconds.max(1)) as usize;
+            let at = cells
+                .checked_sub(column + 1)
+                .map(|it| area.x + (it + SCALE) as u16);
+            if let Some(cell) = at.and_then(|x| buffer.cell_mut((x, area.y))) {
+                cell.set_symbol(self.theme.glyph(RunState::Redrive));
+                cell.set_style(self.theme.warn());
+            }
         }
     }
 

@@ -129,7 +129,8 @@ impl Logs {
             0 => String::new(),
             bytes => format!(" … {} more", figures::bytes(bytes as u64)),
         };
-        let shown = match self.wraps {
+        let is_open = self.unfolded.contains(&placed.place.1);
+        let shown = match self.wraps || (is_open && !entry.is_json) {
             true => text::wrap(&(entry.text.clone() + &cut), cells, most),
             false => vec![text::shifted(&entry.text, self.shift, cells)],
         };
@@ -146,7 +147,7 @@ impl Logs {
         if rows.is_empty() {
             rows.push(Line::from(head));
         }
-        if self.unfolded.contains(&placed.place.1) {
+        if is_open && entry.is_json {
             let document = json::lines(&entry.line.message);
             rows.extend(document.iter().take(UNFOLDED).map(|line| {
                 let part = text::fit(line, cells);

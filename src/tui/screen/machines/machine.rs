@@ -215,7 +215,7 @@ impl Machine {
             }
             Tab::Definition => {
                 if let Some(tree) = &self.tree {
-                    tree.draw(buffer, body, true, theme);
+                    tree.draw((buffer, body), true, theme, &app.places);
                     title = tree.matches().unwrap_or_default();
                 }
             }
@@ -224,7 +224,8 @@ impl Machine {
                     status: state.resource.as_deref().map_or_else(String::new, short),
                     style: theme.dim(),
                 };
-                title = self.graph.draw(&view.picture, &look, theme, (buffer, body));
+                let at = (&app.places, body);
+                title = self.graph.draw(&view.picture, &look, theme, (buffer, at));
             }
         }
         let head = Rect {

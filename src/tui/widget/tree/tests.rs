@@ -6,7 +6,7 @@ fn drawn(tree: &Tree, width: u16, height: u16) -> Vec<String> {
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
     let theme = Theme::default();
-    tree.draw(&mut buffer, area, true, theme);
+    tree.draw((&mut buffer, area), true, theme, &Places::default());
     let line = |y| {
         (0..width)
             .map(|x| buffer[(x, y)].symbol())
