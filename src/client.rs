@@ -11,11 +11,12 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 use futures::Stream;
+use tokio::sync::OnceCell;
 use tracing::Instrument;
 
 use crate::model::{Object, Timestamp};
@@ -151,6 +152,9 @@ pub struct Client {
     class: Class,
 }
 
+/// How long a change waits to learn whose it is.
+const CALLER: Duration = Duration::from_secs(3);
+
 /// What all clones of a client have in common.
 struct Shared {
     sfn: aws_sdk_sfn::Client,
@@ -163,6 +167,8 @@ struct Shared {
     /// Nobody looks at what the standing polls bring.
     unwatched: Arc<AtomicBool>,
     trail: Option<Trail>,
+    /// Whose credentials these are, once somebody asked.
+    caller: OnceCell<Option<String>>,
 }
 
 impl Client {
@@ -257,20 +263,39 @@ impl Client {
         call: impl Future<Output = Result<T, Error>> + Send,
     ) -> Result<T, Error> {
         self.may_change(action, subject)?;
+        if self.shared.trail.is_some() {
+            self.know_caller().await;
+        }
         let done = call.await;
         self.tell(command, done.as_ref().err());
         done
+    }
+
+    /// Asks once whose credentials these are, so that the trail can say it. The embedded engine has
+    /// one user, and a service that does not say is not asked again.
+    async fn know_caller(&self) {
+        if self.shared.connection.local {
+            return;
+        }
+        let caller = self.shared.caller.get_or_init(|| async {
+            let asked = tokio::time::timeout(CALLER, self.identity()).await;
+            let identity = asked.ok()?.ok()?;
+            Some(identity.arn)
+        });
+        caller.await;
     }
 
     fn tell(&self, command: impl FnOnce() -> String, error: Option<&Error>) {
         if let Some(trail) = &self.shared.trail {
             let connection = &self.shared.connection;
             let target = format!("{} {}", connection.label, connection.region);
-            trail.tell(
+            let caller = self.shared.caller.get().cloned().flatten();
+            trail.tell(Change {
+                caller: caller.filter(|it| !it.is_empty()),
                 target,
-                command(),
-                error.map_or(Ok(()), |error| Err(error.to_string())),
-            );
+                command: command(),
+                outcome: error.map_or(Ok(()), |error| Err(error.to_string())),
+            });
         }
     }
 

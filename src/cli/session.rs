@@ -288,7 +288,16 @@ pub fn trail() -> Option<client::Trail> {
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
     let state = config::state_dir().ok()?;
+    let user = user.or_else(user_name);
     Some(Trail::new(&state).taker(user.unwrap_or_else(|| "unknown".to_owned())))
+}
+
+/// What the system calls whoever runs this, as cron and containers do not say it.
+fn user_name() -> Option<String> {
+    let told = std::process::Command::new("id").arg("-un").output().ok()?;
+    let name = String::from_utf8(told.stdout).ok()?;
+    let name = name.trim();
+    (told.status.success() && !name.is_empty()).then(|| name.to_owned())
 }
 
 fn options(config: &Config) -> Options {

@@ -17,6 +17,7 @@ use aws_sdk_sfn::config::{
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata};
 use aws_types::service_config::ServiceConfigKey;
+use tokio::sync::OnceCell;
 
 use crate::client::error::{self, Error, ErrorKind};
 use crate::client::limits::{Budget, Seats};
@@ -82,6 +83,7 @@ pub(super) async fn open(target: Target, options: Options) -> Result<Shared, Err
         },
         unwatched: Arc::default(),
         trail: options.trail,
+        caller: OnceCell::new(),
     })
 }
 

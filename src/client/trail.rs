@@ -11,6 +11,8 @@ const ERROR_LIMIT: usize = 400;
 /// A call that changed something, or that the service refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
+    /// ARN of whom the service knows, where it says.
+    pub caller: Option<String>,
     /// Label and Region of the connection.
     pub target: String,
     /// The same as a command. What may be secret (inputs, definitions) is there by its length and
@@ -29,13 +31,10 @@ impl Trail {
         Self(Arc::new(take))
     }
 
-    pub(super) fn tell(&self, target: String, command: String, outcome: Result<(), String>) {
+    pub(super) fn tell(&self, change: Change) {
+        let outcome = change.outcome;
         let outcome = outcome.map_err(|text| text.chars().take(ERROR_LIMIT).collect());
-        (self.0)(Change {
-            target,
-            command,
-            outcome,
-        });
+        (self.0)(Change { outcome, ..change });
     }
 }
 

@@ -18,6 +18,7 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 mod upload;
+pub mod trial;
 
 pub use file::LINE_LIMIT;
 use template::{Filled, Template, Values};

@@ -13,7 +13,7 @@ use crate::operations::records::{JsonLines, Rows};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub at: Timestamp,
-    /// The user of this machine.
+    /// The user of this machine, and on AWS whom the service takes them for.
     pub who: String,
     /// Label and Region of the connection.
     pub target: String,
@@ -43,7 +43,10 @@ impl Trail {
         client::Trail::new(move |change| {
             let entry = Entry {
                 at: Timestamp::now(),
-                who: who.clone(),
+                who: match &change.caller {
+                    Some(arn) => format!("{who} as {}", of_account(arn)),
+                    None => who.clone(),
+                },
                 target: change.target,
                 command: change.command,
                 outcome: change.outcome,
@@ -60,9 +63,21 @@ impl Trail {
     }
 }
 
+/// `472100009012:assumed-role/DataOps/ana` of its ARN.
+fn of_account(arn: &str) -> &str {
+    arn.splitn(5, ':').nth(4).unwrap_or(arn)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_caller_is_told_by_account_and_name() {
+        let arn = "arn:aws:sts::472100009012:assumed-role/DataOps/ana";
+        assert_eq!(of_account(arn), "472100009012:assumed-role/DataOps/ana");
+        assert_eq!(of_account("somebody"), "somebody");
+    }
 
     #[test]
     fn the_newest_entries_come_back_in_order() {

@@ -234,6 +234,8 @@ pub enum Deed {
     Export(PathBuf),
     /// An input, kept as a template of this name.
     Template(String),
+    /// The first lines of a start, tried on the embedded engine.
+    DryRun(String),
 }
 
 /// What the start dialog holds, parsed.
@@ -438,6 +440,8 @@ pub enum Effect {
     /// Into a new file; nothing is run.
     SavePlan(PathBuf, Box<plan::Plan>),
     Start(Box<start::Plan>),
+    /// Tries its first lines on the embedded engine.
+    DryRun(Box<start::Plan>),
     Stop(ExecutionArn),
     SetLimits(MapRunArn, Limits),
     /// Into this folder.

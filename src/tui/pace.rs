@@ -23,7 +23,9 @@ pub struct Pace {
     /// The attempt that was seen last, and what has to be added to its count.
     attempt: u32,
     carried: i64,
-    /// When later attempts were seen first, the newest last.
+    /// From when on rates are of this attempt.
+    since: Option<Timestamp>,
+    /// When redrives were seen first, the newest last.
     begun: VecDeque<Timestamp>,
 }
 
@@ -51,6 +53,7 @@ impl Pace {
             best: 0.0,
             attempt: 0,
             carried: 0,
+            since: None,
             begun: VecDeque::new(),
         }
     }
@@ -63,7 +66,8 @@ impl Pace {
             if is_new || done.saturating_add(self.carried) < *last {
                 self.carried = last.saturating_sub(done);
                 self.best = 0.0;
-                self.begun.push_back(at);
+                self.since = Some(at);
+                self.begun.extend(is_new.then_some(at));
             }
         }
         self.attempt = attempt;
@@ -94,12 +98,7 @@ impl Pace {
         self.rate(NOW)
     }
 
-    /// Since when this attempt is watched; `None` where it was from the first sample on.
-    fn since(&self) -> Option<Timestamp> {
-        self.begun.back().copied()
-    }
-
-    /// Seconds back from the last sample at which later attempts began.
+    /// Seconds back from the last sample at which redrives were seen.
     pub fn attempts(&self) -> impl Iterator<Item = i64> + '_ {
         let end = self.samples.back().map(|(at, _)| *at);
         let begun = self.begun.iter();
@@ -117,8 +116,7 @@ impl Pace {
     pub fn rate(&self, window: SignedDuration) -> Option<f64> {
         let (end, done) = *self.samples.back()?;
         let since = |at: &Timestamp| end.duration_since(*at);
-        let begun = self.since();
-        let counts = |at: &Timestamp| since(at) <= window && Some(*at) >= begun;
+        let counts = |at: &Timestamp| since(at) <= window && Some(*at) >= self.since;
         let first = self.samples.iter().find(|(at, _)| counts(at))?;
         let seconds = since(&first.0).as_secs_f64();
         (seconds >= 1.0).then(|| (done - first.1) as f64 / seconds)
@@ -131,7 +129,7 @@ impl Pace {
         };
         let changed = self.samples.iter().rev().find(|(_, then)| then != done);
         let since = changed.or(self.samples.front()).map(|(at, _)| *at);
-        let since = since.max(self.since());
+        let since = since.max(self.since);
         since.map_or(0, |at| end.duration_since(at).as_secs())
     }
 

@@ -272,6 +272,11 @@ impl Runtime {
                 let start = deeds::start(client, self.ways.records(), *plan, events);
                 put(&mut self.deeds, deed, start);
             }
+            Effect::DryRun(plan) => {
+                let deed = Deed::DryRun(plan.name.clone());
+                let trial = deeds::dry_run(client, self.ways.clone(), *plan, events);
+                put(&mut self.deeds, deed, trial);
+            }
             Effect::Stop(arn) => {
                 let deed = Deed::Stop(arn.clone());
                 put(&mut self.deeds, deed.clone(), async move {

@@ -131,6 +131,7 @@ impl App {
                 Effect::Repeat(plan, _) => format!("starting {}…", plan.execution().name()),
                 Effect::Resume(name) => format!("going on with {name}…"),
                 Effect::Start(plan) => format!("starting {}…", plan.name),
+                Effect::DryRun(plan) => format!("trying the first lines of {}…", plan.name),
                 Effect::Stop(arn) => format!("stopping {}…", arn.name()),
                 Effect::SetLimits(..) => "changing the limits…".to_owned(),
                 Effect::Copy(text) => format!("copied {} characters", text.chars().count()),

@@ -130,6 +130,11 @@ impl App {
         if let Deed::Search(address) = deed {
             self.search_ended(address, &reply);
         }
+        if let (Deed::DryRun(name), Some(Dialog::Start(dialog))) = (deed, &mut self.dialog)
+            && dialog.put_trial(name, &reply)
+        {
+            return Vec::new();
+        }
         match &reply {
             Ok(text) => self.say(Tone::Good, format!("✓ {text}")),
             Err(trouble) => self.say_trouble(trouble),
@@ -152,7 +157,8 @@ impl App {
             | Deed::Download(_)
             | Deed::Export(_)
             | Deed::Search(_)
-            | Deed::Template(_) => None,
+            | Deed::Template(_)
+            | Deed::DryRun(_) => None,
         };
         match (reply, again) {
             (Ok(_), Some(arn)) => vec![Effect::Refresh, Effect::Ask(Ask::Describe(arn))],

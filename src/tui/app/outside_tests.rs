@@ -200,6 +200,51 @@ fn the_wheel_moves_the_cursor() {
 }
 
 #[test]
+fn a_click_chooses_a_state_of_the_graph_and_the_wheel_pans_it() {
+    let mut harness = Harness::sample().traced().keys("<f2>gp");
+    for text in ["Lines", "Postprocess", "Preprocess"] {
+        let (x, y) = place(&harness, text);
+        click(&mut harness, x, y);
+        let Screen::Execution(it) = harness.app.screen() else {
+            panic!("{:?}", harness.app.screen());
+        };
+        assert_eq!(it.chosen_state(harness.app.data()).as_deref(), Some(text));
+    }
+    // A second click opens it: its events.
+    let (x, y) = place(&harness, "Preprocess");
+    click(&mut harness, x, y);
+    assert!(harness.frame(120, 36).contains("oldest first"));
+}
+
+#[test]
+fn clicks_choose_and_fold_in_a_tree() {
+    let mut harness = Harness::sample().keys("<f2>i");
+    let (x, y) = place(&harness, "source: ");
+    click(&mut harness, x, y);
+    assert!(harness.frame(120, 36).contains("invoices/2026-11-23.txt"));
+    click(&mut harness, x, y);
+    let frame = harness.frame(120, 36);
+    assert!(frame.contains("▸ source: {2}"), "{frame}");
+}
+
+#[test]
+fn the_wheel_turns_what_is_under_it() {
+    // Beside the list of events, the payload; the keys stay in the list.
+    let mut harness = Harness::sample().traced().keys("<f2>gejjjj");
+    let (x, y) = place(&harness, "errorMessage");
+    harness.send(mouse(MouseEventKind::ScrollDown, x, y));
+    let Screen::Execution(it) = harness.app.screen() else {
+        panic!("{:?}", harness.app.screen());
+    };
+    assert!(!it.in_payload());
+    // Over a dialog, the dialog; over the palette, its list.
+    let mut harness = harness.keys("<esc>?");
+    let before = harness.frame(120, 36);
+    harness.send(mouse(MouseEventKind::ScrollDown, x, y));
+    assert_ne!(harness.frame(120, 36), before);
+}
+
+#[test]
 fn a_drag_selects_inside_and_copies_when_it_ends() {
     let mut harness = Harness::sample().keys("<f2>");
     let (x, y) = place(&harness, "ledger-2026");

@@ -59,6 +59,8 @@ pub struct Start {
     templates: Vec<String>,
     /// Set when there is nothing more to complete: the next tab moves on.
     completed: bool,
+    /// The plan whose first lines are being tried, by its name, and how they fared.
+    trial: Option<(String, Option<Reply<String>>)>,
     pub scroll: Scroll,
 }
 
@@ -75,7 +77,7 @@ impl Start {
             ],
             typed: Field::default(),
             saving: None,
-            focus: Focus::on_first_field(LABELS.len(), 2),
+            focus: Focus::on_first_field(LABELS.len(), 3),
             planned: None,
             plan: Remote::Waiting,
             candidates: Vec::new(),
@@ -83,6 +85,7 @@ impl Start {
             listed: (String::new(), None),
             templates: Vec::new(),
             completed: false,
+            trial: None,
             scroll: Scroll::default(),
         }
     }
@@ -198,6 +201,33 @@ impl Start {
             self.fields[SOURCE].set(common);
         }
         self.candidates = if paths.len() > 1 { paths } else { Vec::new() };
+    }
+
+    /// Takes in how the first lines fared; `false` where another plan is shown by now.
+    pub fn put_trial(&mut self, name: &str, reply: &Reply<String>) -> bool {
+        match &mut self.trial {
+            Some((of, fared)) if of == name => {
+                *fared = Some(reply.clone());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the first lines can be tried now.
+    fn can_try(&self) -> Result<&Plan, String> {
+        match (&self.trial, self.plan()) {
+            (Some((_, None)), _) => Err("the first lines are being tried".to_owned()),
+            (_, plan) => plan,
+        }
+    }
+
+    fn try_out(&mut self) -> Vec<Effect> {
+        let Ok(plan) = self.can_try().cloned() else {
+            return self.plan_if_new();
+        };
+        self.trial = Some((plan.name.clone(), None));
+        vec![Effect::DryRun(Box::new(plan))]
     }
 
     pub fn put_templates(&mut self, names: Vec<String>) {
@@ -426,6 +456,7 @@ impl Start {
         }
         match (self.focus.button(), self.ready()) {
             (Some(0), _) => Reaction::Close(Vec::new()),
+            (Some(1), _) => Reaction::Stay(self.try_out()),
             (Some(_), Ok(plan)) => Reaction::Close(vec![Effect::Start(Box::new(plan.clone()))]),
             (Some(_), Err(_)) => Reaction::Stay(self.plan_if_new()),
             // Enter in a field goes on to the next one; it never starts.

@@ -114,6 +114,23 @@ impl Ways {
     }
 }
 
+impl Ways {
+    /// A client of the embedded engine: this one, where it is of that already.
+    pub async fn own_engine(&self, client: &Client) -> Reply<Client> {
+        if client.connection().local {
+            return Ok(client.clone());
+        }
+        let open = self.engine.as_ref().ok_or_else(|| no_engine(None))?;
+        let target = open().await.map_err(|error| no_engine(Some(error)))?;
+        let options = client::Options {
+            read_only: false,
+            budget_share: self.config.budget_share,
+            trail: self.trail.clone(),
+        };
+        Client::connect(target, options).await.map_err(of_client)
+    }
+}
+
 fn no_engine(why: Option<String>) -> Trouble {
     let why = why.unwrap_or_else(|| "it is not at hand here".to_owned());
     Trouble {

@@ -16,7 +16,7 @@ use crate::operations::rerun::canary::{self, Canary};
 use crate::operations::rerun::{Subset, Wish};
 use crate::operations::{self, Progress, merge, outputs, runs, start};
 use crate::tui::event::{Cause, Deed, Event, Trouble};
-use crate::tui::runtime::connect::Records;
+use crate::tui::runtime::connect::{Records, Ways};
 use crate::tui::runtime::{answers, of_operation, tell};
 use crate::tui::session::{self, Session};
 use crate::tui::widget::figures;
@@ -251,6 +251,17 @@ pub async fn start(
     let started = start::run(&client, &plan, records.state.as_deref(), report).await;
     let started = started.map(|it| it.execution).map_err(of_operation);
     tell(&events, Event::Started(plan.name, started)).await;
+}
+
+/// Tries the first lines on the embedded engine.
+pub async fn dry_run(client: Client, ways: Ways, plan: start::Plan, events: mpsc::Sender<Event>) {
+    let told = async {
+        let engine = ways.own_engine(&client).await?;
+        let tried = start::trial::run(&client, &engine, &plan).await;
+        tried.map_err(of_operation)
+    };
+    let told = Box::pin(told).await;
+    tell(&events, Event::Done(Deed::DryRun(plan.name), told)).await;
 }
 
 /// Writes down what is remembered; a disk that takes it not is said once in a while, not an end.

@@ -303,7 +303,8 @@ fn message(app: &App, cells: usize) -> Line<'static> {
             | Deed::Stop(_)
             | Deed::Limits(_)
             | Deed::Export(_)
-            | Deed::Template(_) => String::new(),
+            | Deed::Template(_)
+            | Deed::DryRun(_) => String::new(),
         };
         let others = match going {
             0 | 1 => String::new(),

@@ -228,6 +228,7 @@ fn key_hints(app: &App, cells: usize) -> Line<'static> {
             let hint = match (binding.action, app.screen()) {
                 (Action::Filter, Screen::Logs(_)) => "search",
                 (Action::Filter, _) if app.is_reading() => "search",
+                (Action::Open, Screen::Logs(_)) => "unfold",
                 (Action::Right, Screen::Logs(_)) => "sideways",
                 (Action::Bottom, Screen::Logs(_)) => "newest",
                 (Action::Freeze, _) if app.frozen.is_some() => "go on",

@@ -251,9 +251,13 @@ fn a_run_is_started_from_the_dialog_and_its_output_fetched() {
     terminal.wait("Runs of fanout");
     terminal.press("t");
     terminal.wait("Start a run");
-    // Back from the first field is the last button.
-    terminal.press("in/mine.txt\x1b[Z");
+    // Back from the first field is the last button, and before it the dry run.
+    terminal.press("in/mine.txt\x1b[Z\x1b[Z");
     terminal.wait("2 lines");
+    terminal.wait("▸Dry run");
+    terminal.press("\r");
+    terminal.wait("all 2 lines succeeded");
+    terminal.press("\t");
     terminal.wait("▸Upload and start");
     terminal.press("\r");
     terminal.wait("started mine-");

@@ -79,20 +79,54 @@ fn an_empty_form_and_a_planned_one() {
 
 #[test]
 fn few_lines_are_started_by_the_button_and_many_are_typed() {
-    let mut few = planned(settings(), 10_000).keys("<tab><tab><tab><tab><tab><enter>");
+    let mut few = planned(settings(), 10_000).keys("<tab><tab><tab><tab><tab><tab><enter>");
     assert!(starts(&mut few));
-    let mut many = planned(settings(), 10_001).keys("<tab><tab><tab><tab><tab><tab><enter>");
+    let mut many = planned(settings(), 10_001).keys("<tab><tab><tab><tab><tab><tab><tab><enter>");
     assert!(!starts(&mut many));
-    let mut typed = many.keys("<shift-tab><shift-tab>10,001<tab><tab><enter>");
+    let mut typed = many.keys("<shift-tab><shift-tab><shift-tab>10,001<tab><tab><tab><enter>");
     assert!(starts(&mut typed));
 }
 
 #[test]
+fn the_first_lines_are_tried_before_all_are_started() {
+    let mut harness = planned(settings(), 3).keys("<tab><tab><tab><tab><tab><enter>");
+    let tried = harness.taken().into_iter().find_map(|it| match it {
+        Effect::DryRun(plan) => Some(plan.name),
+        _ => None,
+    });
+    let name = tried.expect("a dry run");
+    assert!(harness.frame(120, 36).contains("trying the first lines"));
+    // Once at a time.
+    let mut harness = harness.keys("<enter>");
+    assert!(
+        !harness
+            .taken()
+            .iter()
+            .any(|it| matches!(it, Effect::DryRun(_)))
+    );
+    let failed = "dry run: 2 of 3 lines failed: Lookup.NotFound: no such place";
+    let deed = Deed::DryRun(name);
+    harness.send(Event::Done(deed.clone(), Err(trouble(failed))));
+    harness.check("start_tried");
+    let mut harness = harness.keys("<enter>");
+    harness.send(Event::Done(
+        deed,
+        Ok("dry run: all 3 lines succeeded".to_owned()),
+    ));
+    assert!(
+        harness
+            .frame(120, 36)
+            .contains("✓ dry run: all 3 lines succeeded")
+    );
+    assert!(starts(&mut harness.keys("<tab><enter>")));
+}
+
+#[test]
 fn in_prod_the_count_is_typed_whatever_it_is() {
-    let mut harness = planned(prod(), 3).keys("<tab><tab><tab><tab><tab><tab><enter>");
+    let mut harness = planned(prod(), 3).keys("<tab><tab><tab><tab><tab><tab><tab><enter>");
     assert!(!starts(&mut harness));
     assert!(harness.frame(120, 36).contains("type 3 first"));
-    let mut typed = harness.keys("<shift-tab><shift-tab>3<tab><tab><enter>");
+    let mut typed = harness.keys("<shift-tab><shift-tab><shift-tab>3<tab><tab><tab><enter>");
     assert!(starts(&mut typed));
 }
 

@@ -3,6 +3,7 @@
 use ratatui::text::Line;
 
 use crate::operations::start::Plan;
+use crate::operations::{Check, Verdict};
 use crate::tui::data::Remote;
 use crate::tui::dialog::start::{INPUT, LABELS, SOURCE, Start, TEMPLATE};
 use crate::tui::theme::Theme;
@@ -78,6 +79,7 @@ impl Start {
                 ));
             }
         }
+        lines.extend(self.trial_lines(cells, theme));
         if let Some(number) = self.to_type() {
             lines.push(Line::default());
             let asked = match (self.plan.get().and_then(|plan| plan.lines), number) {
@@ -102,10 +104,38 @@ impl Start {
             focused_line,
             buttons: vec![
                 Button::new("Cancel", Ok(())),
+                Button::new(
+                    "Dry run: 10 lines, local engine",
+                    self.can_try().map(|_| ()),
+                ),
                 Button::new(label, self.ready().map(|_| ())),
             ],
             focused_button: self.focus.button(),
             command: self.plan().ok().map(Plan::command),
+        }
+    }
+
+    /// How the first lines fare, in the words of a check.
+    fn trial_lines(&self, cells: usize, theme: Theme) -> Vec<Line<'static>> {
+        let Some((name, fared)) = &self.trial else {
+            return Vec::new();
+        };
+        if self.plan().is_ok_and(|plan| plan.name != *name) {
+            return Vec::new();
+        }
+        match fared {
+            None => vec![Line::styled(
+                "  trying the first lines on the embedded engine…",
+                theme.dim(),
+            )],
+            Some(fared) => {
+                let (verdict, text) = match fared {
+                    Ok(text) => (Verdict::Good, text),
+                    Err(trouble) => (Verdict::Notice, &trouble.text),
+                };
+                let text = text.clone();
+                dialog::checks(&[Check { verdict, text }], cells, theme)
+            }
         }
     }
 
