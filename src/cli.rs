@@ -55,6 +55,11 @@ pub async fn run() -> ExitCode {
             return error.exit.into();
         }
     };
+    if let Err(problem) = tui::show_times_in(&cli.global.tz) {
+        let error = Error::usage(format!("--tz: {problem}"));
+        report(&error, cli.global.color);
+        return error.exit.into();
+    }
     let mut out = Output::stdout(&cli.global);
     let color = cli.global.color;
     match Box::pin(perform(cli, &mut out))

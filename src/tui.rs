@@ -39,6 +39,7 @@ pub mod terminal;
 mod theme;
 mod transfers;
 mod widget;
+mod zone;
 
 use std::collections::VecDeque;
 use std::io;
@@ -77,6 +78,8 @@ pub struct HostAction {
     /// Whether there is anything left to do.
     pub is_spent: Arc<dyn Fn() -> bool + Send + Sync>,
 }
+
+pub use crate::tui::zone::choose as show_times_in;
 
 /// What is wrong with the user's keys; the dashboard says so when it opens.
 pub fn key_problems(keys: &Keys) -> Vec<String> {

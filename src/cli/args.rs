@@ -113,6 +113,16 @@ pub struct Global {
     /// Do not make links to the AWS console of ARNs, log groups and objects
     #[arg(long, global = true, help_heading = "Dashboard")]
     pub no_hyperlinks: bool,
+    /// Time zone of what the dashboard shows: local, UTC, or a name such as Europe/Berlin
+    #[arg(
+        long,
+        global = true,
+        env = "FANOUT_TZ",
+        value_name = "ZONE",
+        default_value = "UTC",
+        help_heading = "Dashboard"
+    )]
+    pub tz: String,
     /// When to colour messages
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN", help_heading = "How")]
     pub color: Color,

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::model::{Counts, MapRunArn, RunState, Status, Timestamp};
 use crate::operations::failures;
+pub use crate::operations::grouped;
 use crate::operations::lineage::Healing;
 use crate::operations::runs::Run;
 
@@ -74,19 +75,6 @@ pub fn json_or_text(text: &str) -> Value {
 /// To the second, UTC.
 pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
-}
-
-/// `1,204,331`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index != 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `398.2 MB`, in powers of ten, as file managers count.

@@ -14,6 +14,8 @@ pub mod places;
 mod plain;
 mod runs;
 #[cfg(test)]
+mod states_tests;
+#[cfg(test)]
 mod tests;
 mod transfers;
 

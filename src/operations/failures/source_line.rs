@@ -10,11 +10,12 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::model::{Failure, MapRun, Object, ObjectAddress};
-use crate::operations::Error;
+use crate::operations::{Error, grouped};
 use crate::operations::failures::lines::{self, Item, Lines, fingerprint};
 use crate::operations::failures::reading::{self, Found};
 use crate::operations::failures::record::Outcome;
 use crate::operations::results::{ItemFormat, ItemSource, item_source};
+use crate::operations::{Error, grouped};
 
 /// Candidates that are named.
 const NAMED: usize = 5;
@@ -90,10 +91,10 @@ impl SourceLine {
         let of = of.unwrap_or_default();
         let method = self.method.words();
         match (self.line, self.candidates.as_slice()) {
-            (Some(line), _) => format!("line {line}{of}, matched {method}"),
+            (Some(line), _) => format!("line {}{of}, matched {method}", grouped(line)),
             (None, []) => format!("line{of}: {method}"),
             (None, some) => {
-                let some: Vec<String> = some.iter().map(u64::to_string).collect();
+                let some: Vec<String> = some.iter().map(|it| grouped(*it)).collect();
                 format!("line{of}: {method}: {}, …", some.join(", "))
             }
         }

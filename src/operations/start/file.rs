@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::write::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use crate::operations::{Check, Error, hex};
+use crate::operations::{Check, Error, grouped, hex};
 
 /// Bytes of one line, escaped as a JSON string: the child's input, which it becomes a part of, has
 /// 256 KiB.
@@ -267,8 +267,12 @@ impl Inspection {
 
 fn told(trouble: Trouble, one: &str, many: &str) -> String {
     match trouble.count {
-        1 => format!("line {} {one}", trouble.first),
-        count => format!("{count} lines {many}, first line {}", trouble.first),
+        1 => format!("line {} {one}", grouped(trouble.first)),
+        count => format!(
+            "{} lines {many}, first line {}",
+            grouped(count),
+            grouped(trouble.first)
+        ),
     }
 }
 

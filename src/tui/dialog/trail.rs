@@ -12,6 +12,7 @@ use crate::tui::theme::Theme;
 use crate::tui::widget::dialog::{Button, View};
 use crate::tui::widget::list::Scroll;
 use crate::tui::widget::text;
+use crate::tui::zone;
 
 #[derive(Debug, Clone, Default)]
 pub struct Trail {
@@ -84,7 +85,7 @@ impl Trail {
 
     fn row(&self, index: usize, entry: &Entry, cells: usize, theme: Theme) -> Line<'static> {
         let mark = if index == self.at { "▸" } else { " " };
-        let at = entry.at.strftime("%m-%d %H:%M:%SZ");
+        let at = zone::format_in_full(entry.at, "%m-%d %H:%M:%S");
         let (sign, style) = match &entry.outcome {
             Ok(()) => ("✓", ratatui::style::Style::new()),
             Err(_) => ("✗", theme.bad()),

@@ -18,6 +18,7 @@ use crate::tui::app::App;
 use crate::tui::data::{Book, Entry, Place, Placed, Shelf};
 use crate::tui::filter::Filter;
 use crate::tui::widget::list::Move;
+use crate::tui::zone;
 
 /// Rows assumed visible before the first frame.
 const UNSEEN: usize = 20;
@@ -92,7 +93,7 @@ impl Logs {
         let end = (self.at + 1).min(self.shown.len());
         let shown = (end.saturating_sub(most)..end).filter_map(|index| self.shown.get(index));
         let line = shown.map(|it| {
-            let at = it.entry.line.at.strftime("%H:%M:%S");
+            let at = zone::format(it.entry.line.at, "%H:%M:%S");
             format!("{at} {}", it.entry.text)
         });
         let lines: Vec<String> = line.collect();

@@ -1,21 +1,8 @@
 //! How numbers, sizes, spans of time and moments read.
 
-use jiff::tz::TimeZone;
-
 use crate::model::Timestamp;
-
-/// `1204331` as `1,204,331`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub use crate::operations::grouped as count;
+use crate::tui::zone;
 
 /// `?` for what is not known: never 0.
 pub fn maybe(number: Option<u64>) -> String {
@@ -107,15 +94,12 @@ pub fn rate(per_second: f64) -> String {
 
 /// `14:07:31Z`.
 pub fn clock(at: Timestamp) -> String {
-    at.strftime("%H:%M:%SZ").to_string()
+    zone::format_in_full(at, "%H:%M:%S")
 }
 
 /// `13:53:29` today, else the day and the minute: `22 23:10`; years ago and other months in full.
 pub fn moment(at: Timestamp, now: Timestamp) -> String {
-    let (then, today) = (
-        at.to_zoned(TimeZone::UTC).date(),
-        now.to_zoned(TimeZone::UTC).date(),
-    );
+    let (then, today) = (zone::zoned(at).date(), zone::zoned(now).date());
     let format = if then == today {
         "%H:%M:%S"
     } else if (then.year(), then.month()) == (today.year(), today.month()) {
@@ -125,12 +109,12 @@ pub fn moment(at: Timestamp, now: Timestamp) -> String {
     } else {
         "%Y-%m"
     };
-    at.strftime(format).to_string()
+    zone::format(at, format)
 }
 
 /// `2026-11-23 13:53:29Z`.
 pub fn full(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+    zone::format_in_full(at, "%Y-%m-%d %H:%M:%S")
 }
 
 #[cfg(test)]

@@ -98,16 +98,19 @@ impl Start {
         }
         let uploads = self.plan.get().is_none_or(|plan| plan.upload.is_some());
         let label = if uploads { "Upload and start" } else { "Start" };
+        // All three buttons are always seen.
+        let trial = match cells {
+            0..60 => "Dry run",
+            60..68 => "Dry run: 10 lines",
+            _ => "Dry run: 10 lines, local engine",
+        };
         View {
             title: "Start a run".to_owned(),
             lines,
             focused_line,
             buttons: vec![
                 Button::new("Cancel", Ok(())),
-                Button::new(
-                    "Dry run: 10 lines, local engine",
-                    self.can_try().map(|_| ()),
-                ),
+                Button::new(trial, self.can_try().map(|_| ())),
                 Button::new(label, self.ready().map(|_| ())),
             ],
             focused_button: self.focus.button(),

@@ -12,6 +12,7 @@ use crate::tui::keys::Action;
 use crate::tui::screen::logs::excerpt;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{figures, json, text};
+use crate::tui::zone;
 
 /// What is shown of a failure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -215,7 +216,7 @@ fn history(app: &App, failure: &Failure, cells: usize) -> Vec<Line<'static>> {
         let error = event.error.as_deref().unwrap_or_default();
         let line = format!(
             "{}  {:>8}  {}  {state}{error}",
-            event.at.strftime("%H:%M:%S%.3f"),
+            zone::format(event.at, "%H:%M:%S%.3f"),
             figures::took(since),
             event.kind
         );

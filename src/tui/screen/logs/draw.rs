@@ -13,10 +13,13 @@ use crate::tui::screen::places::Rows;
 use crate::tui::screen::{absence, margin};
 use crate::tui::theme::Theme;
 use crate::tui::widget::{figures, json, pane, text};
+use crate::tui::zone;
 
 /// From here on the group has a column.
 const WIDE: u16 = 100;
 const GROUP: usize = 18;
+/// Rows for what is said of the lines, where there is room.
+const FOOT: usize = 2;
 /// Lines of an unfolded document.
 const UNFOLDED: usize = 400;
 
@@ -24,15 +27,23 @@ impl Logs {
     pub fn draw(&self, app: &App, buffer: &mut Buffer, area: Rect) {
         let book = app.shown_book(self);
         let inside = pane::boxed(buffer, area, &self.title(book), Style::new());
-        let height = inside.height.saturating_sub(1);
+        let cells = inside.width.saturating_sub(2);
+        let most = if inside.height > 8 { FOOT } else { 1 };
+        let about = about(book);
+        let about = match most {
+            1 => vec![text::fit(&about, cells as usize)],
+            most => text::wrap(&about, cells as usize, most),
+        };
+        let height = inside.height.saturating_sub(about.len().max(1) as u16);
         let body = Rect { height, ..inside };
         let foot = Rect {
             x: inside.x + 1,
-            width: inside.width.saturating_sub(2),
+            width: cells,
             ..inside
         };
-        let about = text::fit(&about(book), foot.width as usize);
-        pane::line(buffer, foot, height, Line::styled(about, app.theme().dim()));
+        for (row, line) in (height..).zip(about) {
+            pane::line(buffer, foot, row, Line::styled(line, app.theme().dim()));
+        }
         match self.shown.len() {
             0 => self.draw_nothing(app, book, buffer, body),
             _ => self.draw_lines(app, buffer, body),
@@ -254,7 +265,7 @@ fn head(entry: &Entry, body: Rect, theme: Theme) -> Vec<Span<'static>> {
     let mut spans = vec![
         Span::styled(fold, theme.dim()),
         Span::styled(
-            format!("{} ", line.at.strftime("%H:%M:%S%.3f")),
+            format!("{} ", zone::format(line.at, "%H:%M:%S%.3f")),
             theme.dim(),
         ),
         Span::styled(format!("{word:<6}"), style(line.level, theme)),
