@@ -17,8 +17,8 @@ mod file;
 pub mod template;
 #[cfg(test)]
 mod tests;
-mod upload;
 pub mod trial;
+mod upload;
 
 pub use file::LINE_LIMIT;
 use template::{Filled, Template, Values};

@@ -69,9 +69,9 @@ mod tests {
             format!("{}{}", at.strftime("%H:%M"), suffix(&at))
         };
         assert_eq!(told("UTC0"), "14:07Z");
-        assert_eq!(told("X-1"), "15:07+01");
-        assert_eq!(told("X-5:30"), "19:37+0530");
-        assert_eq!(told("X8"), "06:07-08");
+        assert_eq!(told("XXX-1"), "15:07+01");
+        assert_eq!(told("XXX-5:30"), "19:37+0530");
+        assert_eq!(told("XXX8"), "06:07-08");
         assert_eq!(format_in_full(at, "%H:%M:%S"), "14:07:31Z");
     }
 

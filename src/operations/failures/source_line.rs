@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::model::{Failure, MapRun, Object, ObjectAddress};
-use crate::operations::{Error, grouped};
 use crate::operations::failures::lines::{self, Item, Lines, fingerprint};
 use crate::operations::failures::reading::{self, Found};
 use crate::operations::failures::record::Outcome;

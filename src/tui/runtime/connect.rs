@@ -125,6 +125,7 @@ impl Ways {
         let options = client::Options {
             read_only: false,
             budget_share: self.config.budget_share,
+            shared_in: None,
             trail: self.trail.clone(),
         };
         Client::connect(target, options).await.map_err(of_client)

@@ -89,20 +89,22 @@ fn access(app: &App) -> Span<'static> {
     }
 }
 
-/// `fresh 2s`, `old 40s`, `frozen 12s`.
-fn freshness(app: &App) -> Span<'static> {
+/// `fresh 2s`, `old 40s`, `frozen 12s`; where there is little room in whole minutes.
+fn freshness(app: &App, is_short: bool) -> Span<'static> {
     let theme = app.theme();
+    let span = match is_short {
+        true => figures::coarse,
+        false => figures::span,
+    };
     if let Some((_, since)) = &app.frozen {
-        let behind = figures::span(figures::seconds_between(*since, app.now));
+        let behind = span(figures::seconds_between(*since, app.now));
         return Span::styled(format!("frozen {behind}"), theme.warn());
     }
     match app.data_age() {
         None if app.is_stale() => Span::styled("no data", theme.bad()),
         None => Span::styled("loading", theme.dim()),
-        Some(age) if app.is_stale() => {
-            Span::styled(format!("old {}", figures::span(age)), theme.warn())
-        }
-        Some(age) => Span::raw(format!("fresh {}", figures::span(age))),
+        Some(age) if app.is_stale() => Span::styled(format!("old {}", span(age)), theme.warn()),
+        Some(age) => Span::raw(format!("fresh {}", span(age))),
     }
 }
 
@@ -153,7 +155,7 @@ fn header(app: &App, cells: usize) -> Line<'static> {
     let right = vec![
         budget(app),
         Span::raw("   "),
-        freshness(app),
+        freshness(app, false),
         Span::raw(format!("   {} ", figures::clock(app.now))),
     ];
     let used: usize = left.iter().chain(&right).map(Span::width).sum();
@@ -179,7 +181,7 @@ fn short_header(app: &App, cells: usize) -> Line<'static> {
             budget(app)
         },
         Span::raw("  "),
-        freshness(app),
+        freshness(app, true),
     ];
     both_ends(left, tabs(app, true), cells)
 }

@@ -61,7 +61,9 @@ impl Machines {
             let known = &app.data().machines;
             let waiting = match known.get() {
                 None => "reading the state machines…",
-                Some(all) if all.is_empty() => "there is no state machine here yet",
+                Some(all) if all.is_empty() => {
+                    "there is no state machine here: deploy one, or choose another Region or profile"
+                }
                 Some(_) => "no state machine fits the filter, esc clears it",
             };
             return absence(buffer, area, known.trouble(), waiting, theme);

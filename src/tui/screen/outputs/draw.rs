@@ -267,7 +267,8 @@ impl Outputs {
             return absence(buffer, area, trouble, "reading the beginning…", theme);
         };
         if let (Form::Json, Some(tree)) = (preview.form, self.document()) {
-            return tree.draw(buffer, area, self.pane == Pane::Preview, theme);
+            let has_keys = self.pane == Pane::Preview;
+            return tree.draw((buffer, area), has_keys, theme, &app.places);
         }
         let search = self.draw_search(app, buffer, area);
         let area = Rect {
