@@ -439,8 +439,9 @@ pub struct TimeLimit {
 pub enum Outputs {
     /// List objects
     ///
-    /// JSON: {version, outputs: [{kind, object: {address: {bucket, key}, size, modified, etag}}]},
-    /// kind being final, result, temporary or source.
+    /// JSON: {version, outputs: [{kind, object: {address: {bucket, key}, size, modified, etag},
+    /// run?}]}, kind being final, merged, rerun, result, temporary or source, and run the re-run
+    /// that an object came out of. 200,000 objects at most; that there are more is said.
     Ls { run: String },
     /// Write an object to stdout: the output, or the one named
     ///

@@ -359,7 +359,7 @@ fn lines_and_matches_are_found_in_packed_objects_too() {
     let last: Value = serde_json::from_str(lines.stdout().lines().last().unwrap()).unwrap();
     assert_eq!(
         last,
-        serde_json::json!({"line": 1000, "text": "line 1000 hay"})
+        serde_json::json!({"version": 1, "line": 1000, "text": "line 1000 hay"})
     );
     let lines = ["outputs", "cat", "big", "a.txt", "--lines", "2", "--json"];
     let document = serving.fanout(&lines).success().json();
