@@ -139,6 +139,10 @@ impl App {
             Ok(text) => self.say(Tone::Good, format!("✓ {text}")),
             Err(trouble) => self.say_trouble(trouble),
         }
+        if let Deed::Redrive(arn) | Deed::Rerun(arn) = deed {
+            // Its lines are to be counted anew.
+            self.live.reconciliations.remove(arn);
+        }
         if let (Deed::Merge(arn), Ok(_)) = (deed, &reply) {
             // There is one object more.
             let run = self.live.run(arn).cloned();

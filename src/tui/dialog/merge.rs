@@ -208,8 +208,11 @@ fn plan_lines(plan: &Plan, cells: usize, theme: Theme) -> Vec<Line<'static>> {
 
 /// Which lines the merged file will not have, where they have been counted.
 fn open_lines(plan: &Plan, found: Option<&Reconciliation>, cells: usize) -> Vec<Line<'static>> {
+    // What was counted before the last re-run says nothing of what there is now.
+    let found = found.filter(|found| found.sources == plan.sources);
     let Some(found) = found else {
-        return Vec::new();
+        let said = "What stays open: not counted yet, it is told when it is merged";
+        return vec![Line::default(), Line::raw(text::fit(said, cells))];
     };
     let open = found.lines.saturating_sub(found.succeeded);
     let failed = match &plan.to.failed() {

@@ -288,7 +288,11 @@ fn merge_plan(to: &str) -> merge::Plan {
 /// Where the dialog is open with its plan.
 fn merging() -> Harness {
     let mut harness = read();
-    harness.send(Event::Reconciled(arn(PART), Ok(Box::new(reconciliation()))));
+    let counted = Reconciliation {
+        sources: merge_plan("all.csv").sources,
+        ..reconciliation()
+    };
+    harness.send(Event::Reconciled(arn(PART), Ok(Box::new(counted))));
     let mut harness = harness.keys("M");
     let ask = Effect::Ask(Ask::PlanMerge(arn(PART), None));
     assert!(harness.taken().contains(&ask), "the second M merges");
@@ -301,6 +305,13 @@ fn merging() -> Harness {
 fn a_merge_says_what_goes_in_and_what_stays_open_before_it_is_done() {
     let harness = merging();
     harness.check("merge");
+    // What was counted before a re-run is not told of what there is after it.
+    let mut since = read();
+    since.send(Event::Reconciled(arn(PART), Ok(Box::new(reconciliation()))));
+    let mut since = since.keys("M");
+    let plan = Ok(Box::new(merge_plan("all.csv")));
+    since.send(Event::MergePlan(arn(PART), None, plan));
+    assert!(since.frame(120, 36).contains("open: not counted yet"));
     // Enter on Cancel, which has the focus at first, does nothing.
     let mut cancelled = merging().keys("<enter>");
     let is_merge = |it: &Effect| matches!(it, Effect::Merge(_));
