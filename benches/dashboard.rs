@@ -329,6 +329,23 @@ fn at(times: &[f64], share: f64) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
+/// Requests a minute, by action, that the program may send for long: its share of AWS's quotas.
+async fn allowed() -> BTreeMap<&'static str, f64> {
+    let target = Target::Aws {
+        profile: None,
+        region: Some("us-east-1".to_owned()),
+        endpoint_url: None,
+    };
+    let options = Options {
+        read_only: true,
+        budget_share: 0.4,
+        trail: None,
+        shared_in: None,
+    };
+    let client = Client::connect(target, options).await.unwrap();
+    client.budget_rates().into_iter().collect()
+}
+
 fn main() {
     let given = std::env::args().skip(1).find_map(|n| n.parse().ok());
     let lines = given.unwrap_or(LINES);
@@ -336,7 +353,7 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     let calls = Calls::default();
     let busy = Arc::new(AtomicBool::new(false));
-    let (address, access, secret) = runtime.block_on(async {
+    let (address, access, secret, allowed) = runtime.block_on(async {
         let data = folder.path().join("engine");
         let local = Local::start(&data, BUCKET, local::Options::default())
             .await
@@ -382,6 +399,7 @@ fn main() {
             relay(engine, Arc::clone(&calls)).await,
             access_key,
             secret_key,
+            allowed().await,
         )
     });
 
@@ -416,7 +434,11 @@ fn main() {
         let minutes = WATCHED.as_secs_f64() / 60.0;
         let named: Vec<String> = counted
             .iter()
-            .map(|(name, calls)| format!("{name} {:.0}", *calls as f64 / minutes))
+            .map(|(name, calls)| {
+                let most = allowed.get(name.as_str());
+                let most = most.map_or_else(String::new, |most| format!(" of {most:.0}"));
+                format!("{name} {:.0}{most}", *calls as f64 / minutes)
+            })
             .collect();
         let (resident, _) = terminal.memory();
         println!(

@@ -230,6 +230,11 @@ impl Client {
         self.shared.budget.used(Instant::now())
     }
 
+    /// Requests a minute that this client may send for long, by action: its share of the quota.
+    pub fn budget_rates(&self) -> Vec<(&'static str, f64)> {
+        self.shared.budget.rates(Instant::now())
+    }
+
     /// Whether the service throttled us within the last ten seconds.
     pub fn slowed(&self) -> bool {
         self.shared.budget.slowed(Instant::now())

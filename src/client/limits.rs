@@ -256,6 +256,16 @@ impl Budget {
         lock(&self.slowed_at).is_some_and(|at| now.saturating_duration_since(at) < SLOWED_FOR)
     }
 
+    /// Requests a minute that come back to each bucket, by action.
+    pub(super) fn rates(&self, now: Instant) -> Vec<(&'static str, f64)> {
+        let lanes = self.lanes.iter().zip(Action::ALL);
+        let rates = lanes.map(|(lane, action)| {
+            let refill = self.bucket(lane, now).quota.refill;
+            (action.name(), 60.0 * refill)
+        });
+        rates.collect()
+    }
+
     /// Share in use, of the fullest bucket.
     pub(super) fn used(&self, now: Instant) -> f64 {
         self.lanes

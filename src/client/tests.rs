@@ -1,5 +1,6 @@
 //! The client against answers on the wire.
 
+mod budget;
 mod machines;
 mod objects;
 mod service;
