@@ -55,14 +55,12 @@ pub fn function<'a>(state: &'a Value, resource: &'a str) -> Option<&'a str> {
 /// What waits for somebody else.
 fn pattern(place: &Place, resource: &str, is_express: bool) -> Option<Finding> {
     const CHECK: &str = "waits";
-    let waits_for = if resource.ends_with(".waitForTaskToken") {
-        "a task token"
-    } else if resource.contains(":activity:") {
-        "an activity's worker"
-    } else if resource.ends_with(".sync") || resource.ends_with(".sync:2") {
-        "a job"
-    } else {
-        return None;
+    let (_, pattern) = resource.rsplit_once('.').unwrap_or_default();
+    let waits_for = match pattern {
+        "waitForTaskToken" => "a task token",
+        "sync" | "sync:2" => "a job",
+        _ if resource.contains(":activity:") => "an activity's worker",
+        _ => return None,
     };
     if is_express {
         let text = format!("waits for {waits_for}, which EXPRESS executions cannot");

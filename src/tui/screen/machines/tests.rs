@@ -191,7 +191,7 @@ fn no_size_breaks_machines() {
 
 #[test]
 fn the_traps_of_a_machine_are_a_tab_and_a_command() {
-    let mut harness = opened().keys(":check<enter>");
+    let harness = opened().keys(":check<enter>");
     harness.check("machine_checks");
     let shown = harness.frame(120, 36);
     assert!(
@@ -202,6 +202,6 @@ fn the_traps_of_a_machine_are_a_tab_and_a_command() {
     let asked = harness.taken();
     let thumbnails = Ask::MachineView(machine_arn("thumbnails"));
     assert!(asked.contains(&Effect::Ask(thumbnails)), "{asked:?}");
-    let mut harness = listed().keys(":check nothing-of-that-name<enter>");
+    let harness = listed().keys(":check nothing-of-that-name<enter>");
     assert!(harness.frame(120, 36).contains("no state machine"));
 }
