@@ -261,7 +261,14 @@ fn of_states() -> Vec<Kind> {
 async fn engine() -> Serving {
     let engine = Serving::start();
     let s3 = engine.s3();
-    let lines = |items: &[Value]| items.iter().map(|it| format!("{it}\n")).collect::<String>();
+    let lines = |items: &[Value]| {
+        items
+            .iter()
+            .map(Value::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+            + "\n"
+    };
     let all = items();
     s3.make().await;
     s3.put("in.jsonl", &lines(&all)).await;

@@ -116,7 +116,7 @@ fn each_trap_is_told_by_its_own_check_and_place() {
             "reader",
             map(|it| {
                 it["ItemReader"] = json!({"Resource": "arn:aws:states:::s3:listObjectsV2",
-            "Parameters": {"Bucket": "b", "Prefix": "p"}})
+            "Parameters": {"Bucket": "b", "Prefix": "p"}});
             }),
             "! /States/Lines/ItemReader",
         ),
@@ -165,7 +165,7 @@ fn what_express_children_cannot_do_is_bad() {
     };
     let place = "/States/Lines/ItemProcessor/States/Work";
     let waits = express(|it| {
-        it["Work"]["Resource"] = json!("arn:aws:states:::states:startExecution.sync:2")
+        it["Work"]["Resource"] = json!("arn:aws:states:::states:startExecution.sync:2");
     });
     assert_eq!(found(&waits, "waits"), [format!("✗ {place}")]);
     let long = express(|it| it["Work"]["TimeoutSeconds"] = json!(900));
