@@ -6,8 +6,7 @@ use crate::cli::args::Global;
 use crate::cli::exit::{Error, Exit};
 use crate::cli::output::{Format, Output, VERSION, confirm};
 use crate::cli::session::Session;
-use crate::cli::views;
-use crate::model::{Limits, Status};
+use crate::model::{Limits, Status, figures};
 use crate::operations::runs::describe;
 
 pub async fn stop(
@@ -68,7 +67,7 @@ pub async fn limits(
             execution.name(),
             match now.max_concurrency {
                 0 => "the most".to_owned(),
-                most => views::grouped(most),
+                most => figures::count(most),
             },
             now.tolerated_percentage
         ))?,

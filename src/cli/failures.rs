@@ -9,7 +9,7 @@ use crate::cli::output::{self, Output, VERSION, note};
 use crate::cli::session::Session;
 use crate::cli::views;
 use crate::config;
-use crate::model::{Failure, MapRun, MapRunArn, Timestamp};
+use crate::model::{Failure, MapRun, MapRunArn, Timestamp, figures};
 use crate::operations::export::Format;
 use crate::operations::failures::{self, Failures, Group, Method, Survey, Trend};
 use crate::operations::ledger::Ledger;
@@ -110,7 +110,7 @@ async fn export(
     let done = failures::export(&session.client, map_run, file, format, &all).await?;
     match out.is_text() {
         true => {
-            let rows = views::grouped(done.rows);
+            let rows = figures::count(done.rows);
             let all = if done.exact { ", all there are" } else { "" };
             let source = &done.source;
             note(format!("wrote {rows} failures{all}, from {source}"));
@@ -168,12 +168,12 @@ async fn of_line(
 
 /// Where they come from and how many there are besides.
 fn source(found: &Failures, counted: u64) -> String {
-    let shown = views::grouped(found.items.len() as u64);
+    let shown = figures::count(found.items.len() as u64);
     match found.exact {
         true => format!("{shown} failures, all there are, from {}", found.source),
         false => format!(
             "{shown} of {} failures, from {}",
-            views::grouped(counted),
+            figures::count(counted),
             found.source
         ),
     }
@@ -262,10 +262,10 @@ async fn groups(session: &Session, maps: &Maps<'_>, out: &mut Output) -> Result<
 }
 
 fn what_was_read(found: &Survey) -> String {
-    let read = views::grouped(found.read);
+    let read = figures::count(found.read);
     let aborted = match found.aborted {
         0 => String::new(),
-        count => format!("; {} more were stopped with the run", views::grouped(count)),
+        count => format!("; {} more were stopped with the run", figures::count(count)),
     };
     if found.exact {
         return format!(
@@ -275,7 +275,7 @@ fn what_was_read(found: &Survey) -> String {
     }
     let margin = found.margin();
     let margin = margin.map_or_else(String::new, |it| format!(", ±{it:.0} %"));
-    let counted = views::grouped(found.counted);
+    let counted = figures::count(found.counted);
     format!(
         "{read} of {counted} failures read{margin}, from {}{aborted}",
         found.source
@@ -296,7 +296,7 @@ pub fn group_lines(groups: &[Group]) -> Vec<String> {
                 _ => "?".to_owned(),
             };
             [
-                views::grouped(group.count),
+                figures::count(group.count),
                 lines,
                 clock(group.first),
                 clock(group.last),

@@ -13,7 +13,7 @@ use crate::cli::exit::{Error, Exit};
 use crate::cli::output::{Format, Meter, Output as Out, VERSION, note};
 use crate::cli::session::Session;
 use crate::cli::views;
-use crate::model::{Object, Timestamp};
+use crate::model::{Object, Timestamp, figures};
 use crate::operations::outputs::{self, Kind, Output};
 use crate::operations::runs;
 
@@ -39,7 +39,7 @@ pub async fn ls(session: &Session, run: &str, out: &mut Out) -> Result<Exit, Err
                 .map(|output| {
                     [
                         word(output.kind).to_owned(),
-                        views::bytes(output.object.size),
+                        figures::bytes(output.object.size),
                         views::time(output.object.modified),
                         output.object.address.to_string(),
                     ]
@@ -69,7 +69,7 @@ async fn list(session: &Session, run: &str) -> Result<Vec<Output>, Error> {
     let run = runs::describe(&session.client, &execution).await?;
     let listing = outputs::list(&session.client, &run, MOST).await?;
     if !listing.is_whole() {
-        let count = views::grouped(listing.outputs.len() as u64);
+        let count = figures::count(listing.outputs.len() as u64);
         note(format!(
             "there are more objects than these {count}: the others are not listed"
         ));
@@ -372,7 +372,7 @@ pub async fn get(
         });
         match out.format {
             Format::Text => {
-                let (path, size) = (got.path.display(), views::bytes(object.size));
+                let (path, size) = (got.path.display(), figures::bytes(object.size));
                 out.line(format!("{path}  {size}  {}", got.words()))?;
             }
             Format::Ndjson => out.row(&document)?,

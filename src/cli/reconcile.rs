@@ -10,7 +10,7 @@ use crate::cli::output::{Format, Meter, Output, VERSION, confirm};
 use crate::cli::repair;
 use crate::cli::session::Session;
 use crate::cli::start::{mark, say_checks};
-use crate::cli::views;
+use crate::model::figures;
 use crate::operations::merge::{self, Merged, Plan, To};
 use crate::operations::plan;
 use crate::operations::reconcile::{self, Lines, Reconciliation};
@@ -56,11 +56,11 @@ fn show(found: &Reconciliation, out: &mut Output) -> Result<(), Error> {
         named("succeeded twice", &found.duplicates),
     ];
     for (label, count, lines) in rows {
-        let line = format!("{label:<16} {:>11}  {lines}", views::grouped(count));
+        let line = format!("{label:<16} {:>11}  {lines}", figures::count(count));
         out.line(line.trim_end())?;
     }
     for source in &found.sources {
-        let bytes = views::bytes(source.bytes);
+        let bytes = figures::bytes(source.bytes);
         out.line(format!("read {} of {}, {bytes}", source.kind, source.run))?;
     }
     for note in &found.notes {
@@ -69,7 +69,7 @@ fn show(found: &Reconciliation, out: &mut Output) -> Result<(), Error> {
     out.line(match found.is_complete() {
         true => "complete: every line has succeeded".to_owned(),
         false => {
-            let open = views::grouped(found.lines - found.succeeded);
+            let open = figures::count(found.lines - found.succeeded);
             format!("incomplete: {open} lines are open")
         }
     })
@@ -92,7 +92,7 @@ pub async fn plan(
     let plan = planned(session, run, to).await?;
     match out.format {
         Format::Text => {
-            let lines = views::grouped(plan.lines);
+            let lines = figures::count(plan.lines);
             let name = plan.execution.name();
             out.line(format!("merge {name}, {lines} lines, into {}", plan.to))?;
             for source in &plan.sources {
@@ -152,19 +152,19 @@ pub async fn merge(
 }
 
 fn say(merged: &Merged, out: &mut Output) -> Result<(), Error> {
-    let (lines, succeeded) = (merged.lines, views::grouped(merged.succeeded));
+    let (lines, succeeded) = (merged.lines, figures::count(merged.succeeded));
     let was = match merged.existed {
         true => ", as it was",
         false => "",
     };
-    let all = views::grouped(lines);
+    let all = figures::count(lines);
     out.line(format!(
         "{}  {succeeded} of {all} lines{was}",
         merged.output
     ))?;
     match &merged.failed {
         Some(failed) => {
-            let open = views::grouped(lines - merged.succeeded);
+            let open = figures::count(lines - merged.succeeded);
             out.line(format!("{failed}  {open} lines are open"))
         }
         None => Ok(()),

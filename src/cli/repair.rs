@@ -11,9 +11,8 @@ use crate::cli::output::{Format, Meter, Output, VERSION, confirm, note};
 use crate::cli::runs;
 use crate::cli::session::Session;
 use crate::cli::start::say_checks;
-use crate::cli::views;
 use crate::config;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, figures};
 use crate::operations::journal::{Item, Operation, Stage};
 use crate::operations::plan::{self, Plan, Saved};
 use crate::operations::redrive;
@@ -315,7 +314,7 @@ fn entry(item: &Item) -> Value {
 }
 
 fn question(plans: &[&Plan]) -> String {
-    let items = views::grouped(plans.iter().map(|plan| plan.will_run()).sum());
+    let items = figures::count(plans.iter().map(|plan| plan.will_run()).sum());
     match plans {
         [Plan::Redrive(plan)] => {
             format!(
@@ -334,7 +333,7 @@ fn question(plans: &[&Plan]) -> String {
 }
 
 fn say_done(item: &Item, waits: bool, out: &mut Output) -> Result<(), Error> {
-    let items = views::grouped(item.plan.will_run());
+    let items = figures::count(item.plan.will_run());
     let name = item.plan.execution().name();
     let text = match (&item.plan, &item.stage) {
         (_, Stage::Refused(problem)) => {

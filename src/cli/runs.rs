@@ -9,7 +9,7 @@ use crate::cli::follow::{Snapshot, follow, wait_for};
 use crate::cli::output::{Format, Output, VERSION, note};
 use crate::cli::session::Session;
 use crate::cli::views::{self, RunView};
-use crate::model::{ExecutionArn, RunState, Timestamp};
+use crate::model::{ExecutionArn, RunState, Timestamp, figures};
 use crate::operations::lineage::healing;
 use crate::operations::runs::{self, Run};
 
@@ -52,7 +52,7 @@ fn rows(runs: &[Run], now: Timestamp) -> Vec<String> {
             // Before the Map Run has started nothing is known, which is not the same as 0.
             let count = |of: fn(&crate::model::Counts) -> u64| {
                 run.map_run()
-                    .map_or("?".to_owned(), |map_run| views::grouped(of(&map_run.items)))
+                    .map_or("?".to_owned(), |map_run| figures::count(of(&map_run.items)))
             };
             [
                 run.state(now).word().to_owned(),

@@ -11,9 +11,8 @@ use crate::cli::exit::{Error, Exit};
 use crate::cli::output::{Format, Meter, Output, VERSION, confirm, note};
 use crate::cli::runs;
 use crate::cli::session::Session;
-use crate::cli::views;
 use crate::config;
-use crate::model::{ExecutionArn, ObjectAddress, Timestamp};
+use crate::model::{ExecutionArn, ObjectAddress, Timestamp, figures};
 use crate::operations::start::{self, Plan, Request, Source};
 use crate::operations::{Check, Verdict};
 
@@ -50,7 +49,7 @@ pub async fn run(
         let report = |progress| meter.show(progress);
         let run = start::run(&session.client, plan, state.as_deref(), report).await?;
         if 0 < run.resumed {
-            let there = views::bytes(run.resumed);
+            let there = figures::bytes(run.resumed);
             note(format!("the upload went on: {there} had been sent before"));
         }
         let arn = run.execution;
@@ -182,12 +181,12 @@ fn show(plan: &Plan, out: &mut Output) -> Result<(), Error> {
     out.line(format!("name     {}", plan.name))?;
     out.line(format!("machine  {}", plan.machine))?;
     let lines = plan.lines.map_or(String::new(), |lines| {
-        format!(", {} lines", views::grouped(lines))
+        format!(", {} lines", figures::count(lines))
     });
     out.line(format!(
         "source   {}, {}{lines}",
         file_name(&plan.source),
-        views::bytes(plan.size)
+        figures::bytes(plan.size)
     ))?;
     if let Some(upload) = &plan.upload {
         out.line(format!("upload   {upload}"))?;

@@ -3,9 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{Counts, MapRunArn, RunState, Status, Timestamp};
+use crate::model::{Counts, MapRunArn, RunState, Status, Timestamp, figures};
 use crate::operations::failures;
-pub use crate::operations::grouped;
 use crate::operations::lineage::Healing;
 use crate::operations::runs::Run;
 
@@ -77,27 +76,13 @@ pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// `398.2 MB`, in powers of ten, as file managers count.
-pub fn bytes(size: u64) -> String {
-    let units = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    let mut value = size as f64;
-    let mut unit = "B";
-    for next in units {
-        if value < 999.95 {
-            break;
-        }
-        value /= 1_000.0;
-        unit = next;
-    }
-    match unit {
-        "B" => format!("{size} B"),
-        unit => format!("{value:.1} {unit}"),
-    }
-}
-
 /// `612 of 1,000 done, 5 failed, 40 running, 348 waiting`. What is 0 is left out.
 pub fn counts(items: &Counts) -> String {
-    let mut text = format!("{} of {} done", grouped(items.done()), grouped(items.total));
+    let mut text = format!(
+        "{} of {} done",
+        figures::count(items.done()),
+        figures::count(items.total)
+    );
     let waiting = items.pending + items.pending_redrive;
     for (count, what) in [
         (items.failures(), "failed"),
@@ -106,7 +91,7 @@ pub fn counts(items: &Counts) -> String {
         (waiting, "waiting"),
     ] {
         if count != 0 {
-            text += &format!(", {} {what}", grouped(count));
+            text += &format!(", {} {what}", figures::count(count));
         }
     }
     text
@@ -155,17 +140,6 @@ pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Vec<S
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_readable() {
-        assert_eq!(
-            [0, 999, 1_000, 1_204_331].map(grouped),
-            ["0", "999", "1,000", "1,204,331"]
-        );
-        assert_eq!(bytes(999), "999 B");
-        assert_eq!(bytes(398_200_000), "398.2 MB");
-        assert_eq!(bytes(999_960), "1.0 MB");
-    }
 
     #[test]
     fn counts_leave_out_what_is_not_there() {

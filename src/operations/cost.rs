@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::model::{MapRun, Prices, Status};
+use crate::model::{MapRun, Prices, Status, figures};
 
 /// Children whose durations are looked at: one page of a listing.
 const SAMPLE: u16 = 100;
@@ -100,7 +100,7 @@ pub async fn sample(client: &Client, map_run: &MapRun) -> Option<Sample> {
 
 /// What `starts` children cost. `processor` is the Map state's ItemProcessor.
 pub fn of(prices: &Prices, processor: &Value, starts: u64, sample: &Sample) -> Cost {
-    let count = starts as f64;
+    let (count, shown) = (starts as f64, figures::count(starts));
     let mut parts = Vec::new();
     let mut at_least = false;
     let functions = &prices.step_functions;
@@ -109,7 +109,7 @@ pub fn of(prices: &Prices, processor: &Value, starts: u64, sample: &Sample) -> C
         let gb_seconds = count * sample.billed * EXPRESS_GB;
         parts.push(Part {
             what: "Step Functions".to_owned(),
-            detail: format!("{starts} Express starts × {:.1} s", sample.billed),
+            detail: format!("{shown} Express starts × {:.1} s", sample.billed),
             dollars: requests + gb_seconds * functions.express_gb_second,
         });
     } else {
@@ -117,7 +117,7 @@ pub fn of(prices: &Prices, processor: &Value, starts: u64, sample: &Sample) -> C
         let each = sample.transitions.unwrap_or(1).max(1);
         parts.push(Part {
             what: "Step Functions".to_owned(),
-            detail: format!("{starts} Standard children × {each} transitions"),
+            detail: format!("{shown} Standard children × {each} transitions"),
             dollars: count * each as f64 / 1e3 * functions.transitions_per_1000,
         });
     }
@@ -127,7 +127,7 @@ pub fn of(prices: &Prices, processor: &Value, starts: u64, sample: &Sample) -> C
         let requests = count * calls as f64 / 1e6 * prices.lambda.requests_per_million;
         parts.push(Part {
             what: "Lambda".to_owned(),
-            detail: format!("{starts} × {:.1} s at 128 MB, the smallest", sample.seconds),
+            detail: format!("{shown} × {:.1} s at 128 MB, the smallest", sample.seconds),
             dollars: requests + count * sample.seconds * LAMBDA_GB * prices.lambda.gb_second,
         });
     }

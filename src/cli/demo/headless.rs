@@ -12,7 +12,8 @@ use crate::cli::exit::{Error, Exit};
 use crate::cli::failures::group_lines;
 use crate::cli::follow::{follow, wait_for};
 use crate::cli::output::{Output, VERSION};
-use crate::cli::views::{self, grouped};
+use crate::cli::views;
+use crate::model::figures;
 use crate::model::{ExecutionArn, RunState, Timestamp};
 use crate::operations::outputs::{self, Kind};
 use crate::operations::runs::Run;
@@ -27,7 +28,11 @@ pub async fn run(stage: &Stage, out: &mut Output) -> Result<(), Error> {
     let lines = stage.lines.len() as u64;
     say(
         out,
-        format!("{} lines in {}", grouped(lines), stage.file.display()),
+        format!(
+            "{} lines in {}",
+            figures::count(lines),
+            stage.file.display()
+        ),
     )?;
     let (first, report) = fail_first(stage, out).await?;
     let healed = heal(stage, &first, out).await?;
@@ -149,12 +154,12 @@ async fn heal(stage: &Stage, execution: &ExecutionArn, out: &mut Output) -> Resu
         )
         .await?;
         redrive::run(client, &plan, &redrive::token()).await?;
-        let what = grouped(plan.will_run());
+        let what = figures::count(plan.will_run());
         say(
             out,
             format!(
                 "repaired the service; redriven: {what} lines run again, {} are kept",
-                grouped(plan.succeeded)
+                figures::count(plan.succeeded)
             ),
         )?;
     }
@@ -170,8 +175,8 @@ async fn heal(stage: &Stage, execution: &ExecutionArn, out: &mut Output) -> Resu
         out,
         format!(
             "{} lines in, {} lines out, in order: {}",
-            grouped(stage.lines.len() as u64),
-            grouped(written),
+            figures::count(stage.lines.len() as u64),
+            figures::count(written),
             output.display()
         ),
     )?;
@@ -203,8 +208,8 @@ async fn end_part(stage: &Stage, out: &mut Output) -> Result<Value, Error> {
         out,
         format!(
             "{} lines out, {} told in its .failed.jsonl",
-            grouped(written),
-            grouped(told.len() as u64)
+            figures::count(written),
+            figures::count(told.len() as u64)
         ),
     )?;
     Ok(json!({"run": execution.name(), "output": output, "lines": written, "failed": told.len()}))

@@ -7,7 +7,7 @@ use crate::cli::output::{Format, Output, VERSION};
 use crate::cli::repair::state;
 use crate::cli::session::Session;
 use crate::cli::views;
-use crate::model::{ExecutionArn, MapRun, Timestamp};
+use crate::model::{ExecutionArn, MapRun, Timestamp, figures};
 use crate::operations::ledger::{self, Attempt, Ledger};
 use crate::operations::lineage;
 use crate::operations::runs::{Run, describe};
@@ -80,11 +80,11 @@ fn line(attempt: &Attempt, run: &ExecutionArn) -> String {
         "{}  {re_run}attempt {}: {} succeeded, {} open",
         views::time(attempt.at),
         attempt.attempt + 1,
-        views::grouped(counts.succeeded),
-        views::grouped(open)
+        figures::count(counts.succeeded),
+        figures::count(open)
     );
     if let Some(largest) = attempt.groups.first() {
-        let count = views::grouped(largest.count);
+        let count = figures::count(largest.count);
         text += &format!(", {count} of them {}: {}", largest.error, largest.message);
     }
     if let Some(note) = &attempt.note {

@@ -10,8 +10,7 @@ use crate::cli::output::{Output, confirm, note};
 use crate::cli::repair::{perform, state};
 use crate::cli::runs;
 use crate::cli::session::Session;
-use crate::cli::views;
-use crate::model::{ExecutionArn, RunState, Timestamp};
+use crate::model::{ExecutionArn, RunState, Timestamp, figures};
 use crate::operations::failures::GroupKey;
 use crate::operations::journal::Operation;
 use crate::operations::plan::Plan;
@@ -230,7 +229,7 @@ async fn canary(
     let mut canary = Canary::plan(client, execution, wish, of_each, prices).await?;
     let plan = Plan::Rerun(Box::new(canary.plan.clone()));
     plan.allowed().map_err(Error::refused)?;
-    let (name, shown) = (&canary.plan.name, views::grouped(canary.plan.items));
+    let (name, shown) = (&canary.plan.name, figures::count(canary.plan.items));
     confirm(
         global,
         &format!("canary {name}: {shown} items, {of_each} of each group?"),
@@ -255,7 +254,7 @@ async fn canary(
     }
     confirm(
         global,
-        &format!("run the other {} items?", views::grouped(rest.items)),
+        &format!("run the other {} items?", figures::count(rest.items)),
     )?;
     Ok(Some((execution, wish)))
 }

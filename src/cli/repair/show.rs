@@ -3,7 +3,7 @@
 use crate::cli::exit::Error;
 use crate::cli::output::Output;
 use crate::cli::start::mark;
-use crate::cli::views;
+use crate::model::figures;
 use crate::operations::cost::{Cost, Time};
 use crate::operations::plan::Plan;
 use crate::operations::{redrive, rerun};
@@ -13,7 +13,7 @@ pub fn show(plan: &Plan, out: &mut Output) -> Result<(), Error> {
         Plan::Redrive(plan) => show_redrive(plan, out)?,
         Plan::Rerun(plan) => show_rerun(plan, out)?,
         Plan::Merge(plan) => {
-            let (name, lines) = (plan.execution.name(), views::grouped(plan.lines));
+            let (name, lines) = (plan.execution.name(), figures::count(plan.lines));
             out.line(format!("merge {name}, {lines} lines, into {}", plan.to))?;
         }
     }
@@ -44,14 +44,14 @@ fn show_redrive(plan: &redrive::Plan, out: &mut Output) -> Result<(), Error> {
         ("will run", plan.will_run()),
         ("succeeded, kept", plan.succeeded),
     ] {
-        figure(what, &views::grouped(count), out)?;
+        figure(what, &figures::count(count), out)?;
     }
     for attempt in &plan.facts.attempts {
         let lost = attempt.counts.failures() + attempt.counts.aborted;
         let largest = attempt.groups.first();
         let largest =
             largest.map_or_else(String::new, |it| format!(", {} × {}", it.count, it.error));
-        let (number, lost) = (attempt.attempt + 1, views::grouped(lost));
+        let (number, lost) = (attempt.attempt + 1, figures::count(lost));
         out.line(format!("  attempt {number} left {lost} failed{largest}"))?;
     }
     for reason in &plan.facts.stays {
@@ -67,9 +67,9 @@ fn show_rerun(plan: &rerun::Plan, out: &mut Output) -> Result<(), Error> {
         return out.line(format!("  ✗ {reason}"));
     }
     out.line(format!("  as {}", plan.name))?;
-    figure("will run", &views::grouped(plan.items), out)?;
+    figure("will run", &figures::count(plan.items), out)?;
     for group in &plan.groups {
-        let count = views::grouped(group.count);
+        let count = figures::count(group.count);
         out.line(format!("    {count} {}: {}", group.error, group.message))?;
     }
     let (edited, left_out) = (plan.wish.edits.len(), plan.wish.left_out.len());
@@ -80,7 +80,7 @@ fn show_rerun(plan: &rerun::Plan, out: &mut Output) -> Result<(), Error> {
     out.line(format!(
         "  into {}, {}",
         plan.subset,
-        views::bytes(plan.bytes)
+        figures::bytes(plan.bytes)
     ))?;
     estimates(plan.cost.as_ref(), plan.time.as_ref(), out)
 }
@@ -92,16 +92,15 @@ fn figure(what: &str, figure: &str, out: &mut Output) -> Result<(), Error> {
 /// Cost and time, where they can be told.
 fn estimates(cost: Option<&Cost>, time: Option<&Time>, out: &mut Output) -> Result<(), Error> {
     if let Some(cost) = cost {
-        let sum = format!(
-            "{}${:.2}",
-            if cost.at_least { "≥ " } else { "" },
-            cost.dollars
-        );
+        let least = if cost.at_least { "≥ " } else { "" };
+        let sum = format!("{least}{}", figures::dollars(cost.dollars));
         figure("cost", &sum, out)?;
         for part in &cost.parts {
             out.line(format!(
-                "    {}: {}, ${:.2}",
-                part.what, part.detail, part.dollars
+                "    {}: {}, {}",
+                part.what,
+                part.detail,
+                figures::dollars(part.dollars)
             ))?;
         }
         let sample = cost.sample;

@@ -9,12 +9,12 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::model::{Failure, MapRun, Object, ObjectAddress};
+use crate::model::{Failure, MapRun, Object, ObjectAddress, figures};
+use crate::operations::Error;
 use crate::operations::failures::lines::{self, Item, Lines, fingerprint};
 use crate::operations::failures::reading::{self, Found};
 use crate::operations::failures::record::Outcome;
 use crate::operations::results::{ItemFormat, ItemSource, item_source};
-use crate::operations::{Error, grouped};
 
 /// Candidates that are named.
 const NAMED: usize = 5;
@@ -90,10 +90,10 @@ impl SourceLine {
         let of = of.unwrap_or_default();
         let method = self.method.words();
         match (self.line, self.candidates.as_slice()) {
-            (Some(line), _) => format!("line {}{of}, matched {method}", grouped(line)),
+            (Some(line), _) => format!("line {}{of}, matched {method}", figures::count(line)),
             (None, []) => format!("line{of}: {method}"),
             (None, some) => {
-                let some: Vec<String> = some.iter().map(|it| grouped(*it)).collect();
+                let some: Vec<String> = some.iter().map(|it| figures::count(*it)).collect();
                 format!("line{of}: {method}: {}, …", some.join(", "))
             }
         }

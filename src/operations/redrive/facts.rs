@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{MOST_EVENTS, Plan, newest_of_each_label};
 use crate::client::Client;
-use crate::model::{MapRun, Prices, REDRIVE_PERIOD, StateMachineArn, Status, Timestamp};
+use crate::model::{MapRun, Prices, REDRIVE_PERIOD, StateMachineArn, Status, Timestamp, figures};
 use crate::operations::cost::{self, Cost, Time};
 use crate::operations::ledger::Attempt;
 use crate::operations::runs::Run;
@@ -139,7 +139,8 @@ async fn history_check(client: &Client, plan: &mut Plan) -> Option<Check> {
     let events = newest.items.first()?.id;
     plan.facts.history_events = Some(events);
     let left = MOST_EVENTS.saturating_sub(events);
-    let text = format!("event history {events} of {MOST_EVENTS}");
+    let [so_far, most] = [events, MOST_EVENTS].map(figures::count);
+    let text = format!("event history {so_far} of {most}");
     Some(match left {
         ..FEW_EVENTS => Check::notice(format!("{text}: a redrive adds to it")),
         _ => Check::good(text),

@@ -7,7 +7,8 @@ use std::path::Path;
 use flate2::write::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use crate::operations::{Check, Error, grouped, hex};
+use crate::model::figures;
+use crate::operations::{Check, Error, hex};
 
 /// Bytes of one line, escaped as a JSON string: the child's input, which it becomes a part of, has
 /// 256 KiB.
@@ -267,11 +268,11 @@ impl Inspection {
 
 fn told(trouble: Trouble, one: &str, many: &str) -> String {
     match trouble.count {
-        1 => format!("line {} {one}", grouped(trouble.first)),
+        1 => format!("line {} {one}", figures::count(trouble.first)),
         count => format!(
             "{} lines {many}, first line {}",
-            grouped(count),
-            grouped(trouble.first)
+            figures::count(count),
+            figures::count(trouble.first)
         ),
     }
 }

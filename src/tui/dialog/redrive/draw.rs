@@ -404,12 +404,12 @@ fn estimates(
         );
         lines.push(Line::styled(text::fit(&title, cells), theme.bold()));
         for part in &cost.parts {
-            let sum = text::right(&format!("${:.2}", part.dollars), 10);
+            let sum = text::right(&figures::dollars(part.dollars), 12);
             let shown = format!("  {}{sum}  {}", text::left(&part.what, 15), part.detail);
             lines.push(Line::raw(text::fit(&shown, cells)));
         }
         let least = if cost.at_least { "at least " } else { "~" };
-        let sum = text::right(&format!("{least}${:.2}", cost.dollars), 25);
+        let sum = text::right(&format!("{least}{}", figures::dollars(cost.dollars)), 27);
         lines.push(Line::raw(text::fit(&format!("  {sum}  in all"), cells)));
     }
     if let Some(time) = time {

@@ -46,7 +46,7 @@ fn redrive(run: &str) -> Plan {
         limits: Limits::default(),
         note: None,
         checks: vec![
-            check(Verdict::Good, "event history 214 of 24999"),
+            check(Verdict::Good, "event history 214 of 24,999"),
             check(Verdict::Notice, "another definition is deployed by now"),
         ],
     }
@@ -57,12 +57,12 @@ fn cost() -> Cost {
         parts: vec![
             Part {
                 what: "Step Functions".to_owned(),
-                detail: "118333 Express starts × 9.8 s".to_owned(),
+                detail: "118,333 Express starts × 9.8 s".to_owned(),
                 dollars: 1.35,
             },
             Part {
                 what: "Lambda".to_owned(),
-                detail: "118333 × 9.8 s at 128 MB, the smallest".to_owned(),
+                detail: "118,333 × 9.8 s at 128 MB, the smallest".to_owned(),
                 dollars: 2.42,
             },
         ],

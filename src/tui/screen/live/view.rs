@@ -428,8 +428,12 @@ impl<'a> View<'a> {
             return rows;
         };
         let span = |seconds: f64| figures::span(seconds.round() as i64);
-        let range = format!("{} – {}", span(eta.soonest), span(eta.latest));
-        rows.push(("ETA", format!("{} ({range})", span(eta.likely))));
+        let (soonest, likely, latest) = (span(eta.soonest), span(eta.likely), span(eta.latest));
+        let shown = match soonest == latest {
+            true => likely,
+            false => format!("{likely} ({soonest} – {latest})"),
+        };
+        rows.push(("ETA", shown));
         let likely = SignedDuration::from_secs(eta.likely as i64);
         let end = self.app.now.checked_add(likely);
         rows.extend(end.ok().map(|end| ("ends at", figures::clock(end))));
