@@ -223,9 +223,10 @@ fn tabs(app: &App, short: bool) -> Vec<Span<'static>> {
         } else {
             Style::new()
         };
-        // Beside a short header every cell counts: how old the data is must stay in sight.
+        // Beside a short header every cell counts: how old the data is must stay in sight, and
+        // apart.
         let shown = if short {
-            format!("{name} ")
+            format!(" {name}")
         } else {
             format!(" {name} ")
         };
