@@ -117,7 +117,7 @@ async fn perform(cli: Cli, out: &mut Output) -> Result<Exit, Error> {
     };
     // What needs no connection.
     match &verb {
-        Verb::Demo(arguments) => return demo::run(arguments, global, out).await,
+        Verb::Demo(arguments) => return Box::pin(demo::run(arguments, global, out)).await,
         Verb::Local(verb) => {
             return match verb {
                 Engine::Serve { port, switches } => {

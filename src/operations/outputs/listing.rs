@@ -175,11 +175,8 @@ async fn add_merged(
     };
     let prefix = merge::names_beside(output);
     let listed = client.objects(&output.bucket, &prefix, None).await;
-    let page = match listed {
-        Ok(page) => page,
-        // Who may not list there may still read the objects that are named.
-        Err(_) => return Ok(()),
-    };
+    // Who may not list there may still read the objects that are named.
+    let Ok(page) = listed else { return Ok(()) };
     for object in page.items {
         let output = Output {
             kind: Kind::Merged,

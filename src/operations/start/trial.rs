@@ -198,10 +198,15 @@ mod tests {
 
     use super::*;
 
+    fn lines(count: u64) -> String {
+        let lines: Vec<String> = (1..=count).map(|n| format!("line {n}\n")).collect();
+        lines.concat()
+    }
+
     #[test]
     fn the_first_lines_of_a_file_are_taken_packed_or_not() {
         let folder = tempfile::tempdir().expect("a folder");
-        let text: String = (1..=25).map(|n| format!("line {n}\n")).collect();
+        let text = lines(25);
         let plain = folder.path().join("a.txt");
         std::fs::write(&plain, &text).expect("a disk");
         let packed = folder.path().join("a.txt.gz");
@@ -209,7 +214,7 @@ mod tests {
         let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
         encoder.write_all(text.as_bytes()).expect("a disk");
         encoder.finish().expect("a disk");
-        let expected: String = (1..=10).map(|n| format!("line {n}\n")).collect();
+        let expected = lines(10);
         for path in [plain, packed] {
             let first = first_of_file(&path).expect("readable");
             assert_eq!(String::from_utf8(first).expect("text"), expected);

@@ -120,7 +120,7 @@ impl Failures {
 
     /// What is above the divider, of at least so many lines, and the rest: half of it, unless that
     /// was made larger or smaller.
-    fn above(&self, app: &App, inside: Rect, least: u16) -> (Rect, Rect) {
+    fn above(app: &App, inside: Rect, least: u16) -> (Rect, Rect) {
         let usual = inside.height - (inside.height / 2).max(least).min(inside.height);
         let lower = pane::resized(usual, app.pane(VIEW), inside.height);
         cut(inside, inside.height.saturating_sub(lower))
@@ -129,7 +129,7 @@ impl Failures {
     /// One list at a time, below it the group or the item.
     fn draw_narrow(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
         let inside = pane::inside(area);
-        let (list, rest) = self.above(app, inside, 3);
+        let (list, rest) = Self::above(app, inside, 3);
         let (_, detail) = cut(rest, 1);
         match self.pane {
             Pane::Groups => {
@@ -156,7 +156,7 @@ impl Failures {
 
     fn draw_below(&self, app: &App, set: &FailureSet, buffer: &mut Buffer, area: Rect) {
         let inside = pane::inside(area);
-        let (upper, rest) = self.above(app, inside, 4);
+        let (upper, rest) = Self::above(app, inside, 4);
         let (_, detail) = cut(rest, 1);
         let groups = Rect {
             width: groups_width(area),

@@ -256,7 +256,7 @@ fn output(app: &App, failure: &Failure, cells: usize) -> Vec<Line<'static>> {
     let Some(history) = history.and_then(Remote::get) else {
         return self::history(app, failure, cells);
     };
-    let last = history.events().filter(|it| it.output.is_some()).last();
+    let last = history.events().rfind(|it| it.output.is_some());
     let Some(event) = last else {
         return told(&format!("{none} No state of it had returned anything."));
     };
