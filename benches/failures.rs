@@ -33,7 +33,6 @@ const CHUNK: usize = 64 << 10;
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[derive(Default)]
-#[expect(dead_code, reason = "what is parsed is not looked at")]
 struct Borrowed<'r> {
     #[serde(borrow)]
     execution_arn: Text<'r>,
