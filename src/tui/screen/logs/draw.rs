@@ -363,6 +363,7 @@ pub fn excerpt(book: Option<&Book>, cells: usize, theme: Theme) -> Vec<Line<'sta
         figures::count(entries.len() as u64)
     );
     lines.push(Line::default());
-    lines.push(Line::styled(text::fit(&place, cells), theme.dim()));
+    let place = text::wrap(&place, cells, 3).into_iter();
+    lines.extend(place.map(|it| Line::styled(it, theme.dim())));
     lines
 }
