@@ -254,7 +254,9 @@ fn each_failure_is_exported_and_found_by_its_line(home: &Home, run: &str, failur
     let told = home.run(&["failures", run, "--line", &line]).expect(0);
     assert_eq!(told.stdout.lines().count(), 1, "{}", told.stdout);
     told.says("matched by the number");
-    let well = (1..).find(|line| !known.contains(line)).expect("a line");
+    let well = (1..=u64::MAX)
+        .find(|line| !known.contains(line))
+        .expect("a line");
     let none = home.run(&["failures", run, "--line", &well.to_string()]);
     none.expect(0).says("no failure is known");
 }
