@@ -119,6 +119,7 @@ const FRAME: Duration = Duration::from_millis(33);
 /// Runs until the user quits, after what was typed before; says what goes on then.
 async fn finish(mut dashboard: Dashboard, typed: Vec<Input>, looks: Looks) -> io::Result<()> {
     let end = dashboard.run(typed).await?;
+    dashboard.runtime.remembered().await;
     if let Some(path) = dashboard.runtime.session_path() {
         // The terminal is about to be given back: what cannot be written is not worth a word.
         let _ = session::write(&path, &dashboard.app.session());

@@ -167,7 +167,14 @@ impl Runtime {
             }
             Effect::Remember(session) => {
                 if let Some(path) = self.session_path() {
-                    self.remembering = Some(spawn(deeds::remember(path, *session, events)));
+                    // One after the other: another target's may still be under way.
+                    let before = self.remembering.take();
+                    self.remembering = Some(spawn(async move {
+                        if let Some(before) = before {
+                            let _ = before.await;
+                        }
+                        deeds::remember(path, *session, events).await;
+                    }));
                 }
             }
             Effect::Moment => {
@@ -356,6 +363,13 @@ impl Runtime {
             let said = said.unwrap_or_else(|_| "that action failed inside".to_owned());
             tell(&events, Event::Said(said)).await;
         }));
+    }
+
+    /// Waits until what was to be remembered is on disk.
+    pub async fn remembered(&mut self) {
+        if let Some(remembering) = self.remembering.take() {
+            let _ = remembering.await;
+        }
     }
 
     /// Whether nothing that was asked for is out any more: what tests wait for.

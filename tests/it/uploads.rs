@@ -156,7 +156,11 @@ async fn an_upload_that_is_killed_goes_on_where_it_was() {
         again.stderr()
     );
     let sent = place.relay.parts() - before;
-    assert_eq!(sent, 5 - arrived, "{arrived} parts were there");
+    // What was on its way at the kill may have arrived after it.
+    assert!(
+        (1..=5 - arrived).contains(&sent),
+        "{sent} sent, {arrived} parts were there"
+    );
     let keys = place.keys().await;
     assert_eq!(keys.len(), 1, "{keys:?}");
     assert!(place.object(&keys[0]).await == content(&place.file()));

@@ -47,6 +47,8 @@ pub struct Target {
     is_rechecking: bool,
     /// Since when nobody is signed in.
     pub expired: Option<Timestamp>,
+    /// Whether the connection is a newer one than the one whose sign-in ended.
+    is_renewed: bool,
     pub sign_in: Option<SignIn>,
     /// When a new connection was last tried.
     tried: Option<Timestamp>,
@@ -91,6 +93,7 @@ impl App {
 
     /// Nobody is signed in any more: what is shown stays, a dialog says what to do.
     pub(super) fn expire(&mut self, reason: &str) {
+        self.target.is_renewed = false;
         if self.target.expired.is_none() {
             self.target.expired = Some(self.now);
             self.target.tried = Some(self.now);
@@ -99,9 +102,9 @@ impl App {
         }
     }
 
-    /// An answer came, so somebody is signed in.
+    /// An answer came, so somebody is signed in: unless it was on its way when the sign-in ended.
     pub(super) fn recover(&mut self) {
-        if self.target.expired.take().is_some() {
+        if self.target.is_renewed && self.target.expired.take().is_some() {
             self.target.sign_in = None;
             self.target.identity = Remote::Waiting;
             self.say(Tone::Good, "✓ signed in again, going on");
@@ -366,6 +369,7 @@ impl App {
         if is_here {
             // The same target with new credentials: everything stays.
             self.health = arrival.health;
+            self.target.is_renewed = true;
             self.target.is_rechecking = true;
             self.target.identity = Remote::Waiting;
             self.out.clear();

@@ -126,7 +126,8 @@ fn a_sign_in_that_ends_is_renewed_in_place_and_all_goes_on() {
     terminal.press("l");
     terminal.wait("signed in again, going on");
     let raw = String::from_utf8_lossy(&terminal.raw).into_owned();
-    assert!(raw.contains("signing in: sso login --profile work"));
+    let told = "signing in: sso login --profile work";
+    assert!(raw.contains(told), "{raw:?}");
     terminal.press("\x03");
     assert_eq!(terminal.ended(), 0);
     terminal.is_restored();

@@ -207,6 +207,19 @@ fn an_expired_sign_in_keeps_what_is_shown_and_asks_once() {
 }
 
 #[test]
+fn an_answer_that_was_on_its_way_is_no_sign_in() {
+    let mut harness = signed_in();
+    harness.send(Event::Executions(machine(), Err(expired())));
+    let page = Page {
+        items: sample().iter().map(|it| it.execution().clone()).collect(),
+        next: None,
+    };
+    harness.send(Event::Executions(machine(), Ok(page)));
+    assert!(harness.app.target.sign_in.is_some());
+    assert!(!said(&harness).contains("signed in again"));
+}
+
+#[test]
 fn one_key_signs_in_and_all_goes_on_where_it_was() {
     let mut harness = signed_in();
     harness.send(Event::Executions(machine(), Err(expired())));
@@ -263,6 +276,7 @@ fn nothing_is_changed_until_the_account_is_known_again() {
     let mut harness = harness.keys("jr");
     harness.send(Event::RedrivePlan(arn(LOST), Ok(plan(3))));
     harness.send(Event::Executions(machine(), Err(expired())));
+    harness.send(arrived(Destination::default(), "prod-data", None));
     let page = Page {
         items: sample().iter().map(|it| it.execution().clone()).collect(),
         next: None,
