@@ -12,15 +12,21 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::definition::{ChildKind, Format, Scope, Shape, Transformation};
+use super::definition::Scope;
 
+mod command;
 mod context;
 mod evaluation;
+mod event;
+mod size;
 mod states;
 mod token;
 mod tree;
 
+pub use command::{Batching, Command, Destination, ItemSource, MapRunPlan};
 pub use context::{iso as context_time, mix, random_uuid};
+pub use event::{Event, seconds};
+pub use size::{exceeds, exceeds_depth, json_length};
 pub use states::{Attempt, Call};
 pub use token::TaskToken;
 pub use tree::awaits;
@@ -282,149 +288,6 @@ impl Failure {
     }
 }
 
-/// What must be done once the step is on disk.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Command {
-    /// Make a call and deliver what comes of it: [`Input::TaskSubmitted`] where the pattern waits
-    /// for more, [`Input::TaskEnded`] where the call itself ends the Task.
-    Call(Box<Call>),
-    /// Nobody waits for this attempt's call any more: let go of it, and stop what it has started.
-    Abandon {
-        attempt: u64,
-    },
-    /// Deliver [`Input::TimerFired`] at `at`, milliseconds since 1970.
-    Timer {
-        token: u64,
-        at: i64,
-    },
-    StartMapRun(Box<MapRunPlan>),
-    /// Make sure that this Map Run goes on, redriven that many times, and deliver
-    /// [`Input::MapRunEnded`].
-    FollowMapRun {
-        arn: String,
-        redrives: u32,
-    },
-    StopMapRun {
-        arn: String,
-    },
-}
-
-/// A Distributed Map with everything evaluated that depends on the parent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MapRunPlan {
-    pub arn: String,
-    /// Label of the Map state in the parent's definition.
-    pub label: String,
-    pub children: ChildKind,
-    pub items: ItemSource,
-    /// `$` of the `ItemSelector`.
-    pub input: Value,
-    /// `$$` of the `ItemSelector`, without `Map.Item`.
-    pub context: Value,
-    /// The parent's variables that the `ItemSelector` speaks of.
-    #[serde(default)]
-    pub variables: Variables,
-    /// When the Map Run was started, milliseconds since 1970.
-    #[serde(default)]
-    pub at: i64,
-    /// 0: the service's maximum.
-    pub max_concurrency: u64,
-    pub tolerated_count: u64,
-    pub tolerated_percentage: f64,
-    #[serde(default)]
-    pub batching: Option<Batching>,
-    pub writer: Option<Destination>,
-    /// `None`: what AWS does without a `WriterConfig`.
-    #[serde(default)]
-    pub shape: Option<Shape>,
-}
-
-impl MapRunPlan {
-    pub fn shape(&self) -> Shape {
-        let transformation = match self.writer {
-            Some(_) => Transformation::None,
-            None => Transformation::Compact,
-        };
-        self.shape.unwrap_or(Shape {
-            transformation,
-            lines: false,
-        })
-    }
-}
-
-/// What the items are. `max_items` is as given: 0 sets no limit, less is an error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum ItemSource {
-    /// An array from state data.
-    Values(Vec<Value>),
-    /// An object from state data: a member is an item.
-    Members(serde_json::Map<String, Value>),
-    /// One S3 object.
-    Object {
-        bucket: String,
-        key: String,
-        format: Format,
-        max_items: Option<i64>,
-        #[serde(default)]
-        version: Option<String>,
-        /// `ExpectedBucketOwner`.
-        #[serde(default)]
-        owner: Option<String>,
-    },
-    /// The S3 objects below a prefix.
-    Listing {
-        bucket: String,
-        prefix: String,
-        /// Of the objects' contents, where these are the items.
-        format: Option<Format>,
-        max_items: Option<i64>,
-        owner: Option<String>,
-    },
-}
-
-impl ItemSource {
-    pub fn max_items(&self) -> Option<i64> {
-        match self {
-            Self::Values(_) | Self::Members(_) => None,
-            Self::Object { max_items, .. } | Self::Listing { max_items, .. } => *max_items,
-        }
-    }
-
-    /// `length` of MapStateStarted: 0 where a reader must look first.
-    pub fn known_length(&self) -> usize {
-        match self {
-            Self::Values(values) => values.len(),
-            Self::Members(members) => members.len(),
-            Self::Object { .. } | Self::Listing { .. } => 0,
-        }
-    }
-
-    /// `$$.Map.Item.Source` (developer guide, "Accessing execution data from the Context object").
-    pub fn source(&self) -> String {
-        match self {
-            Self::Values(_) | Self::Members(_) => "STATE_DATA".to_owned(),
-            Self::Object { bucket, key, .. } => format!("S3://{bucket}/{key}"),
-            Self::Listing { bucket, .. } => format!("S3://{bucket}"),
-        }
-    }
-}
-
-/// An ItemBatcher, evaluated; 0 is no limit.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Batching {
-    pub max_items: u64,
-    pub max_bytes: u64,
-    /// `BatchInput`.
-    pub input: Option<Value>,
-}
-
-/// Where the ResultWriter writes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Destination {
-    pub bucket: String,
-    pub prefix: String,
-}
-
 /// How an execution ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -432,50 +295,6 @@ pub enum Outcome {
     Failed(Failure),
     TimedOut,
     Aborted(Failure),
-}
-
-/// One event of the history, as numbered.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    pub id: u64,
-    pub previous: u64,
-    /// Milliseconds since 1970.
-    pub at: i64,
-    pub kind: Cow<'static, str>,
-    /// Content of the `…EventDetails` member.
-    pub details: Option<Value>,
-}
-
-impl Event {
-    /// As `GetExecutionHistory` shows it.
-    pub fn to_json(&self) -> Value {
-        let mut event = json!({
-            "timestamp": seconds(self.at),
-            "type": self.kind,
-            "id": self.id,
-            "previousEventId": self.previous,
-        });
-        if let (Some(details), Some(object)) = (&self.details, event.as_object_mut()) {
-            object.insert(details_member(&self.kind), details.clone());
-        }
-        event
-    }
-}
-
-/// Milliseconds as the seconds with a fraction that the JSON services send.
-pub fn seconds(milliseconds: i64) -> Value {
-    json!(milliseconds as f64 / 1_000.0)
-}
-
-fn details_member(kind: &str) -> String {
-    if kind.ends_with("StateEntered") {
-        return "stateEnteredEventDetails".to_owned();
-    }
-    if kind.ends_with("StateExited") {
-        return "stateExitedEventDetails".to_owned();
-    }
-    let (first, rest) = kind.split_at(1);
-    format!("{}{rest}EventDetails", first.to_lowercase())
 }
 
 /// What a step gives out.
@@ -529,85 +348,6 @@ pub fn owed(machine: &Machine<'_>, execution: &Execution) -> Vec<Command> {
     }
     stepper.owe(machine.scope, &root);
     stepper.step.commands
-}
-
-/// Deepest nesting of an input, output or task result. Stored with what surrounds it, it must stay
-/// below what the JSON parser accepts, or the store could not be read again.
-const MAX_DEPTH: usize = 100;
-
-/// Whether `value` is nested more deeply than the engine keeps.
-pub fn exceeds_depth(value: &Value) -> bool {
-    fn deeper(value: &Value, left: usize) -> bool {
-        match value {
-            Value::Array(values) => left == 0 || values.iter().any(|value| deeper(value, left - 1)),
-            Value::Object(members) => {
-                left == 0 || members.values().any(|value| deeper(value, left - 1))
-            }
-            _ => false,
-        }
-    }
-    deeper(value, MAX_DEPTH)
-}
-
-/// Bytes of the JSON text of a value.
-pub fn json_length(value: &impl Serialize) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // Values always have a text.
-    let _ = serde_json::to_writer(&mut count, value);
-    count.0
-}
-
-/// Whether the JSON text of `value` is longer than `limit` bytes.
-pub fn exceeds(value: &Value, limit: usize) -> bool {
-    struct Budget(usize);
-    impl std::io::Write for Budget {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 = self
-                .0
-                .checked_sub(bytes.len())
-                .ok_or(std::io::ErrorKind::StorageFull)?;
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    // Most values are far too short for their text to be worth writing.
-    longest_text(value) > limit && serde_json::to_writer(Budget(limit), value).is_err()
-}
-
-/// Bytes that the JSON text of a value has at most: every character may need an escape.
-fn longest_text(value: &Value) -> usize {
-    const ESCAPE: usize = 6;
-    const NUMBER: usize = 32;
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => NUMBER,
-        Value::String(text) => ESCAPE * text.len() + 2,
-        Value::Array(values) => {
-            values
-                .iter()
-                .map(|value| longest_text(value) + 1)
-                .sum::<usize>()
-                + 2
-        }
-        Value::Object(members) => {
-            let member =
-                |(name, value): (&String, &Value)| ESCAPE * name.len() + longest_text(value) + 4;
-            members.iter().map(member).sum::<usize>() + 2
-        }
-    }
 }
 
 struct Stepper<'s> {

@@ -5,11 +5,16 @@
 //! transitions. What a field makes of the data is what the state gives when it has no fields after
 //! that one.
 
+mod context;
+mod form;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
+use self::context::context;
+use self::form::{NESTED, as_task, collect_targets, only, text, without};
 use super::arguments::{Arguments, invalid};
 use super::executions::parse_input;
 use super::machines::find_state;
@@ -221,95 +226,6 @@ fn identity(engine: &Engine, arguments: &Arguments) -> Identity {
         started: engine.runner().now(),
         nonce: uuid::Uuid::new_v4().to_string(),
     }
-}
-
-/// What a member of the context object holds.
-#[derive(Clone, Copy)]
-enum Holds {
-    Text,
-    Time,
-    Number,
-    Anything,
-}
-
-/// Groups and members that a context object may have (developer guide, "Accessing execution data
-/// from the Context object").
-const CONTEXT: [(&str, &[(&str, Holds)]); 4] = [
-    (
-        "Execution",
-        &[
-            ("Id", Holds::Text),
-            ("Input", Holds::Anything),
-            ("Name", Holds::Text),
-            ("RoleArn", Holds::Text),
-            ("StartTime", Holds::Time),
-            ("RedriveCount", Holds::Number),
-            ("RedriveTime", Holds::Time),
-        ],
-    ),
-    (
-        "State",
-        &[
-            ("EnteredTime", Holds::Time),
-            ("Name", Holds::Text),
-            ("RetryCount", Holds::Number),
-        ],
-    ),
-    (
-        "StateMachine",
-        &[("Id", Holds::Text), ("Name", Holds::Text)],
-    ),
-    ("Task", &[("Token", Holds::Text)]),
-];
-
-/// The context object of the request. It stands for the whole one: what it lacks is not there.
-fn context(
-    arguments: &Arguments,
-    is_mocked: bool,
-    has_token: bool,
-) -> Result<Option<Object>, ApiError> {
-    let Some(text) = arguments.text("context") else {
-        return Ok(None);
-    };
-    if !is_mocked {
-        return Err(invalid(
-            "context can only be specified together with a mock",
-        ));
-    }
-    let refuse = |text: String| Err(invalid(format!("Invalid Context object provided: {text}")));
-    let Ok(Value::Object(context)) = serde_json::from_str(text) else {
-        return refuse("it must be a JSON object".to_owned());
-    };
-    for (group, members) in &context {
-        if group == "Map" {
-            return refuse("'Map' field is not supported when mocking a Context object".to_owned());
-        }
-        let Some((_, known)) = CONTEXT.iter().find(|(name, _)| name == group) else {
-            return refuse(format!("Field '{group}' is not allowed"));
-        };
-        if group == "Task" && !has_token {
-            return refuse("Context object contains 'Task' when state is not a Task state with a '.sync' or '.waitForTaskToken' service integration pattern".to_owned());
-        }
-        let Value::Object(members) = members else {
-            return refuse(format!("{group} must be an object"));
-        };
-        for (member, value) in members {
-            let Some((_, holds)) = known.iter().find(|(name, _)| name == member) else {
-                return refuse(format!("Field '{member}' is not allowed"));
-            };
-            let is_time = |text: &str| text.parse::<jiff::Timestamp>().is_ok();
-            let (fits, wanted) = match holds {
-                Holds::Text => (value.is_string(), "a string"),
-                Holds::Time => (value.as_str().is_some_and(is_time), "a timestamp"),
-                Holds::Number => (value.is_number(), "a number"),
-                Holds::Anything => (true, ""),
-            };
-            if !fits {
-                return refuse(format!("{group}.{member} must be {wanted}"));
-            }
-        }
-    }
-    Ok(Some(context))
 }
 
 /// How a failure of the state is taken.
@@ -585,55 +501,6 @@ fn continue_waiting() -> Input {
     Input::TimerFired { token: 0 }
 }
 
-/// Members with states of their own.
-const NESTED: &[&str] = &["ItemProcessor", "Iterator", "Branches"];
-
-fn collect_targets(value: &Value, targets: &mut Vec<String>) {
-    match value {
-        Value::Array(values) => {
-            for value in values {
-                collect_targets(value, targets);
-            }
-        }
-        Value::Object(members) => {
-            for (name, value) in members {
-                match (name.as_str(), value) {
-                    ("Next" | "Default", Value::String(target)) => targets.push(target.clone()),
-                    ("Choices" | "Catch", value) => collect_targets(value, targets),
-                    _ => {}
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// A state whose result is mocked makes a call that is not made.
-fn as_task(state: &Object) -> Object {
-    let common = [
-        "Comment",
-        "QueryLanguage",
-        "InputPath",
-        "OutputPath",
-        "ResultPath",
-        "ResultSelector",
-        "Output",
-        "Assign",
-        "Retry",
-        "Catch",
-        "Next",
-        "End",
-    ];
-    if text(state, "Type") == "Task" {
-        return state.clone();
-    }
-    let mut task = only(state, &common);
-    let function = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:mocked");
-    task.insert("Type".to_owned(), "Task".into());
-    task.insert("Resource".to_owned(), function.into());
-    task
-}
-
 /// The failure of a Map state whose iterations fail more often than it tolerates.
 fn failure_of_iterations(subject: &Subject, arguments: &Arguments) -> Option<Failure> {
     let configuration = arguments.value("stateConfiguration")?;
@@ -683,22 +550,4 @@ fn next_state(run: &Run, name: &str) -> Option<String> {
     let mut entered = run.events.iter().filter_map(of);
     entered.by_ref().find(|entered| entered == name)?;
     entered.find(|entered| entered != FAILURE)
-}
-
-fn text<'s>(state: &'s Object, name: &str) -> &'s str {
-    state.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn without(state: &Object, fields: &[&str]) -> Object {
-    let is_kept = |(name, _): &(&String, &Value)| !fields.contains(&name.as_str());
-    let kept = state.iter().filter(is_kept);
-    kept.map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
-fn only(state: &Object, fields: &[&str]) -> Object {
-    let is_kept = |(name, _): &(&String, &Value)| fields.contains(&name.as_str());
-    let kept = state.iter().filter(is_kept);
-    kept.map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
 }
