@@ -171,7 +171,10 @@ set -eu
 exec 3>&1 1>&2
 
 # The Lambda program: releases have it in lambda/, the repository makes it.
-test -f {bootstrap} || .ci/bootstrap {architecture}
+test -f {bootstrap} || .ci/bootstrap {architecture} || {{
+  echo 'no Lambda program: run this where fanout was built or unpacked, or deploy with --bootstrap FILE'
+  exit 1
+}}
 
 # A bucket for it. Each build has its own folder, as CloudFormation does not look into objects.
 bucket={bucket}
@@ -275,12 +278,26 @@ mod tests {
     }
 
     #[test]
-    fn the_worked_example_follows_from_the_price_list() {
-        let mut prices = prices();
-        let before = per_million(&prices);
-        assert!((1.2..10.0).contains(&before), "{before}");
-        prices.lambda.requests_per_million += 1.0;
-        assert!((per_million(&prices) - before - 1.0).abs() < 1e-9);
+    fn the_worked_example_is_what_the_readme_says_and_the_price_list_gives() {
+        let prices = prices();
+        // Step Functions: requests, then GB-seconds. Lambda: the same.
+        let parts = [1.00, 18_750.0 * 0.00001667, 0.20, 50_000.0 * 0.0000166667];
+        let dollars = per_million(&prices);
+        assert!(
+            (dollars - parts.iter().sum::<f64>()).abs() < 1e-9,
+            "{dollars}"
+        );
+        let readme = include_str!("../../README.md");
+        for said in [format!("about ${dollars:.2}"), prices.date] {
+            assert!(readme.contains(&said), "{said} is not in the README");
+        }
+        let worker = TEMPLATE
+            .split("FunctionName: fanout-worker")
+            .nth(1)
+            .unwrap();
+        let memory = worker.split("MemorySize: ").nth(1).unwrap();
+        let memory: f64 = memory.lines().next().unwrap().parse().unwrap();
+        assert!((memory / 1_024.0 - WORKER_GB).abs() < 1e-9, "{memory}");
     }
 
     #[test]

@@ -124,6 +124,8 @@ def ministack(tmp_path_factory):
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "TMPDIR": "{folder}",
+        # For the functions that it runs.
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:{port}",
     }
     yield from serve("ministack", "000000000000", [shutil.which("ministack")], settings, folder)
 
