@@ -108,7 +108,9 @@ fn node() -> Option<PathBuf> {
             &[
                 "node",
                 "-e",
-                "require('./node_modules/aws-lambda-ric/build/Release/rapid-client.node')",
+                // It asks for the variable as soon as it is loaded.
+                "process.env.AWS_LAMBDA_RUNTIME_API = '127.0.0.1:9';
+                require('./node_modules/aws-lambda-ric/dist/rapid-client.node')",
             ],
         ],
     )?;
