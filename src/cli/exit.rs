@@ -114,6 +114,7 @@ fn exit_of(kind: &ErrorKind) -> Exit {
         | ErrorKind::Conflict(_)
         | ErrorKind::NotRedrivable(_)
         | ErrorKind::Invalid(_)
+        | ErrorKind::Outdated(_)
         | ErrorKind::ReadOnly => Exit::Refused,
         ErrorKind::Throttled(_) | ErrorKind::Unreachable(_) | ErrorKind::Service(_) => {
             Exit::Service

@@ -63,6 +63,8 @@ pub enum ErrorKind {
     NotRedrivable(String),
     /// The request itself is wrong.
     Invalid(String),
+    /// The token of a page, which is good for a day: its listing begins again without one.
+    Outdated(String),
     /// Still too many requests after the SDK's own attempts.
     Throttled(String),
     /// No connection, no answer in time.
@@ -84,6 +86,7 @@ impl fmt::Display for ErrorKind {
             Self::Conflict(text) => write!(f, "conflict: {text}"),
             Self::NotRedrivable(text) => write!(f, "not redrivable: {text}"),
             Self::Invalid(text) => write!(f, "invalid request: {text}"),
+            Self::Outdated(text) => write!(f, "too old to go on: {text}"),
             Self::Throttled(text) => write!(f, "slowed by AWS: {text}"),
             Self::Unreachable(text) => write!(f, "no connection: {text}"),
             Self::ReadOnly => f.write_str("this session is read-only"),
@@ -192,6 +195,7 @@ impl Error {
             ErrorKind::Unreachable(_) => "check the network, the endpoint and the Region",
             ErrorKind::ReadOnly => "start without --read-only to change something",
             ErrorKind::NotFound(_) => "check the name, the Region and the account",
+            ErrorKind::Outdated(_) => "the list begins again with its first page",
             ErrorKind::Conflict(_) | ErrorKind::Invalid(_) | ErrorKind::Service(_) => return None,
         };
         Some(hint.to_owned())
@@ -298,6 +302,8 @@ pub(super) fn of_answer(code: Option<&str>, message: Option<&str>, status: u16) 
         ErrorKind::SignIn(text)
     } else if is_denial(code) {
         ErrorKind::Permission(text)
+    } else if code == "InvalidToken" {
+        ErrorKind::Outdated(text)
     } else if is_absence(code) {
         ErrorKind::NotFound(text)
     } else if is_conflict(code) {

@@ -1,5 +1,7 @@
 //! Step Functions, call by call.
 
+use std::cmp::Reverse;
+
 use aws_sdk_sfn::operation::list_executions::builders::ListExecutionsFluentBuilder;
 use aws_sdk_sfn::types as sdk;
 
@@ -280,6 +282,23 @@ impl Client {
 
     /// All Map Runs of an execution, newest first.
     pub async fn map_runs(&self, execution: &ExecutionArn) -> Result<Vec<MapRunArn>, Error> {
+        let mut listed = self.listed_map_runs(execution).await?;
+        // The reference says nothing about the order.
+        listed.sort_by_key(|run| Reverse(timestamp(run.start_date)));
+        let arns = listed.into_iter().map(|run| MapRunArn(run.map_run_arn));
+        Ok(arns.collect())
+    }
+
+    /// How many of an execution's Map Runs have not ended.
+    pub async fn open_map_runs(&self, execution: &ExecutionArn) -> Result<usize, Error> {
+        let listed = self.listed_map_runs(execution).await?;
+        Ok(listed.iter().filter(|run| run.stop_date.is_none()).count())
+    }
+
+    async fn listed_map_runs(
+        &self,
+        execution: &ExecutionArn,
+    ) -> Result<Vec<sdk::MapRunListItem>, Error> {
         let mut listed = Vec::new();
         let mut token = None;
         loop {
@@ -293,19 +312,12 @@ impl Client {
             let page = self
                 .ask(Action::ListMapRuns, execution.as_str(), request.send())
                 .await?;
-            listed.extend(
-                page.map_runs
-                    .into_iter()
-                    .map(|run| (timestamp(run.start_date), MapRunArn(run.map_run_arn))),
-            );
+            listed.extend(page.map_runs);
             token = given(page.next_token);
             if token.is_none() {
-                break;
+                return Ok(listed);
             }
         }
-        // The reference says nothing about the order.
-        listed.sort_by(|(earlier, _), (later, _)| later.cmp(earlier));
-        Ok(listed.into_iter().map(|(_, arn)| arn).collect())
     }
 
     /// One Map Run with its counts, which are the service's own and may lag a second or two.

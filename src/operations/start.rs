@@ -131,6 +131,7 @@ pub async fn plan(client: &Client, request: Request) -> Result<Plan, Error> {
     if let Value::Object(input) = &mut plan.input {
         input.extend(given);
     }
+    plan.checks.insert(0, checks::of_sign_in(client).await);
     plan.checks.extend(checks::of_machine(client, &plan).await);
     let input_size = plan.input.to_string().len();
     if INPUT_LIMIT < input_size {

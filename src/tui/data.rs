@@ -28,7 +28,7 @@ use crate::operations::machines::Recent;
 use crate::operations::outputs::{Hit, Listing, Page as Bytes};
 use crate::operations::reconcile::Reconciliation;
 use crate::operations::runs::Run;
-use crate::tui::event::{Reply, Trouble};
+use crate::tui::event::{Cause, Reply, Trouble};
 use crate::tui::history::History;
 use crate::tui::pace::Pace;
 use crate::tui::preview::Preview;
@@ -210,6 +210,8 @@ pub struct Data {
     /// Pages after the newest, as far as the user went.
     older: Vec<Execution>,
     older_end: End,
+    /// When the page after those could not be read.
+    older_failed: Option<Timestamp>,
     pub runs: HashMap<ExecutionArn, Remote<Run>>,
     /// When a run was described in full; polls only tell of the parts that are known already.
     pub described: HashMap<ExecutionArn, Timestamp>,
@@ -285,6 +287,20 @@ impl Data {
             .filter(|it| !loaded.contains(&it.arn));
         self.older.extend(new);
         self.older_end = page.next.map_or(End::Reached, End::After);
+        self.older_failed = None;
+    }
+
+    /// The page after those loaded could not be read. Where its token is no longer taken, reading
+    /// begins again after the newest page; what is loaded stays, and comes once.
+    pub fn fail_older(&mut self, trouble: &Trouble, now: Timestamp) {
+        if trouble.cause == Cause::Outdated {
+            self.older_end = End::AfterNewest;
+        }
+        self.older_failed = Some(now);
+    }
+
+    pub fn older_failed(&self) -> Option<Timestamp> {
+        self.older_failed
     }
 
     /// The token of the next page, `None` at the end.
@@ -569,7 +585,7 @@ mod tests {
             text: "no connection".to_owned(),
             hint: None,
             slowed: false,
-            cause: crate::tui::event::Cause::Other,
+            cause: Cause::Other,
         }
     }
 

@@ -90,6 +90,11 @@ impl Focus {
         self.at.checked_sub(self.fields)
     }
 
+    /// Goes to a button that the mouse is about to press.
+    pub fn go_to_button(&mut self, button: usize) {
+        self.at = self.fields + button.min(self.buttons.saturating_sub(1));
+    }
+
     /// Moves by a key; whether it was one that moves.
     fn key(&mut self, key: KeyEvent) -> bool {
         let on_button = self.button().is_some();
@@ -147,6 +152,24 @@ impl Dialog {
             Self::Merge(it) => it.key(key),
             Self::Trail(it) => it.key(key),
             Self::Resume(it) => it.key(key),
+        }
+    }
+
+    /// Puts the focus on a button, so that enter presses it. What one was in the middle of is left.
+    pub fn go_to_button(&mut self, button: usize) {
+        match self {
+            Self::Redrive(it) => it.focus.go_to_button(button),
+            Self::Several(it) => it.focus.go_to_button(button),
+            Self::Start(it) => {
+                it.step_out();
+                it.focus.go_to_button(button);
+            }
+            Self::Stop(it) => it.focus.go_to_button(button),
+            Self::Limits(it) => it.focus.go_to_button(button),
+            Self::Merge(it) => it.focus.go_to_button(button),
+            Self::Resume(it) => it.focus.go_to_button(button),
+            // Its one button has the focus.
+            Self::Trail(_) => {}
         }
     }
 

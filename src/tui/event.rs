@@ -53,6 +53,8 @@ pub enum Cause {
     SignedOut,
     /// There is nothing of that name.
     Gone,
+    /// The token of a page is no longer taken: one begins again with the first.
+    Outdated,
 }
 
 pub type Reply<T> = Result<T, Trouble>;

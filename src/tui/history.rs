@@ -33,6 +33,13 @@ pub enum Part {
     After(String),
 }
 
+impl Part {
+    /// Whether it is read with the token of a page before.
+    pub fn is_further(&self) -> bool {
+        matches!(self, Self::Before(_) | Self::After(_))
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
     /// By number, from 1.
@@ -95,6 +102,25 @@ impl History {
         }
     }
 
+    /// Forgets the token that `part` was asked for with, and begins that way again at its end.
+    pub fn begin_anew(&mut self, part: &Part) {
+        let has_first = self.events.contains_key(&1);
+        self.next = Some(match part {
+            Part::Newest | Part::Peek | Part::Before(_) => {
+                self.back = None;
+                if has_first {
+                    Part::Newest
+                } else {
+                    Part::Oldest
+                }
+            }
+            Part::Oldest | Part::After(_) => {
+                self.onward = None;
+                Part::Oldest
+            }
+        });
+    }
+
     fn find_gaps(&self) -> Vec<(u64, u64)> {
         let mut expected = 1;
         let mut gaps = Vec::new();
@@ -123,7 +149,8 @@ impl History {
     pub fn toward(&self, event: u64) -> Option<Part> {
         let (first, last) = self.gap(event)?;
         let is_upper_half = event - first > last - event;
-        let back = self.back.as_ref().filter(|(lowest, _)| *lowest == last + 1);
+        // Begun anew, it leads there through what is known.
+        let back = self.back.as_ref().filter(|(lowest, _)| *lowest > last);
         let back = back.map(|(_, token)| Part::Before(token.clone()));
         let onward = self.onward.as_ref();
         let onward = onward.map(|(_, token)| Part::After(token.clone()));
@@ -388,6 +415,31 @@ pub mod tests {
         // What comes later is joined to it.
         assert_eq!(read(&mut history, 25_015), 1);
         assert_eq!(history.missing(), 0);
+    }
+
+    #[test]
+    fn a_token_that_is_too_old_begins_its_way_anew() {
+        for side in [Part::Before(String::new()), Part::After(String::new())] {
+            let mut history = History::default();
+            read(&mut history, 25_000);
+            let (first, last) = history.gaps()[0];
+            let edge = match side {
+                Part::Before(_) => last,
+                _ => first,
+            };
+            let part = history.toward(edge).expect("it is not here");
+            assert_eq!(std::mem::discriminant(&part), std::mem::discriminant(&side));
+            history.begin_anew(&part);
+            let mut pages = 0;
+            while history.gaps() == [(first, last)] {
+                let next = history.next().cloned().or_else(|| history.toward(edge));
+                let next = next.expect("the gap is still there");
+                history.put(&next, page(&next, 25_000, 1_000));
+                pages += 1;
+                assert!(pages < 10, "{next:?}");
+            }
+            assert_eq!(history.event(edge).map(|it| it.id), Some(edge));
+        }
     }
 
     #[test]

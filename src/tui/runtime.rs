@@ -440,6 +440,7 @@ fn of_client(error: client::Error) -> Trouble {
         cause: match error.kind {
             ErrorKind::SignIn(_) => Cause::SignedOut,
             ErrorKind::NotFound(_) => Cause::Gone,
+            ErrorKind::Outdated(_) => Cause::Outdated,
             _ => Cause::Other,
         },
     }

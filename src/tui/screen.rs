@@ -5,6 +5,7 @@ mod compare;
 mod execution;
 mod failures;
 pub mod hints;
+mod list;
 mod live;
 mod logs;
 mod machines;
@@ -350,12 +351,14 @@ fn draw_dialog(app: &App, buffer: &mut Buffer, area: Rect) {
     if let Some(open) = &app.target.sign_in {
         let cells = dialog::columns(area);
         let view = open.view(app, cells, app.theme());
-        return dialog::draw(buffer, area, &view, &open.scroll, app.theme());
+        let buttons = dialog::draw(buffer, area, &view, &open.scroll, app.theme());
+        return app.places.note_buttons(buttons);
     }
     if let Some(open) = &app.dialog {
         let cells = dialog::columns(area);
         let view = open.view(app, cells, app.theme());
-        dialog::draw(buffer, area, &view, open.scroll(), app.theme());
+        let buttons = dialog::draw(buffer, area, &view, open.scroll(), app.theme());
+        app.places.note_buttons(buttons);
     }
 }
 

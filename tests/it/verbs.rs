@@ -577,6 +577,9 @@ fn refusals_change_nothing() {
         .expect(0)
         .json();
     assert_eq!(dry["plans"][0]["lines"], 1);
+    let checks = dry["plans"][0]["checks"].to_string();
+    let told = ["signed in as ", "0 open Map Runs of this machine"];
+    assert!(told.iter().all(|it| checks.contains(it)), "{checks}");
     let template = r#"{"output": {"key": "out/{{ stem }}-{{ date:2026-11-23 }}.csv"}}"#;
     std::fs::write(home.path("daily.json"), template).expect("a template");
     let filled = home

@@ -76,7 +76,10 @@ pub async fn follow(client: Client, query: Query, updates: mpsc::Sender<Result<U
 fn is_final(error: &client::Error) -> bool {
     matches!(
         error.kind,
-        ErrorKind::NotFound(_) | ErrorKind::Invalid(_) | ErrorKind::Permission(_)
+        ErrorKind::NotFound(_)
+            | ErrorKind::Invalid(_)
+            | ErrorKind::Outdated(_)
+            | ErrorKind::Permission(_)
     )
 }
 

@@ -1,9 +1,10 @@
 //! What the state machine itself lets one know before a start.
 
+use futures::future::try_join_all;
 use serde_json::Value;
 
-use crate::client::Client;
-use crate::model::Status;
+use crate::client::{Client, Error, ErrorKind, Identity};
+use crate::model::{StateMachineArn, Status, figures};
 use crate::operations::Check;
 use crate::operations::start::Plan;
 
@@ -12,13 +13,96 @@ const LAST: u16 = 3;
 /// The function by which the shipped workflow is known.
 const SHIPPED: &str = "fanout-preprocess";
 
+/// Map Runs that an account may have open at once; further ones wait.
+const MAP_RUNS: usize = 1_000;
+/// Running executions listed, and those of them whose Map Runs are looked at.
+const RUNNING: u16 = 1_000;
+const LOOKED_AT: usize = 10;
+
+/// Who is signed in. Without anybody nothing can be started; of who it is nothing depends.
+pub async fn of_sign_in(client: &Client) -> Check {
+    match client.identity().await {
+        Ok(identity) => signed_in(&identity),
+        Err(error) if matches!(error.kind, ErrorKind::SignIn(_)) => Check::bad(error.to_string()),
+        Err(error) => Check::notice(format!("who is signed in is not known: {error}")),
+    }
+}
+
+fn signed_in(identity: &Identity) -> Check {
+    let ends = identity.ends.map(|ends| ends.strftime("%H:%MZ"));
+    let ends = ends.map_or_else(String::new, |at| format!(", until {at}"));
+    Check::good(format!(
+        "signed in as {}, account {}{ends}",
+        identity.role(),
+        identity.account
+    ))
+}
+
+/// How much of the account's Map Runs this machine's running executions have taken.
+async fn of_map_runs(client: &Client, machine: &StateMachineArn) -> Check {
+    match open_map_runs(client, machine).await {
+        Ok(open) => open.check(),
+        Err(error) => Check::notice(format!("open Map Runs are not known: {error}")),
+    }
+}
+
+async fn open_map_runs(client: &Client, machine: &StateMachineArn) -> Result<Open, Error> {
+    let running = client
+        .executions(machine, Some(Status::Running), RUNNING, None)
+        .await?;
+    let newest = running.items.iter().take(LOOKED_AT);
+    let looked_at = try_join_all(newest.map(|it| client.open_map_runs(&it.arn))).await?;
+    Ok(Open {
+        executions: running.items.len(),
+        looked_at: looked_at.len(),
+        map_runs: looked_at.iter().sum(),
+    })
+}
+
+/// Running executions, how many of them were looked at, and the open Map Runs of those.
+#[derive(Debug)]
+struct Open {
+    executions: usize,
+    looked_at: usize,
+    map_runs: usize,
+}
+
+impl Open {
+    fn check(&self) -> Check {
+        let count = |number: usize, one: &str, many: &str| {
+            let word = if number == 1 { one } else { many };
+            format!("{} {word}", figures::count(number as u64))
+        };
+        let open = count(self.map_runs, "open Map Run", "open Map Runs");
+        let quota = figures::count(MAP_RUNS as u64);
+        let told = if self.looked_at < self.executions {
+            let all = count(self.executions, "run goes on", "runs go on");
+            format!(
+                "{all}; the newest {} have {open} of the account's {quota}",
+                self.looked_at
+            )
+        } else {
+            format!("{open} of this machine, of the account's {quota}")
+        };
+        // Each of the others has one at the least, or will have.
+        let least = self.map_runs + (self.executions - self.looked_at);
+        match least < MAP_RUNS {
+            true => Check::good(told),
+            false => Check::notice(format!("{told}: a further one waits until others end")),
+        }
+    }
+}
+
 /// Checks of the state machine. What cannot be read is said, and blocks nothing: the start will
 /// tell.
 pub async fn of_machine(client: &Client, plan: &Plan) -> Vec<Check> {
     let mut checks = Vec::new();
-    match client.state_machine(&plan.machine).await {
+    let machine = client.state_machine(&plan.machine).await;
+    let kind = machine.as_ref().ok().and_then(|it| it.kind.clone());
+    let is_express = kind.as_deref() == Some("EXPRESS");
+    match machine {
         Ok(machine) => {
-            if machine.kind.as_deref() == Some("EXPRESS") {
+            if is_express {
                 checks.push(Check::notice(
                     "the state machine is EXPRESS: its executions are neither listed nor kept, and \
                      a second start is a second execution",
@@ -28,6 +112,11 @@ pub async fn of_machine(client: &Client, plan: &Plan) -> Vec<Check> {
         }
         Err(error) => checks.push(Check::notice(format!("not checked: {error}"))),
     }
+    // Executions of an Express machine are not listed, and have no Map Runs.
+    if is_express {
+        return checks;
+    }
+    checks.push(of_map_runs(client, &plan.machine).await);
     let last = client
         .executions(&plan.machine, Some(Status::Succeeded), LAST, None)
         .await;
@@ -86,6 +175,60 @@ mod tests {
         let given = json!({"request": {"url": "http://h/{line}"}});
         assert_eq!(request_url(shipped, &given), None);
         assert_eq!(request_url("{}", &json!({})), None);
+    }
+
+    #[test]
+    fn who_is_signed_in_and_until_when() {
+        let mut identity = Identity {
+            account: "472100009012".to_owned(),
+            arn: "arn:aws:sts::472100009012:assumed-role/DataOps/me".to_owned(),
+            ends: None,
+        };
+        assert_eq!(
+            signed_in(&identity).text,
+            "signed in as DataOps, account 472100009012"
+        );
+        identity.ends = Some("2026-11-23T21:10:00Z".parse().unwrap());
+        let said = signed_in(&identity);
+        assert_eq!(
+            (said.text.as_str(), said.verdict),
+            (
+                "signed in as DataOps, account 472100009012, until 21:10Z",
+                Verdict::Good
+            )
+        );
+    }
+
+    #[test]
+    fn open_map_runs_are_told_against_the_quota() {
+        let check = |executions, looked_at, map_runs| {
+            let open = Open {
+                executions,
+                looked_at,
+                map_runs,
+            };
+            open.check()
+        };
+        let none = check(0, 0, 0);
+        assert_eq!(
+            (none.text.as_str(), none.verdict),
+            (
+                "0 open Map Runs of this machine, of the account's 1,000",
+                Verdict::Good
+            )
+        );
+        assert!(check(1, 1, 1).text.starts_with("1 open Map Run of this"));
+        let many = check(40, 10, 12);
+        assert_eq!(
+            (many.text.as_str(), many.verdict),
+            (
+                "40 runs go on; the newest 10 have 12 open Map Runs of the account's 1,000",
+                Verdict::Good
+            )
+        );
+        let full = check(1_000, 10, 10);
+        assert_eq!(full.verdict, Verdict::Notice);
+        assert!(full.text.ends_with("a further one waits until others end"));
     }
 
     #[test]

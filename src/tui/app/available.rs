@@ -3,7 +3,7 @@
 use crate::model::RunState;
 use crate::tui::app::App;
 use crate::tui::keys::Availability;
-use crate::tui::screen::{MachineTab, Pane, Screen, Tab, chosen_machine};
+use crate::tui::screen::{Failures, MachineTab, Pane, Screen, Tab, chosen_machine};
 
 /// `Ok` where something is there, else the reason.
 fn known<T>(value: Option<T>, reason: &'static str) -> Availability {
@@ -115,7 +115,19 @@ impl App {
         }
     }
 
+    /// Whether there is a list of failed items, or will be once a filter is cleared.
+    pub(super) fn has_items(&self, screen: &Failures) -> Availability {
+        let set = screen.set(self);
+        known(
+            set.filter(|it| !it.groups().is_empty()),
+            "no failed item is known",
+        )
+    }
+
     pub fn can_filter(&self) -> Availability {
+        if let Screen::Failures(it) = self.screen() {
+            return self.has_items(it);
+        }
         known(self.screen().filter(), "there is no list here")
     }
 
@@ -125,7 +137,8 @@ impl App {
 
     pub fn has_panes(&self) -> Availability {
         match self.screen() {
-            Screen::Failures(_) | Screen::Outputs(_) => Ok(()),
+            Screen::Failures(it) => self.has_items(it),
+            Screen::Outputs(_) => Ok(()),
             Screen::Execution(it) if it.tab == Tab::Events => Ok(()),
             _ => Err("there is one pane here"),
         }
@@ -137,7 +150,8 @@ impl App {
 
     pub fn has_tabs(&self) -> Availability {
         match self.screen() {
-            Screen::Execution(_) | Screen::Machine(_) | Screen::Failures(_) => Ok(()),
+            Screen::Execution(_) | Screen::Machine(_) => Ok(()),
+            Screen::Failures(it) => self.has_items(it),
             _ => Err("there are no tabs here"),
         }
     }
@@ -168,11 +182,10 @@ impl App {
 
     pub fn has_preview(&self) -> Availability {
         match self.screen() {
-            Screen::Failures(_)
-            | Screen::Outputs(_)
-            | Screen::Execution(_)
-            | Screen::Compare(_)
-            | Screen::Machine(_) => Ok(()),
+            Screen::Failures(it) => self.has_items(it),
+            Screen::Outputs(_) | Screen::Execution(_) | Screen::Compare(_) | Screen::Machine(_) => {
+                Ok(())
+            }
             Screen::Runs(_) | Screen::Live(_) | Screen::Logs(_) | Screen::Machines(_) => {
                 Err("there is no preview here")
             }

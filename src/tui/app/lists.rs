@@ -200,7 +200,8 @@ impl App {
 
     pub fn can_mark(&self) -> Availability {
         match self.screen() {
-            Screen::Runs(_) | Screen::Failures(_) | Screen::Outputs(_) => Ok(()),
+            Screen::Runs(_) | Screen::Outputs(_) => Ok(()),
+            Screen::Failures(it) => self.has_items(it),
             _ => Err("there is nothing to mark here"),
         }
     }
@@ -374,7 +375,8 @@ impl App {
 
     pub fn can_export(&self) -> Availability {
         match self.screen() {
-            Screen::Runs(_) | Screen::Failures(_) | Screen::Outputs(_) => Ok(()),
+            Screen::Runs(_) | Screen::Outputs(_) => Ok(()),
+            Screen::Failures(it) => self.has_items(it),
             _ => Err("there is no list to export here"),
         }
     }

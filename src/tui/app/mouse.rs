@@ -1,6 +1,6 @@
 //! What the mouse does, once it is asked for: wheel, click, and drag to copy.
 
-use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::{KeyCode, MouseButton, MouseEvent, MouseEventKind};
 
 use crate::tui::app::{App, Overlay};
 use crate::tui::event::Effect;
@@ -99,10 +99,14 @@ impl App {
         }
     }
 
-    /// Chooses the row or tab there; a row that is chosen already is opened.
+    /// Presses the button there, does the palette's choice, or chooses the row or tab; a row that is
+    /// chosen already is opened.
     fn click(&mut self, at: (u16, u16)) -> Vec<Effect> {
-        if self.dialog.is_some() || self.overlay.is_some() {
-            return Vec::new();
+        if self.dialog.is_some() || self.target.sign_in.is_some() {
+            return self.click_button(at);
+        }
+        if self.overlay.is_some() {
+            return self.click_choice(at);
         }
         if let Some(action) = self.places.tab(at) {
             return self.act_if_available(action);
@@ -120,5 +124,27 @@ impl App {
                 Vec::new()
             }
         }
+    }
+
+    fn click_button(&mut self, at: (u16, u16)) -> Vec<Effect> {
+        let Some(button) = self.places.button(at) else {
+            return Vec::new();
+        };
+        match (&mut self.target.sign_in, &mut self.dialog) {
+            (Some(dialog), _) => dialog.focus.go_to_button(button),
+            (None, Some(dialog)) => dialog.go_to_button(button),
+            (None, None) => {}
+        }
+        self.key(KeyCode::Enter.into())
+    }
+
+    fn click_choice(&mut self, at: (u16, u16)) -> Vec<Effect> {
+        let (Some(Overlay::Palette(palette)), Some(choice)) =
+            (&mut self.overlay, self.places.choice(at))
+        else {
+            return Vec::new();
+        };
+        palette.cursor.at = choice;
+        self.key(KeyCode::Enter.into())
     }
 }

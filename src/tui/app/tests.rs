@@ -2,6 +2,7 @@
 
 mod leaving;
 mod lists;
+mod mouse;
 mod moving;
 mod starting;
 mod targets;
@@ -10,7 +11,7 @@ use crate::model::{self, ObjectAddress, Page, RunState, Status};
 use crate::operations::outputs::{Kind, Listing};
 use crate::operations::redrive;
 use crate::tui::data::Stamp;
-use crate::tui::event::{Ask, Deed, Effect, Event, Subscription};
+use crate::tui::event::{Ask, Cause, Deed, Effect, Event, Subscription, Trouble};
 use crate::tui::harness::{
     GOING, Harness, LOST, ago, arn, counts, execution, failure_set, health, machine, map_run_arn,
     now, output, run, sample, settings, trouble,
@@ -289,6 +290,25 @@ fn older_runs_are_loaded_when_the_end_is_near() {
     );
     let mut harness = harness.keys("G");
     assert!(harness.taken().contains(&older("b")));
+    // A token that is too old is not tried again: one begins after the newest page, and not at once.
+    let outdated = Trouble {
+        cause: Cause::Outdated,
+        ..trouble("ListExecutions failed: too old to go on")
+    };
+    harness.send(Event::Older(machine(), Err(outdated)));
+    let asks = |harness: &mut Harness| {
+        let asks = harness.taken().into_iter();
+        asks.filter(|it| matches!(it, Effect::Ask(Ask::Older(..))))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(asks(&mut harness), []);
+    assert!(harness.app.message.is_none());
+    harness.at(ago(-6));
+    assert_eq!(asks(&mut harness), [older("a")]);
+    harness.send(Event::Older(machine(), Ok(page(30, Some("b")))));
+    assert_eq!(harness.app.data().executions().len(), 70);
+    let mut harness = harness.keys("G");
+    assert_eq!(asks(&mut harness), [older("b")]);
     harness.send(Event::Older(machine(), Ok(page(70, None))));
     let mut harness = harness.keys("G");
     assert!(

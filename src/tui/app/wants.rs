@@ -155,7 +155,10 @@ impl App {
         }
         let near_end = runs.cursor.at + NEARLY_AT_END >= rows.len();
         let moved = runs.anchor.is_some() || !runs.filter.is_empty();
-        if let (true, true, Some(machine)) = (near_end, moved, self.live.machine.get()) {
+        let failed = self.live.older_failed();
+        let may_ask = failed.is_none_or(|at| figures::seconds_between(at, self.now) >= RETRY);
+        let machine = self.live.machine.get().filter(|_| may_ask);
+        if let (true, true, Some(machine)) = (near_end, moved, machine) {
             let next = self.live.next_page();
             asks.extend(next.map(|token| Ask::Older(machine.clone(), token.to_owned())));
         }

@@ -76,6 +76,20 @@ impl Data {
         entry.put(reply, now);
     }
 
+    /// A page's token is no longer taken: what is known stays, and reading begins again at its end
+    /// of the history.
+    pub fn begin_history_anew(&mut self, arn: &ExecutionArn, part: &Part) {
+        let (Some(Remote::Known { value, .. })
+        | Some(Remote::Failed {
+            last: Some((value, _)),
+            ..
+        })) = self.histories.get_mut(arn)
+        else {
+            return;
+        };
+        Arc::make_mut(value).begin_anew(part);
+    }
+
     pub fn put_definition(
         &mut self,
         arn: ExecutionArn,

@@ -24,7 +24,7 @@ pub struct Limits {
     /// How many runs this is about, typed to confirm where that is asked for.
     pub typed: Field,
     is_prod: bool,
-    focus: Focus,
+    pub(super) focus: Focus,
     pub scroll: Scroll,
 }
 

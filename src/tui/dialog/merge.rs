@@ -33,7 +33,7 @@ pub struct Merge {
     /// How many lines, typed to confirm where that is asked for.
     typed: Field,
     is_prod: bool,
-    focus: Focus,
+    pub(super) focus: Focus,
     pub scroll: Scroll,
 }
 

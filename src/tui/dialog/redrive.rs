@@ -101,7 +101,7 @@ pub struct Redrive {
     before: Option<plan::Plan>,
     /// What the plans of new runs were asked for last.
     asked: Vec<Wish>,
-    focus: Focus,
+    pub(super) focus: Focus,
     pub scroll: Scroll,
 }
 

@@ -16,7 +16,7 @@ pub struct Resume {
     /// The newest first.
     found: Vec<Interrupted>,
     at: usize,
-    focus: Focus,
+    pub(super) focus: Focus,
     pub scroll: Scroll,
 }
 

@@ -25,7 +25,7 @@ pub struct Several {
     /// Whether those are hit too that the filter hides.
     with_hidden: bool,
     pub typed: Field,
-    focus: Focus,
+    pub(super) focus: Focus,
     pub scroll: Scroll,
 }
 

@@ -15,7 +15,7 @@ use crate::tui::widget::text;
 pub struct SignIn {
     /// What the service said.
     reason: String,
-    focus: Focus,
+    pub focus: Focus,
     pub scroll: Scroll,
 }
 

@@ -48,7 +48,7 @@ pub struct Start {
     typed: Field,
     /// The name of a template that the form is being saved as.
     saving: Option<Field>,
-    focus: Focus,
+    pub(super) focus: Focus,
     /// The form that `plan` is of, or that a plan was asked for.
     planned: Option<StartForm>,
     plan: Remote<Plan>,

@@ -20,7 +20,7 @@ pub struct Stop {
     /// known the one run. `None` where a key is enough.
     to_type: Option<u64>,
     pub typed: Field,
-    focus: Focus,
+    pub(super) focus: Focus,
     pub scroll: Scroll,
 }
 

@@ -5,6 +5,7 @@ mod beside;
 mod draw;
 mod group;
 mod item;
+mod lists;
 mod members;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use crate::operations::runs::Run;
 use crate::tui::app::App;
 use crate::tui::data::Fresh;
 use crate::tui::keys::Action;
+use crate::tui::screen::list::{self, List};
 use crate::tui::screen::live::view::View;
 use crate::tui::screen::{WIDE, absence, failures};
 use crate::tui::widget::list::Cursor;
@@ -241,22 +242,17 @@ impl Live {
             Column::new("ERROR", 22, Align::Left),
             Column::new("MESSAGE", message, Align::Left),
         ];
-        pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
-        let height = area.height.saturating_sub(1) as usize;
-        let chosen = self.cursor.row(fresh.len());
-        let shown = self.cursor.window(fresh.len(), height);
-        app.places
-            .note_list(area, shown.clone(), chosen, fresh.len());
-        for (line, index) in (1..).zip(shown) {
+        let list = List {
+            columns: &columns,
+            cursor: &self.cursor,
+            len: fresh.len(),
+            has_keys: true,
+        };
+        let shown = list.begin(app, buffer, area);
+        for (line, index) in (1..).zip(shown.rows) {
             let cells = cells(&fresh[index], app.now).map(|cell| (cell, Style::new()));
-            let mark = (index == chosen).then(|| theme.chosen());
-            pane::line(buffer, area, line, table::row(&columns, cells, mark));
-            if index == chosen {
-                buffer.set_style(
-                    Rect::new(area.x, area.y + line, area.width, 1),
-                    theme.chosen(),
-                );
-            }
+            let mark = (index == shown.chosen).then(|| theme.chosen());
+            list::row(buffer, area, line, table::row(&columns, cells, mark), mark);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::tui::app::App;
 use crate::tui::data::Remote;
 use crate::tui::filter::Filter;
 use crate::tui::screen::absence;
+use crate::tui::screen::list::{self, List};
 use crate::tui::theme::Theme;
 use crate::tui::widget::list::Cursor;
 use crate::tui::widget::table::{self, Align, Column};
@@ -119,13 +120,14 @@ impl Machines {
             Column::new("OK", 9, Align::Left),
             Column::new("OPEN", 5, Align::Right),
         ];
-        pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
-        let height = area.height.saturating_sub(1) as usize;
-        let chosen = self.cursor.row(rows.len());
-        let shown = self.cursor.window(rows.len(), height);
-        app.places
-            .note_list(area, shown.clone(), chosen, rows.len());
-        for (line, index) in (1..).zip(shown) {
+        let list = List {
+            columns: &columns,
+            cursor: &self.cursor,
+            len: rows.len(),
+            has_keys: true,
+        };
+        let shown = list.begin(app, buffer, area);
+        for (line, index) in (1..).zip(shown.rows) {
             let machine = rows[index];
             let is_shown = app.data().machine.get() == Some(&machine.arn);
             let recent = app.data().recent(&machine.arn);
@@ -145,12 +147,8 @@ impl Machines {
                 (ok, recent.map_or(theme.dim(), |it| style(it, theme))),
                 (open, Style::new()),
             ];
-            let mark = (index == chosen).then(|| theme.chosen());
-            pane::line(buffer, area, line, table::row(&columns, cells, mark));
-            if index == chosen {
-                let strip = Rect::new(area.x, area.y + line, area.width, 1);
-                buffer.set_style(strip, theme.chosen());
-            }
+            let mark = (index == shown.chosen).then(|| theme.chosen());
+            list::row(buffer, area, line, table::row(&columns, cells, mark), mark);
         }
     }
 }

@@ -65,8 +65,8 @@ fn draw_filter_help(app: &App, buffer: &mut Buffer, body: Rect, field: &Field) {
     corner(buffer, body, "Filter", 56, &lines);
 }
 
-/// A box of `lines` at the bottom left of the body.
-fn corner(buffer: &mut Buffer, body: Rect, title: &str, width: u16, lines: &[Line<'_>]) {
+/// A box of `lines` at the bottom left of the body; gives where they are.
+fn corner(buffer: &mut Buffer, body: Rect, title: &str, width: u16, lines: &[Line<'_>]) -> Rect {
     let height = (lines.len() as u16 + 2).min(body.height);
     let width = (width + 4).min(body.width);
     let area = Rect::new(body.x, body.bottom() - height, width, height);
@@ -81,6 +81,7 @@ fn corner(buffer: &mut Buffer, body: Rect, title: &str, width: u16, lines: &[Lin
     for (row, line) in (0..).zip(lines) {
         pane::line(buffer, inside, row, line.clone());
     }
+    inside
 }
 
 /// What stands before the text that is typed.
@@ -126,6 +127,7 @@ fn draw_palette(app: &App, buffer: &mut Buffer, body: Rect, palette: &Palette) {
     };
     let at = palette.cursor.row(choices.len());
     let window = palette.cursor.window(choices.len(), height);
+    let shown = window.clone();
     let lines = window.map(|index| {
         let mut line = choice_line(app, palette.scope, &choices[index], cells - 2);
         let is_chosen = index == at;
@@ -147,7 +149,9 @@ fn draw_palette(app: &App, buffer: &mut Buffer, body: Rect, palette: &Palette) {
     if palette.scope == Scope::Keys {
         lines.resize(height, Line::default());
     }
-    corner(buffer, body, &title, body.width.saturating_sub(4), &lines);
+    let mut area = corner(buffer, body, &title, body.width.saturating_sub(4), &lines);
+    area.height = area.height.min(shown.len() as u16);
+    app.places.note_choices(area, shown.start);
     draw_line(app, buffer, body, sign(palette.scope), &palette.field);
 }
 

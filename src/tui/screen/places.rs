@@ -1,7 +1,7 @@
 //! Where the last frame put things, for the mouse and for links. Drawing notes it, as it notes how
 //! far lists are scrolled: only drawing knows.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use ratatui::layout::Rect;
@@ -15,6 +15,10 @@ pub struct Places {
     boxes: RefCell<Vec<Rows>>,
     tabs: RefCell<Vec<(Rect, Action)>>,
     names: RefCell<Vec<(Rect, String)>>,
+    /// Of the open dialog, in their order.
+    buttons: RefCell<Vec<Rect>>,
+    /// The choices of the palette, a line each.
+    choices: Cell<Option<(Rect, usize)>>,
 }
 
 /// A list's rows on the screen.
@@ -47,6 +51,28 @@ impl Places {
         self.boxes.borrow_mut().clear();
         self.tabs.borrow_mut().clear();
         self.names.borrow_mut().clear();
+        self.buttons.borrow_mut().clear();
+        self.choices.set(None);
+    }
+
+    pub fn note_buttons(&self, buttons: Vec<Rect>) {
+        *self.buttons.borrow_mut() = buttons;
+    }
+
+    /// The palette's lines, the first of them being choice number `first`.
+    pub fn note_choices(&self, area: Rect, first: usize) {
+        self.choices.set(Some((area, first)));
+    }
+
+    pub fn button(&self, at: (u16, u16)) -> Option<usize> {
+        let buttons = self.buttons.borrow();
+        buttons.iter().position(|area| area.contains(at.into()))
+    }
+
+    pub fn choice(&self, at: (u16, u16)) -> Option<usize> {
+        let (area, first) = self.choices.get()?;
+        let line = usize::from(at.1.checked_sub(area.y)?);
+        area.contains(at.into()).then_some(first + line)
     }
 
     pub fn note_rows(&self, rows: Rows) {

@@ -14,6 +14,7 @@ use crate::tui::filter::{AGE, Filter};
 use crate::tui::keys::Action;
 use crate::tui::marks::Marks;
 use crate::tui::pace::failures_allowed;
+use crate::tui::screen::list::{self, List};
 use crate::tui::screen::{WIDE, absence, execution};
 use crate::tui::widget::list::{Cursor, Order, Sort};
 use crate::tui::widget::table::{self, Align, Column};
@@ -267,27 +268,19 @@ impl Runs {
     fn draw_rows(&self, app: &App, buffer: &mut Buffer, area: Rect, rows: &[&Execution]) {
         let theme = app.theme();
         let columns = columns(area.width as usize);
-        pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
-        let height = area.height.saturating_sub(1) as usize;
-        let chosen = self.cursor.row(rows.len());
-        let shown = self.cursor.window(rows.len(), height);
-        app.places
-            .note_list(area, shown.clone(), chosen, rows.len());
-        for (line, index) in (1..).zip(shown) {
+        let list = List {
+            columns: &columns,
+            cursor: &self.cursor,
+            len: rows.len(),
+            has_keys: true,
+        };
+        let shown = list.begin(app, buffer, area);
+        for (line, index) in (1..).zip(shown.rows) {
             let run = rows[index];
             let cells = columns.iter().map(|column| cell(app, run, column.title));
-            let mark = (index == chosen).then(|| theme.chosen());
-            let marked = self.marks.has(&run.arn);
-            pane::line(
-                buffer,
-                area,
-                line,
-                table::markable(&columns, cells, mark, marked),
-            );
-            if index == chosen {
-                let strip = Rect::new(area.x, area.y + line, area.width, 1);
-                buffer.set_style(strip, theme.chosen());
-            }
+            let mark = (index == shown.chosen).then(|| theme.chosen());
+            let drawn = table::markable(&columns, cells, mark, self.marks.has(&run.arn));
+            list::row(buffer, area, line, drawn, mark);
         }
     }
 }

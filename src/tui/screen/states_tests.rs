@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use crate::model::Status;
 use crate::operations::trail;
 use crate::tui::event::{Event, StartForm};
-use crate::tui::harness::{GOING, Harness, ago, arn, execution, machine, now, run, trouble};
+use crate::tui::harness::{GOING, Harness, LOST, ago, arn, execution, machine, now, run, trouble};
 use crate::tui::history::Part;
 
 #[test]
@@ -76,8 +76,80 @@ fn a_start_whose_source_cannot_be_read() {
 }
 
 #[test]
+fn a_start_whose_source_is_being_read() {
+    Harness::sample()
+        .keys("ts3://prod-in/lines.txt<enter>")
+        .check("start_loading");
+}
+
+#[test]
 fn a_comparison_of_which_one_is_not_read_yet() {
     Harness::sample().keys("mj=").check("compare_loading");
+    let mut harness = Harness::sample().keys("mj=");
+    harness.at(now() + SignedDuration::from_secs(90));
+    let lost = trouble("DescribeExecution of invoices failed: no connection: timed out");
+    harness.send(Event::Execution(arn(GOING), Err(lost)));
+    harness.check("compare_stale");
+}
+
+#[test]
+fn failures_before_they_are_read_and_when_they_have_grown_old() {
+    Harness::sample().keys("j3").check("failures_loading");
+    let mut harness = Harness::sample().failures(LOST, 90, true).keys("j3");
+    harness.at(now() + SignedDuration::from_secs(300));
+    let lost = trouble("DescribeMapRun of invoices failed: no connection: timed out");
+    harness.send(Event::Run(arn(LOST), Err(lost)));
+    harness.check("failures_stale");
+}
+
+#[test]
+fn machines_that_have_grown_old() {
+    let mut harness = Harness::sample().keys("6");
+    let named = crate::model::StateMachine {
+        arn: machine(),
+        name: "invoice-lines".to_owned(),
+        kind: "STANDARD".to_owned(),
+        created: ago(40 * 86_400),
+    };
+    harness.send(Event::Machines(Ok(vec![named])));
+    harness.at(now() + SignedDuration::from_secs(90));
+    let lost = trouble("ListStateMachines failed: no connection: timed out");
+    harness.send(Event::Machines(Err(lost)));
+    harness.check("machines_stale");
+}
+
+#[test]
+fn more_machines_than_there_is_room_for() {
+    let mut harness = Harness::sample().keys("6");
+    let machines = (0..4_000).map(|number| crate::model::StateMachine {
+        arn: machine(),
+        name: format!("invoice-lines-of-the-{number:04}th-customer-in-production"),
+        kind: "STANDARD".to_owned(),
+        created: ago(40 * 86_400),
+    });
+    harness.send(Event::Machines(Ok(machines.collect())));
+    harness.keys("G").check("machines_huge");
+}
+
+#[test]
+fn a_long_history_in_its_middle() {
+    let mut harness = Harness::sample().keys("jge");
+    harness.frame(120, 36);
+    for part in [Part::Newest, Part::Oldest] {
+        let page = crate::tui::history::tests::page(&part, 25_000, 1_000);
+        harness.send(Event::History(arn(LOST), part, Ok(page)));
+    }
+    harness.keys("/id:1000<enter>").check("execution_huge");
+}
+
+#[test]
+fn the_trail_before_it_is_read() {
+    Harness::sample().keys("@").check("trail_loading");
+}
+
+#[test]
+fn the_drawer_before_anything_is_under_way() {
+    Harness::sample().keys("T").check("transfers_empty");
 }
 
 #[test]

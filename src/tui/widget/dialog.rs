@@ -63,12 +63,19 @@ fn place(area: Rect, lines: usize) -> Rect {
     )
 }
 
-pub fn draw(buffer: &mut Buffer, area: Rect, view: &View<'_>, scroll: &Scroll, theme: Theme) {
+/// Draws it; gives where its buttons are.
+pub fn draw(
+    buffer: &mut Buffer,
+    area: Rect,
+    view: &View<'_>,
+    scroll: &Scroll,
+    theme: Theme,
+) -> Vec<Rect> {
     let frame = place(area, view.lines.len());
     Clear.render(frame, buffer);
     let inside = pane::boxed(buffer, frame, &view.title, Style::new());
     if inside.height < 3 {
-        return;
+        return Vec::new();
     }
     let body = Rect::new(
         inside.x + 1,
@@ -90,7 +97,13 @@ pub fn draw(buffer: &mut Buffer, area: Rect, view: &View<'_>, scroll: &Scroll, t
         let shown = text::fit(&format!("not now: {reason}"), cells);
         pane::line(buffer, foot, 1, Line::styled(shown, theme.warn()));
     }
-    pane::line(buffer, foot, 2, buttons(view, cells, theme));
+    let (row, spans) = buttons(view, cells, theme);
+    pane::line(buffer, foot, 2, row);
+    let place = |(from, to): (usize, usize)| {
+        let (from, to) = (from.min(cells) as u16, to.min(cells) as u16);
+        Rect::new(foot.x + from, foot.y + 2, to - from, 1)
+    };
+    spans.into_iter().map(place).collect()
 }
 
 fn draw_lines(buffer: &mut Buffer, body: Rect, view: &View<'_>, scroll: &Scroll) {
@@ -111,13 +124,16 @@ fn draw_lines(buffer: &mut Buffer, body: Rect, view: &View<'_>, scroll: &Scroll)
     }
 }
 
-fn buttons(view: &View<'_>, cells: usize, theme: Theme) -> Line<'static> {
+/// The row of buttons, and from where to where each reaches.
+fn buttons(view: &View<'_>, cells: usize, theme: Theme) -> (Line<'static>, Vec<(usize, usize)>) {
     let total: usize = view
         .buttons
         .iter()
         .map(|button| text::width(&button.label) + 8)
         .sum();
-    let mut spans = vec![Span::raw(" ".repeat(cells.saturating_sub(total)))];
+    let mut at = cells.saturating_sub(total);
+    let mut spans = vec![Span::raw(" ".repeat(at))];
+    let mut places = Vec::new();
     for (index, button) in view.buttons.iter().enumerate() {
         let focused = view.focused_button == Some(index);
         let style = match (focused, button.refused.is_some()) {
@@ -127,10 +143,13 @@ fn buttons(view: &View<'_>, cells: usize, theme: Theme) -> Line<'static> {
         };
         let mark = if focused { "▸" } else { " " };
         let label = format!("[{mark}{} ]", button.label);
+        let (from, to) = (at + 3, at + 3 + text::width(&label));
+        places.push((from, to));
+        at = to;
         spans.push(Span::raw("   "));
         spans.push(Span::styled(label, style));
     }
-    Line::from(spans)
+    (Line::from(spans), places)
 }
 
 /// A labelled field, `label` padded to `label_width`.

@@ -402,7 +402,8 @@ fn estimates(
             "Cost (from {sample} finished children of this run; {})",
             cost.prices
         );
-        lines.push(Line::styled(text::fit(&title, cells), theme.bold()));
+        let title = text::wrap(&title, cells, 3).into_iter();
+        lines.extend(title.map(|it| Line::styled(it, theme.bold())));
         for part in &cost.parts {
             let sum = text::right(&figures::dollars(part.dollars), 12);
             let shown = format!("  {}{sum}  {}", text::left(&part.what, 15), part.detail);

@@ -10,7 +10,7 @@ use crate::tui::app::App;
 use crate::tui::filter::Filter;
 use crate::tui::history::History;
 use crate::tui::screen::execution::{Execution, Payload};
-use crate::tui::screen::places::{Rows, below_header};
+use crate::tui::screen::list::{self, List, Shown};
 use crate::tui::theme::Theme;
 use crate::tui::widget::list::{Cursor, Move};
 use crate::tui::widget::table::{self, Align, Column};
@@ -213,24 +213,19 @@ impl Events {
             Column::new("TYPE", rest * 3 / 5, Align::Left),
             Column::new("STATE", rest - rest * 3 / 5, Align::Left),
         ];
-        pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
-        let height = area.height.saturating_sub(1) as usize;
-        let chosen = self.cursor.row(self.shown.len());
         let style = if self.in_payload {
             theme.bold()
         } else {
             theme.chosen()
         };
-        let window = self.cursor.window(self.shown.len(), height);
-        app.places.note_rows(Rows {
-            area: below_header(area),
-            height: 1,
-            first: window.start,
-            chosen,
+        let list = List {
+            columns: &columns,
+            cursor: &self.cursor,
             len: self.shown.len(),
             has_keys: !self.in_payload,
-        });
-        for (line, row) in (1..).zip(window) {
+        };
+        let Shown { rows, chosen } = list.begin(app, buffer, area);
+        for (line, row) in (1..).zip(rows) {
             let Some(event) = history.event(self.shown[row]) else {
                 let said = super::gap(history, self.shown[row]);
                 let said = format!("{} {said}", if row == chosen { "▸" } else { " " });
@@ -249,10 +244,7 @@ impl Events {
                 (state_of(history, event), Style::new()),
             ];
             let mark = (row == chosen).then_some(style);
-            pane::line(buffer, area, line, table::row(&columns, cells, mark));
-            if row == chosen {
-                buffer.set_style(Rect::new(area.x, area.y + line, area.width, 1), style);
-            }
+            list::row(buffer, area, line, table::row(&columns, cells, mark), mark);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::model::{Page, Status};
 use crate::operations::machines::Drift;
-use crate::tui::event::{Ask, Effect, Event};
+use crate::tui::event::{Ask, Cause, Effect, Event, Trouble};
 use crate::tui::harness::{
     GOING, Harness, LOST, ago, arn, counts, execution, failure, now, run, trouble,
 };
@@ -110,6 +110,32 @@ fn the_middle_of_a_long_history_is_marked_and_comes_as_one_scrolls() {
     let frame = harness.frame(120, 36);
     assert!(frame.contains("25,000 events"), "{frame}");
     assert!(frame.contains("no event fits the filter"), "{frame}");
+}
+
+#[test]
+fn a_page_whose_token_is_too_old_is_begun_anew_without_a_word() {
+    let mut harness = Harness::sample().keys("jge");
+    harness.frame(120, 36);
+    harness.taken();
+    let first = crate::tui::history::tests::page(&Part::Newest, 25_000, 1_000);
+    harness.send(Event::History(arn(LOST), Part::Newest, Ok(first)));
+    let asked = |harness: &mut Harness| {
+        let asked = harness.taken().into_iter().find_map(|it| match it {
+            Effect::Ask(Ask::History(_, part)) => Some(part),
+            _ => None,
+        });
+        asked.expect("the history is not whole")
+    };
+    let further = asked(&mut harness);
+    assert!(further.is_further(), "{further:?}");
+    let outdated = Trouble {
+        cause: Cause::Outdated,
+        ..trouble("GetExecutionHistory failed: too old to go on")
+    };
+    harness.send(Event::History(arn(LOST), further, Err(outdated)));
+    assert_eq!(asked(&mut harness), Part::Oldest);
+    assert!(harness.app.message.is_none());
+    assert!(harness.app.data().history(&arn(LOST)).is_some());
 }
 
 #[test]

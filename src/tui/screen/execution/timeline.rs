@@ -11,6 +11,7 @@ use crate::tui::data::Data;
 use crate::tui::history::History;
 use crate::tui::history::trace::{Trace, Visit};
 use crate::tui::screen::execution::Execution;
+use crate::tui::screen::list::{List, Shown};
 use crate::tui::theme::Theme;
 use crate::tui::widget::table::{self, Align, Column};
 use crate::tui::widget::{figures, pane, text};
@@ -127,19 +128,20 @@ pub fn draw(screen: &Execution, app: &App, buffer: &mut Buffer, area: Rect) {
         Column::new("TRIES", 5, Align::Right),
         Column::new("", scale.cells, Align::Left),
     ];
-    pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
-    scale.draw_ends(buffer, area, theme);
     let detail = if area.height > 14 { DETAIL } else { 0 };
-    let height = area.height.saturating_sub(1 + detail) as usize;
-    let chosen = screen.timeline.row(shown.len());
-    let window = screen.timeline.window(shown.len(), height);
-    let list = Rect {
+    let upper = Rect {
         height: area.height.saturating_sub(detail),
         ..area
     };
-    app.places
-        .note_list(list, window.clone(), chosen, shown.len());
-    for (line, row) in (1..).zip(window) {
+    let list = List {
+        columns: &columns,
+        cursor: &screen.timeline,
+        len: shown.len(),
+        has_keys: true,
+    };
+    let Shown { rows, chosen } = list.begin(app, buffer, upper);
+    scale.draw_ends(buffer, area, theme);
+    for (line, row) in (1..).zip(rows) {
         let visit = match shown[row] {
             Row::Visit(index) => &trace.visits[index],
             Row::Missing(event) => {

@@ -8,11 +8,12 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use crate::model::StateMachineArn;
-use crate::operations::check::{Level, Report};
+use crate::operations::check::Level;
 use crate::tui::app::App;
 use crate::tui::data::{Data, MachineView, Remote};
 use crate::tui::filter::Filter;
 use crate::tui::graph::{Look, State};
+use crate::tui::keys::Action;
 use crate::tui::screen::execution::tabs;
 use crate::tui::screen::{absence, machines};
 use crate::tui::theme::Theme;
@@ -203,15 +204,15 @@ impl Machine {
         };
         let mut title = String::new();
         match self.tab {
-            Tab::Summary => self.draw_lines(&summary(self, view, app), buffer, body),
-            Tab::Versions => self.draw_lines(&versions(view, theme), buffer, body),
+            Tab::Summary => self.draw_lines(&summary(self, view, app), app, buffer, body),
+            Tab::Versions => self.draw_lines(&versions(view, theme), app, buffer, body),
             Tab::Checks => {
-                title = view
-                    .report
-                    .as_ref()
-                    .map_or_else(|_| String::new(), Report::to_string);
+                title = view.report.as_ref().map_or_else(
+                    |_| String::new(),
+                    |report| format!("{report}   (✗ breaks  ! may break  i good to know  ✓ fine)"),
+                );
                 let lines = checks(view, theme, body.width as usize);
-                self.draw_lines(&lines, buffer, body);
+                self.draw_lines(&lines, app, buffer, body);
             }
             Tab::Definition => {
                 if let Some(tree) = &self.tree {
@@ -237,9 +238,11 @@ impl Machine {
         pane::line(buffer, head, 0, Line::styled(title, theme.dim()));
     }
 
-    fn draw_lines(&self, lines: &[(String, Style)], buffer: &mut Buffer, area: Rect) {
+    /// Draws the lines in sight, and says how many are below.
+    fn draw_lines(&self, lines: &[(String, Style)], app: &App, buffer: &mut Buffer, area: Rect) {
         let cells = area.width as usize;
         let window = self.scroll.window(lines.len(), area.height as usize);
+        let hidden = lines.len() - window.end;
         for (row, (line, style)) in (0..).zip(&lines[window]) {
             pane::line(
                 buffer,
@@ -247,6 +250,12 @@ impl Machine {
                 row,
                 Line::styled(text::fit(line, cells), *style),
             );
+        }
+        if 0 < hidden && 0 < area.height {
+            let key = app.keymap.key_of(Action::Down);
+            let more = text::fit(&format!(" {hidden} more lines, {key} "), cells);
+            let x = area.right().saturating_sub(text::width(&more) as u16);
+            buffer.set_string(x.max(area.x), area.bottom() - 1, more, app.theme().bold());
         }
     }
 }
