@@ -281,7 +281,7 @@ mod tests {
     fn the_worked_example_is_what_the_readme_says_and_the_price_list_gives() {
         let prices = prices();
         // Step Functions: requests, then GB-seconds. Lambda: the same.
-        let parts = [1.00, 18_750.0 * 0.00001667, 0.20, 50_000.0 * 0.0000166667];
+        let parts = [1.00, 18_750.0 * 16.67e-6, 0.20, 50_000.0 * 16.6667e-6];
         let dollars = per_million(&prices);
         assert!(
             (dollars - parts.iter().sum::<f64>()).abs() < 1e-9,
