@@ -1,9 +1,11 @@
 //! What the state machine itself lets one know before a start.
 
+use std::time::Duration;
+
 use futures::future::try_join_all;
 use serde_json::Value;
 
-use crate::client::{Client, Error, ErrorKind, Identity};
+use crate::client::{Client, Error, Identity};
 use crate::model::{StateMachineArn, Status, figures};
 use crate::operations::Check;
 use crate::operations::start::Plan;
@@ -18,14 +20,18 @@ const MAP_RUNS: usize = 1_000;
 /// Running executions listed, and those of them whose Map Runs are looked at.
 const RUNNING: u16 = 1_000;
 const LOOKED_AT: usize = 10;
+/// How long the answer to who is signed in is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Who is signed in. Without anybody nothing can be started; of who it is nothing depends.
+/// Who is signed in. Not to know it blocks nothing: whether one may start is answered by the
+/// services that are asked to, and the one that knows names may be another's, or out of reach.
 pub async fn of_sign_in(client: &Client) -> Check {
-    match client.identity().await {
-        Ok(identity) => signed_in(&identity),
-        Err(error) if matches!(error.kind, ErrorKind::SignIn(_)) => Check::bad(error.to_string()),
-        Err(error) => Check::notice(format!("who is signed in is not known: {error}")),
-    }
+    let why = match tokio::time::timeout(PATIENCE, client.identity()).await {
+        Ok(Ok(identity)) => return signed_in(&identity),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer in {} s", PATIENCE.as_secs()),
+    };
+    Check::notice(format!("who is signed in is not known: {why}"))
 }
 
 fn signed_in(identity: &Identity) -> Check {
