@@ -39,6 +39,7 @@ pub use args::RELEASE;
 use args::{Cli, Configuration, Engine, Global, Outputs, Verb};
 use exit::{Error, Exit};
 use output::{Output, report};
+use outputs::Which;
 use session::{Session, Way};
 
 /// Days of log files that are kept.
@@ -228,14 +229,29 @@ async fn ask(
             change::limits(session, &run, limits, global, out).await
         }
         Verb::Outputs(Outputs::Ls { run }) => outputs::ls(session, &run, out).await,
-        Verb::Outputs(Outputs::Cat { run, file, lines }) => {
-            outputs::cat(session, &run, file.as_deref(), lines, out).await
+        Verb::Outputs(Outputs::Versions { run, file }) => {
+            outputs::versions(session, &run, file.as_deref(), out).await
+        }
+        Verb::Outputs(Outputs::Cat {
+            run,
+            file,
+            lines,
+            version,
+        }) => {
+            let which = Which::new(file.as_deref(), version.as_deref());
+            outputs::cat(session, &run, which, lines, out).await
         }
         Verb::Outputs(Outputs::Search { run, text, files }) => {
             outputs::search(session, &run, &text, &files, global, out).await
         }
-        Verb::Outputs(Outputs::Link { run, file, expires }) => {
-            outputs::link(session, &run, file.as_deref(), expires, out).await
+        Verb::Outputs(Outputs::Link {
+            run,
+            file,
+            expires,
+            version,
+        }) => {
+            let which = Which::new(file.as_deref(), version.as_deref());
+            outputs::link(session, &run, which, expires, out).await
         }
         Verb::Outputs(Outputs::Reconcile { run }) => {
             reconcile::reconcile(session, &run, global, out).await
@@ -253,8 +269,14 @@ async fn ask(
                 (None, false) => reconcile::merge(session, &run, to, global, out).await,
             }
         }
-        Verb::Outputs(Outputs::Get { run, files, to }) => {
-            outputs::get(session, &run, &files, to.as_deref(), global, out).await
+        Verb::Outputs(Outputs::Get {
+            run,
+            files,
+            to,
+            version,
+        }) => {
+            let wanted = outputs::wanted(session, &run, &files, version.as_deref()).await?;
+            outputs::get(session, &wanted, to.as_deref(), global, out).await
         }
         Verb::Machines => runs::machines(session, out).await,
         Verb::Check { name } => check::run(session, name.as_deref(), out).await,

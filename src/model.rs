@@ -391,6 +391,10 @@ pub struct Failure {
 pub struct ObjectAddress {
     pub bucket: String,
     pub key: String,
+    /// Which of its versions; `None` is the one that is current. Reads heed it, nothing is ever
+    /// written to a version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 impl ObjectAddress {
@@ -398,7 +402,21 @@ impl ObjectAddress {
         Self {
             bucket: bucket.into(),
             key: key.into(),
+            version: None,
         }
+    }
+
+    /// This version of the object.
+    pub fn at_version(&self, id: impl Into<String>) -> Self {
+        Self {
+            version: Some(id.into()),
+            ..self.clone()
+        }
+    }
+
+    /// The object, whichever of its versions this is.
+    pub fn current(&self) -> Self {
+        Self::new(&self.bucket, &self.key)
     }
 
     /// Reads `s3://bucket/key`. `None` for anything else, an empty bucket or key included.
@@ -416,7 +434,11 @@ impl ObjectAddress {
 
 impl fmt::Display for ObjectAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.key)
+        write!(f, "s3://{}/{}", self.bucket, self.key)?;
+        match &self.version {
+            Some(version) => write!(f, "?versionId={version}"),
+            None => Ok(()),
+        }
     }
 }
 

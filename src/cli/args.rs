@@ -443,6 +443,15 @@ pub enum Outputs {
     /// run?}]}, kind being final, merged, rerun, result, temporary or source, and run the re-run
     /// that an object came out of. 200,000 objects at most; that there are more is said.
     Ls { run: String },
+    /// List the versions of an object, the newest first: of the output, or of the one named
+    ///
+    /// JSON: {version, object, versions: [{id, size, modified, is_latest, etag}]}, size being null
+    /// where the object was deleted, and versions null where the bucket keeps none. The newest 100.
+    Versions {
+        run: String,
+        /// File name, or the end of a key
+        file: Option<String>,
+    },
     /// Write an object to stdout: the output, or the one named
     ///
     /// Byte for byte, unless lines are asked for: with --lines, --json or --ndjson what is
@@ -455,6 +464,9 @@ pub enum Outputs {
         /// Only these lines, such as 10-20, 7 or 1000-
         #[arg(long, value_name = "LINES", value_parser = span)]
         lines: Option<RangeInclusive<u64>>,
+        /// This version of it: see `outputs versions`
+        #[arg(long, id = "object-version", value_name = "ID")]
+        version: Option<String>,
     },
     /// Find a text in the output, or in the objects named; without capitals, capitals match too
     ///
@@ -479,6 +491,9 @@ pub enum Outputs {
         /// How long it is valid, such as 30m or 24h; seven days at most
         #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
         expires: Duration,
+        /// This version of it: see `outputs versions`
+        #[arg(long, id = "object-version", value_name = "ID")]
+        version: Option<String>,
     },
     /// Download: the output and its .failed.jsonl, or those named
     ///
@@ -494,6 +509,9 @@ pub enum Outputs {
         /// Folder, or for one object a file [default: `download_dir` of the configuration]
         #[arg(long, value_name = "PATH")]
         to: Option<PathBuf>,
+        /// This version of the output, or of the one object named: see `outputs versions`
+        #[arg(long, id = "object-version", value_name = "ID")]
+        version: Option<String>,
     },
     /// Say whether there is one result for each line of the input
     ///

@@ -1,5 +1,6 @@
-//! `outputs ls|cat|get|search|link`: what a run has written.
+//! `outputs ls|versions|cat|get|search|link`: what a run has written.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::cli::session::Session;
 use crate::cli::views;
 use crate::model::{Object, Timestamp, figures};
 use crate::operations::outputs::{self, Kind, Output};
-use crate::operations::runs;
+use crate::operations::{self, runs};
 
 /// Bytes of text that go into one document.
 const MOST_JSON: usize = 16 << 20;
@@ -132,6 +133,78 @@ fn no_output(run: &str) -> Error {
     ))
 }
 
+/// Which object of a run is meant.
+#[derive(Debug, Clone, Copy)]
+pub struct Which<'a> {
+    /// `None` is the output.
+    file: Option<&'a str>,
+    /// `None` is the current one.
+    version: Option<&'a str>,
+}
+
+impl<'a> Which<'a> {
+    pub fn new(file: Option<&'a str>, version: Option<&'a str>) -> Self {
+        Self { file, version }
+    }
+
+    async fn find(self, session: &Session, run: &str) -> Result<Object, Error> {
+        let found = list(session, run).await?;
+        let object = one(&found, run, self.file)?.clone();
+        match self.version {
+            Some(version) => at_version(session, &object, version).await,
+            None => Ok(object),
+        }
+    }
+}
+
+/// One version of an object.
+async fn at_version(session: &Session, object: &Object, version: &str) -> Result<Object, Error> {
+    let address = object.address.at_version(version);
+    let found = session.client.head(&address).await.map_err(Error::from);
+    let hint = "`fanout outputs versions` lists those there are";
+    match found.map_err(|error| error.hint(hint))? {
+        Some((object, _)) => Ok(object),
+        None => Err(Error::refused(format!("there is no {address}")).hint(hint)),
+    }
+}
+
+pub async fn versions(
+    session: &Session,
+    run: &str,
+    file: Option<&str>,
+    out: &mut Out,
+) -> Result<Exit, Error> {
+    let object = Which::new(file, None).find(session, run).await?;
+    let address = &object.address;
+    let versions = session.client.object_versions(address).await?;
+    if !out.is_text() {
+        let document = json!({"version": VERSION, "object": object, "versions": versions});
+        out.document(&document)?;
+        return Ok(Exit::Done);
+    }
+    let Some(versions) = versions else {
+        note(format!("{} keeps no versions", address.bucket));
+        return Ok(Exit::Done);
+    };
+    let cells: Vec<[String; 4]> = versions
+        .iter()
+        .map(|it| {
+            let size = it.size.map_or("deleted".to_owned(), figures::bytes);
+            let state = if it.is_latest { "current" } else { "" };
+            [
+                it.id.clone(),
+                size,
+                views::time(it.modified),
+                state.to_owned(),
+            ]
+        })
+        .collect();
+    for line in views::table(["VERSION", "SIZE", "MODIFIED", ""], &cells) {
+        out.line(line.trim_end())?;
+    }
+    Ok(Exit::Done)
+}
+
 /// The object that is named; else the output itself: the lines that failed are another one.
 fn one<'a>(found: &'a [Output], run: &str, file: Option<&str>) -> Result<&'a Object, Error> {
     if let Some(file) = file {
@@ -150,12 +223,11 @@ fn one<'a>(found: &'a [Output], run: &str, file: Option<&str>) -> Result<&'a Obj
 pub async fn cat(
     session: &Session,
     run: &str,
-    file: Option<&str>,
+    which: Which<'_>,
     lines: Option<RangeInclusive<u64>>,
     out: &mut Out,
 ) -> Result<Exit, Error> {
-    let found = list(session, run).await?;
-    let object = one(&found, run, file)?;
+    let object = &which.find(session, run).await?;
     if lines.is_some() || !out.is_text() {
         return cat_lines(session, object, lines.unwrap_or(1..=u64::MAX), out).await;
     }
@@ -303,12 +375,11 @@ fn too_many() -> Error {
 pub async fn link(
     session: &Session,
     run: &str,
-    file: Option<&str>,
+    which: Which<'_>,
     valid: Duration,
     out: &mut Out,
 ) -> Result<Exit, Error> {
-    let found = list(session, run).await?;
-    let object = one(&found, run, file)?;
+    let object = &which.find(session, run).await?;
     let url = session.client.link(&object.address, valid).await?;
     let expires = Timestamp::now()
         .checked_add(valid)
@@ -333,22 +404,43 @@ fn is_of_failures(output: &Output) -> bool {
     output.object.address.key.ends_with(".failed.jsonl")
 }
 
-pub async fn get(
+/// What is to be downloaded: all that is named, or one version of one object.
+pub async fn wanted(
     session: &Session,
     run: &str,
     files: &[String],
+    version: Option<&str>,
+) -> Result<Vec<Object>, Error> {
+    match (version, files) {
+        (Some(_), [] | [_]) => {
+            let which = Which::new(files.first().map(String::as_str), version);
+            Ok(vec![which.find(session, run).await?])
+        }
+        (Some(_), _) => Err(Error::usage(
+            "a version is one of one object: name only that one",
+        )),
+        (None, files) => {
+            let found = list(session, run).await?;
+            let outputs = match files {
+                [] => finals(&found, run)?,
+                files => {
+                    let picked = files.iter().map(|file| pick(&found, file).cloned());
+                    picked.collect::<Result<_, _>>()?
+                }
+            };
+            Ok(outputs.into_iter().map(|output| output.object).collect())
+        }
+    }
+}
+
+pub async fn get(
+    session: &Session,
+    wanted: &[Object],
     to: Option<&Path>,
     global: &Global,
     out: &mut Out,
 ) -> Result<Exit, Error> {
-    let found = list(session, run).await?;
-    let wanted = match files {
-        [] => finals(&found, run)?,
-        files => {
-            let picked = files.iter().map(|file| pick(&found, file).cloned());
-            picked.collect::<Result<_, _>>()?
-        }
-    };
+    refuse_same_names(wanted)?;
     let to = to.unwrap_or(&session.config.download_dir);
     let is_folder = wanted.len() > 1 || to.as_os_str().as_encoded_bytes().ends_with(b"/");
     let folder = if is_folder { Some(to) } else { to.parent() };
@@ -358,11 +450,10 @@ pub async fn get(
         })?;
     }
     let mut downloaded = Vec::new();
-    for output in &wanted {
-        let object = &output.object;
+    for object in wanted {
         let meter = Meter::new(global, format!("download {}", object.address.file_name()));
         let got = outputs::download(&session.client, object, to, |progress| meter.show(progress));
-        let got = got.await?;
+        let got = got.await.map_err(elsewhere)?;
         let document = json!({
             "object": object,
             "path": got.path,
@@ -385,6 +476,33 @@ pub async fn get(
     Ok(Exit::Done)
 }
 
+/// Two keys may end in one name.
+fn refuse_same_names(wanted: &[Object]) -> Result<(), Error> {
+    let mut names = BTreeMap::new();
+    for object in wanted {
+        let address = &object.address;
+        let Some(other) = names.insert(outputs::safe_name(&address.key), address) else {
+            continue;
+        };
+        let name = outputs::safe_name(&address.key);
+        return Err(
+            Error::refused(format!("{other} and {address} would both become {name}"))
+                .hint("download each on its own, with --to FILE"),
+        );
+    }
+    Ok(())
+}
+
+/// What is in the way stays: another place is what helps.
+fn elsewhere(error: operations::Error) -> Error {
+    let is_refused = matches!(error, operations::Error::Refused(_));
+    let error = Error::from(error);
+    match is_refused {
+        true => error.hint("--to PATH names another place"),
+        false => error,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -401,6 +519,15 @@ mod tests {
             },
             run: None,
         }
+    }
+
+    #[test]
+    fn two_objects_of_one_name_are_named() {
+        let object = |key| output(Kind::Result, key).object;
+        assert!(refuse_same_names(&[object("a/x.json"), object("b/y.json")]).is_ok());
+        let both = [object("a/x.json"), object("b/x.json. ")];
+        let error = refuse_same_names(&both).expect_err("one name");
+        assert!(error.text.contains("s3://b/a/x.json") && error.text.ends_with("x.json"));
     }
 
     #[test]

@@ -242,7 +242,7 @@ async fn perform(
             &session.client,
             state.as_deref(),
             prices,
-            |progress| meter.show(progress),
+            move |progress| meter.show(progress),
             |item| {
                 if let Stage::Refused(problem) = &item.stage {
                     refused.get_or_insert_with(|| problem.clone());
@@ -253,6 +253,13 @@ async fn perform(
             },
         )
         .await;
+    for merged in &operation.merged {
+        // What it has come to is known only now.
+        match (waits, out.format) {
+            (false, Format::Text) => out.line(merged.words())?,
+            _ => note(merged.words()),
+        }
+    }
     if let Err(error) = done {
         let error = Error::from(error);
         let left = operation.left();
@@ -342,7 +349,8 @@ fn say_done(item: &Item, waits: bool, out: &mut Output) -> Result<(), Error> {
         }
         (Plan::Redrive(_), _) => format!("redriven {name}: {items} items run again"),
         (Plan::Rerun(plan), _) => format!("started {}: {items} items of {name}", plan.name),
-        (Plan::Merge(plan), _) => format!("merged {items} lines of {name} into {}", plan.to),
+        // Its words come with what it has written.
+        (Plan::Merge(_), _) => return Ok(()),
     };
     match (waits, out.format) {
         (true, _) => note(text),

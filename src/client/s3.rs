@@ -143,7 +143,7 @@ impl Client {
         &self,
         address: &ObjectAddress,
     ) -> Result<Option<(Object, BTreeMap<String, String>)>, Error> {
-        let request = on!(self, head_object, address);
+        let request = on!(self, head_object, address).set_version_id(address.version.clone());
         let subject = address.to_string();
         let found = match self.send("HeadObject", &subject, request.send()).await {
             Ok(found) => found,
@@ -209,6 +209,7 @@ impl Client {
     ) -> Result<GetObjectOutput, Error> {
         let bytes = range.map(|range| format!("bytes={}-{}", range.start, range.end - 1));
         let request = on!(self, get_object, address)
+            .set_version_id(address.version.clone())
             .set_range(bytes)
             .set_if_match(etag.map(str::to_owned));
         self.send("GetObject", &address.to_string(), request.send())

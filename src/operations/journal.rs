@@ -7,12 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, ErrorKind};
 use crate::model::{ExecutionArn, Prices, Timestamp};
+use crate::operations::merge::Merged;
 use crate::operations::plan::Plan;
 use crate::operations::records::JsonLines;
 use crate::operations::rerun::Subset;
@@ -113,6 +115,8 @@ pub struct Operation {
     pub what: String,
     pub target: String,
     pub items: Vec<Item>,
+    /// What its merges have written or found, since it was begun or read.
+    pub merged: Vec<Merged>,
     /// The chosen items of re-runs that were planned just now.
     gathered: BTreeMap<usize, Subset>,
     is_complete: bool,
@@ -154,6 +158,7 @@ impl Operation {
             what,
             target: ledger::target(client),
             items: items.collect(),
+            merged: Vec::new(),
             gathered: gathered.collect(),
             is_complete: true,
             is_forgotten: false,
@@ -195,6 +200,7 @@ impl Operation {
             what,
             target,
             items: Vec::new(),
+            merged: Vec::new(),
             gathered: BTreeMap::new(),
             is_complete: false,
             is_forgotten: false,
@@ -256,9 +262,10 @@ impl Operation {
         client: &Client,
         state: Option<&Path>,
         prices: &Prices,
-        progress: impl Fn(Progress) + Send + Sync,
+        progress: impl Fn(Progress) + Send + Sync + 'static,
         mut tell: impl FnMut(&Item) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        let progress = Arc::new(progress);
         for number in 0..self.items.len() {
             let item = self.items[number].clone();
             let stage = match item.stage {
@@ -335,12 +342,15 @@ impl Operation {
         state: Option<&Path>,
         prices: &Prices,
         number: usize,
-        progress: &(impl Fn(Progress) + Send + Sync),
+        progress: &Arc<impl Fn(Progress) + Send + Sync + 'static>,
     ) -> Result<Stage, Error> {
         let mut gathered = self.gathered.remove(&number);
         let Item { plan, token, .. } = &self.items[number];
+        // What a merge has left is compared by the merge itself.
+        let is_merge = matches!(plan, Plan::Merge(_));
+        let mut merged = None;
         let wants_items = matches!(plan, Plan::Rerun(plan) if !plan.wish.everything);
-        if self.is_resumed || wants_items && gathered.is_none() {
+        if !is_merge && (self.is_resumed || wants_items && gathered.is_none()) {
             let anew = plan.again(client, Timestamp::now(), prices).await?;
             if self.is_resumed && !anew.moved.is_empty() {
                 let moved = anew.moved.join("; ");
@@ -368,15 +378,24 @@ impl Operation {
             }
             Plan::Rerun(plan) => {
                 self.write(&Row::Sent { item: number, at })?;
-                let done = rerun::run(client, plan, gathered.as_mut(), progress).await;
+                let done = rerun::run(client, plan, gathered.as_mut(), &**progress).await;
                 done.map(|execution| (at, execution))
             }
             Plan::Merge(plan) => {
                 self.write(&Row::Sent { item: number, at })?;
-                let done = merge::run(client, plan, |_| ()).await;
-                done.map(|_| (at, plan.execution.clone()))
+                let told = Arc::clone(progress);
+                let told = move |progress| told(progress);
+                let done = match self.is_resumed {
+                    true => merge::resume(client, plan, told).await,
+                    false => merge::run(client, plan, told).await,
+                };
+                done.map(|made| {
+                    merged = Some(made);
+                    (at, plan.execution.clone())
+                })
             }
         };
+        self.merged.extend(merged);
         match done {
             Ok((at, execution)) => Ok(Stage::Accepted { at, execution }),
             Err(error) if is_passing(&error) => Err(error),

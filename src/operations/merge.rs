@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::client::{Client, shell_word};
 use crate::lines::{Counts, Gathered};
-use crate::model::{ExecutionArn, ObjectAddress};
+use crate::model::{ExecutionArn, ObjectAddress, figures};
 use crate::operations::lineage::{self, Evidence, Lineage, Shown};
 use crate::operations::reconcile::{Reconciliation, meter};
 use crate::operations::runs::{self, Run};
@@ -98,6 +98,27 @@ pub struct Merged {
     pub succeeded: u64,
     /// Whether it was there already, made of the same.
     pub existed: bool,
+}
+
+impl Merged {
+    /// Where it is and what is in it.
+    pub fn words(&self) -> String {
+        let count = |count| figures::count(count);
+        let was = if self.existed {
+            " was there already:"
+        } else {
+            ""
+        };
+        let open = match self.lines - self.succeeded {
+            0 => String::new(),
+            open => format!(", {} open beside it", count(open)),
+        };
+        let (succeeded, lines) = (count(self.succeeded), count(self.lines));
+        format!(
+            "merged into {}{was} {succeeded} of {lines} lines{open}",
+            self.output
+        )
+    }
 }
 
 impl Plan {
@@ -265,10 +286,47 @@ pub async fn run(
     plan: &Plan,
     progress: impl Fn(Progress) + Send + Sync + 'static,
 ) -> Result<Merged, Error> {
+    carry_out(client, plan, Present::InTheWay, progress).await
+}
+
+/// Goes on with a merge that was begun: a file that is there by now is compared with what it should
+/// be, and is the merged one when they are the same.
+///
+/// # Errors
+/// As of [`run`]; `File` when there is another file.
+pub async fn resume(
+    client: &Client,
+    plan: &Plan,
+    progress: impl Fn(Progress) + Send + Sync + 'static,
+) -> Result<Merged, Error> {
+    carry_out(client, plan, Present::Compared, progress).await
+}
+
+/// What becomes of a file that is there already: nothing in it says what it was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Present {
+    InTheWay,
+    Compared,
+}
+
+async fn carry_out(
+    client: &Client,
+    plan: &Plan,
+    present: Present,
+    progress: impl Fn(Progress) + Send + Sync + 'static,
+) -> Result<Merged, Error> {
     let run = runs::describe(client, &plan.execution).await?;
     let lineage = lineage::of(client, &run).await?;
     let now = plan_of(client, &lineage, Some(plan.to.clone())).await?;
-    refuse_bad(&now.checks)?;
+    let is_there = match &plan.to {
+        To::File(path) => path.symlink_metadata().is_ok_and(|it| it.is_file()),
+        To::Object(_) => false,
+    };
+    let existed = is_there && present == Present::Compared;
+    let in_the_way = in_the_way(&plan.to);
+    let mut checks = now.checks;
+    checks.retain(|it| !existed || *it != in_the_way);
+    refuse_bad(&checks)?;
     if now.digest != plan.digest {
         return Err(Error::Refused(
             "there are other results by now than the plan has: make a new one".to_owned(),
@@ -301,7 +359,7 @@ pub async fn run(
         failed: (counts.succeeded < counts.lines).then(|| plan.to.failed()),
         lines: counts.lines,
         succeeded: counts.succeeded,
-        existed: false,
+        existed,
     })
 }
 
@@ -374,7 +432,7 @@ fn keep(path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let same = same_content(&part, path).map_err(|error| Error::file(path, error))?;
             if !same {
-                return Err(Error::file(path, error));
+                return Err(Error::file(path, "exists already, and is another file"));
             }
         }
         linked => linked.map_err(|error| Error::file(path, error))?,

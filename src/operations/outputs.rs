@@ -19,7 +19,7 @@ mod search;
 pub use download::Downloaded;
 pub use lines::lines;
 pub use listing::{Listing, list};
-pub use names::{free_path, safe_name};
+pub use names::safe_name;
 pub use packing::Packing;
 pub use reading::{PAGE, Page, page};
 pub use search::{Hit, search};
@@ -80,4 +80,19 @@ pub async fn download(
     progress: impl Fn(Progress) + Send,
 ) -> Result<Downloaded, Error> {
     download::download(client, object, to, progress).await
+}
+
+/// Downloads to `to`, of which a folder is made where it is none yet: what ends with a separator is
+/// one. In a folder a name that is taken gets a number, also where another object's download has
+/// begun under it.
+///
+/// # Errors
+/// As of [`download`].
+pub async fn download_beside(
+    client: &Client,
+    object: &Object,
+    to: &Path,
+    progress: impl Fn(Progress) + Send + Sync,
+) -> Result<Downloaded, Error> {
+    download::beside(client, object, to, progress).await
 }

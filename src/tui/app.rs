@@ -138,6 +138,8 @@ pub struct App {
     is_leaving: bool,
     /// Set by `:read-only`; cannot be taken back.
     locked: bool,
+    /// The folder that was downloaded into last.
+    download_to: Option<PathBuf>,
     /// The run that another one is to be compared with.
     compared: Option<ExecutionArn>,
     /// By how much the panes of a view are larger than usual, by its name.
@@ -185,6 +187,7 @@ impl App {
             out: BTreeSet::new(),
             is_leaving: false,
             locked: false,
+            download_to: None,
             compared: None,
             panes: BTreeMap::new(),
         };

@@ -1,6 +1,7 @@
 //! Dialogs: what asks before it acts. Keys go to the dialog while one is open, letters only type,
 //! and enter does nothing but press the focused button, which at first is Cancel.
 
+pub mod download;
 pub mod limits;
 pub mod merge;
 pub mod redrive;
@@ -26,6 +27,7 @@ pub const TYPED_ABOVE: u64 = 10_000;
 pub enum Dialog {
     Redrive(Box<redrive::Redrive>),
     Several(Box<several::Several>),
+    Download(Box<download::Download>),
     Start(Box<start::Start>),
     Stop(Box<stop::Stop>),
     Limits(Box<limits::Limits>),
@@ -146,6 +148,7 @@ impl Dialog {
         match self {
             Self::Redrive(it) => it.key(key),
             Self::Several(it) => it.key(key),
+            Self::Download(it) => it.key(key),
             Self::Start(it) => it.key(key),
             Self::Stop(it) => it.key(key),
             Self::Limits(it) => it.key(key),
@@ -177,6 +180,7 @@ impl Dialog {
         match self {
             Self::Redrive(it) => it.paste(pasted),
             Self::Several(it) => it.typed.paste(pasted),
+            Self::Download(it) => it.paste(pasted),
             Self::Stop(it) => it.typed.paste(pasted),
             Self::Limits(it) => it.paste(pasted),
             Self::Merge(it) => it.paste(pasted),
@@ -190,6 +194,7 @@ impl Dialog {
         match self {
             Self::Redrive(it) => &it.scroll,
             Self::Several(it) => &it.scroll,
+            Self::Download(it) => &it.scroll,
             Self::Start(it) => &it.scroll,
             Self::Stop(it) => &it.scroll,
             Self::Limits(it) => &it.scroll,
@@ -204,6 +209,7 @@ impl Dialog {
         match self {
             Self::Redrive(it) => it.view(app, cells, theme),
             Self::Several(it) => it.view(cells, theme),
+            Self::Download(it) => it.view(cells, theme),
             Self::Start(it) => it.view(cells, theme),
             Self::Stop(it) => it.view(app, cells, theme),
             Self::Limits(it) => it.view(app, cells, theme),

@@ -55,6 +55,8 @@ pub enum Cause {
     Gone,
     /// The token of a page is no longer taken: one begins again with the first.
     Outdated,
+    /// Something on this machine is in the way.
+    Refused,
 }
 
 pub type Reply<T> = Result<T, Trouble>;

@@ -47,6 +47,8 @@ pub struct Preview {
     pub object: Object,
     pub form: Form,
     pub packing: Option<Packing>,
+    /// Why what is packed could be unpacked no further.
+    pub trouble: Option<String>,
     /// Place of the first byte of the window.
     start: u64,
     bytes: Vec<u8>,
@@ -68,6 +70,7 @@ impl Preview {
         let mut preview = Self {
             form: form::of(&object, &page),
             packing: page.packing,
+            trouble: page.trouble,
             start: page.range.start,
             end: object.size,
             object,
@@ -323,6 +326,7 @@ mod tests {
             range: start as u64..end as u64,
             bytes: bytes[start..end].to_vec(),
             packing: None,
+            trouble: None,
         }
     }
 

@@ -190,13 +190,11 @@ impl Runtime {
                 }));
             }
             Effect::Host(index) => self.host(index),
-            Effect::Download(object, folder) => {
+            Effect::Download(object, to) => {
                 let deed = Deed::Download(object.address.clone());
-                put(
-                    &mut self.deeds,
-                    deed,
-                    deeds::download(client, object, folder, events),
-                );
+                let to = answers::at_home(&to.to_string_lossy());
+                let download = deeds::download(client, object, to, events);
+                put(&mut self.deeds, deed, download);
             }
             Effect::Search(object, text) => {
                 let deed = Deed::Search(object.address.clone());
@@ -268,7 +266,7 @@ impl Runtime {
             }
             Effect::Merge(plan) => {
                 let deed = Deed::Merge(plan.execution.clone());
-                put(&mut self.deeds, deed, deeds::merge(client, *plan, events));
+                self.operate(deed, vec![Plan::Merge(plan)], None);
             }
             Effect::SavePlan(path, plan) => {
                 let deed = Deed::Export(path.clone());
@@ -453,7 +451,10 @@ fn of_operation(error: operations::Error) -> Trouble {
             text: other.to_string(),
             hint: other.hint(),
             slowed: false,
-            cause: Cause::Other,
+            cause: match other {
+                operations::Error::Refused(_) | operations::Error::File { .. } => Cause::Refused,
+                _ => Cause::Other,
+            },
         },
     }
 }

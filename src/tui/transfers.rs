@@ -180,7 +180,7 @@ impl Transfers {
         }
         if 0 < merges {
             let what = several(merges, "merge");
-            parts.push(format!("{what} (begins anew, nothing is written twice)"));
+            parts.push(format!("{what} (`fanout resume` goes on)"));
         }
         if 0 < searches {
             parts.push(several(searches, "search").replace("searchs", "searches"));

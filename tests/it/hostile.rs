@@ -152,21 +152,21 @@ async fn what_is_packed_and_cut_off_is_said_and_not_taken_for_the_whole() {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     packed.write_all(source(2_000).0.as_bytes()).unwrap();
     let packed = packed.finish().unwrap();
-    plant.put("cut.gz", &packed[..packed.len() / 2]).await;
-    let object = found(&plant, "cut.gz").await;
-    let searched = outputs::search(&plant.client, &object, "nowhere", |_| {}, |_| true).await;
-    let said = searched.unwrap_err().to_string();
-    assert!(
-        said.contains("cut.gz") && said.contains("unpacked"),
-        "{said}"
-    );
-    let read = outputs::lines(&plant.client, &object, 1..=u64::MAX, |_, _, _| true).await;
-    let said = read.unwrap_err().to_string();
-    assert!(
-        said.contains("cut.gz") && said.contains("unpacked"),
-        "{said}"
-    );
-    // What is there can be looked at all the same.
-    let page = outputs::page(&plant.client, &object, 0).await.unwrap();
-    assert!(page.bytes.starts_with(b"word 1\n"));
+    let zstd = zstd::stream::encode_all(source(2_000).0.as_bytes(), 1).unwrap();
+    for (key, packed) in [("cut.gz", packed), ("cut.zst", zstd)] {
+        plant
+            .put(key, &packed[..packed.len() - packed.len() / 8])
+            .await;
+        let object = found(&plant, key).await;
+        let searched = outputs::search(&plant.client, &object, "nowhere", |_| {}, |_| true).await;
+        let said = searched.unwrap_err().to_string();
+        assert!(said.contains(key) && said.contains("unpacked"), "{said}");
+        let read = outputs::lines(&plant.client, &object, 1..=u64::MAX, |_, _, _| true).await;
+        let said = read.unwrap_err().to_string();
+        assert!(said.contains(key) && said.contains("unpacked"), "{said}");
+        // What is there can be looked at all the same, and it is said that it is not all.
+        let page = outputs::page(&plant.client, &object, 0).await.unwrap();
+        assert!(source(2_000).0.as_bytes().starts_with(&page.bytes));
+        assert_eq!(page.trouble.as_deref(), Some("it is cut off here"));
+    }
 }

@@ -1,5 +1,6 @@
 //! The real program killed while it sends re-runs and merges: resumed, everything is done, once.
 
+use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -99,6 +100,49 @@ fn a_bulk_re_run_that_is_killed_is_resumed_and_nothing_starts_twice() {
     for run in &runs {
         is_healed_once(&serving, run);
     }
+}
+
+/// As if the last row of every journal had not been written.
+fn forget_the_end(serving: &Serving) {
+    let folder = serving.folder().join("state/fanout/journal");
+    for journal in fs::read_dir(folder).unwrap() {
+        let path = journal.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let rows: Vec<&str> = text.lines().collect();
+        let (last, rows) = rows.split_last().unwrap();
+        assert!(
+            last.contains("accepted") || last.contains("refused"),
+            "{last}"
+        );
+        fs::write(&path, rows.join("\n") + "\n").unwrap();
+    }
+}
+
+#[test]
+fn a_merge_into_a_file_that_was_killed_when_the_file_was_there_is_found_complete() {
+    let (serving, lookup) = (Serving::start(), Lookup::start());
+    let run = started(&serving, &lookup, 40, 50, 3);
+    let merge = ["outputs", "merge", &run, "--to", "all.txt", "--plan", "p"];
+    serving.fanout(&merge).success();
+    serving.fanout(&["apply", "p", "--yes"]).success();
+    let file = serving.folder().join("all.txt");
+    let whole = fs::read(&file).unwrap();
+    forget_the_end(&serving);
+    let listed = serving.fanout(&["resume", "--json"]).success().json();
+    let name = listed["operations"][0]["operation"].as_str().unwrap();
+    let resumed = serving.fanout(&["resume", name, "--yes"]).success();
+    let said = resumed.stdout();
+    assert!(
+        said.contains("all.txt was there already: 36 of 40 lines"),
+        "{said}"
+    );
+    assert_eq!(fs::read(&file).unwrap(), whole);
+    // Another file of that name is nobody's to take for it, or to overwrite.
+    forget_the_end(&serving);
+    fs::write(&file, "theirs").unwrap();
+    let refused = serving.fanout(&["resume", name, "--yes"]).exit(4);
+    assert!(refused.stderr().contains("all.txt"), "{}", refused.stderr());
+    assert_eq!(fs::read(&file).unwrap(), b"theirs");
 }
 
 #[test]

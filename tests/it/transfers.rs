@@ -291,6 +291,55 @@ async fn keys_of_any_form_become_files_inside_the_folder() {
     assert!(!names(&folder).iter().any(|it| it.contains('\u{1b}')));
 }
 
+#[tokio::test]
+async fn objects_of_one_name_get_files_of_their_own_even_at_the_same_moment() {
+    let house = House::new().await;
+    let client = client(&house, &house.url).await;
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().join("new/folder/");
+    let keys = [
+        "a/x.json",
+        "b/x.json",
+        "../x.json",
+        "c/x.json. .",
+        "d\\x.json",
+    ];
+    let mut objects = Vec::new();
+    for key in keys {
+        let put = house.s3.put_object().bucket("data").key(key);
+        put.body(key.as_bytes().to_vec().into())
+            .send()
+            .await
+            .unwrap();
+        objects.push(found(&client, key).await);
+    }
+    let downloads = objects
+        .iter()
+        .map(|object| outputs::download_beside(&client, object, &folder, |_| {}));
+    let got = futures::future::join_all(downloads).await;
+    for (key, got) in keys.iter().zip(got) {
+        let got = got.unwrap();
+        assert_eq!(
+            got.path.parent(),
+            Some(outside.path().join("new/folder").as_path())
+        );
+        assert_eq!(fs::read(&got.path).unwrap(), key.as_bytes());
+    }
+    assert_eq!(
+        names(&folder),
+        ["x-2.json", "x-3.json", "x-4.json", "x-5.json", "x.json"]
+    );
+    // A file that is named is that file, or an error.
+    let file = folder.join("x.json");
+    let again = outputs::download_beside(&client, &objects[0], &file, |_| {}).await;
+    let said = again.unwrap_err().to_string();
+    assert!(said.contains("exists already"), "{said}");
+    let beneath = file.join("below");
+    let none = outputs::download_beside(&client, &objects[0], &beneath, |_| {}).await;
+    assert!(none.unwrap_err().to_string().contains("x.json"));
+    assert_eq!(names(&folder).len(), 5);
+}
+
 /// Puts an object beside what a run has written.
 fn put_beside(serving: &Serving, run: &str, name: &str, body: Vec<u8>) -> Value {
     let engine = fs::read(serving.data().join("engine.json")).unwrap();

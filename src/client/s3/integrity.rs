@@ -55,6 +55,7 @@ impl Client {
         etag: &str,
     ) -> Result<Option<Checksum>, Error> {
         let request = on!(self, head_object, address)
+            .set_version_id(address.version.clone())
             .if_match(etag)
             .checksum_mode(ChecksumMode::Enabled);
         let head = self
@@ -69,6 +70,7 @@ impl Client {
     /// As of [`Client::checksum`].
     pub async fn first_part(&self, address: &ObjectAddress, etag: &str) -> Result<u64, Error> {
         let request = on!(self, head_object, address)
+            .set_version_id(address.version.clone())
             .if_match(etag)
             .part_number(1);
         let head = self

@@ -7,7 +7,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use crate::client::error::{Error, ErrorKind};
 use crate::client::{Client, shell_word};
-use crate::model::{ObjectAddress, Timestamp};
+use crate::model::{Object, ObjectAddress, Timestamp};
 
 /// Versions listed of one object.
 const MOST: usize = 100;
@@ -22,6 +22,20 @@ pub struct ObjectVersion {
     pub size: Option<u64>,
     pub modified: Timestamp,
     pub is_latest: bool,
+    /// With its quotes; empty of a marker.
+    pub etag: String,
+}
+
+impl ObjectVersion {
+    /// This version of the object at `address`, to be read as any other one; `None` of a marker.
+    pub fn object(&self, address: &ObjectAddress) -> Option<Object> {
+        Some(Object {
+            address: address.at_version(&self.id),
+            size: self.size?,
+            modified: self.modified,
+            etag: self.etag.clone(),
+        })
+    }
 }
 
 impl Client {
@@ -52,6 +66,7 @@ impl Client {
             size: Some(super::size(it.size())),
             modified: super::modified(it.last_modified().copied()),
             is_latest: it.is_latest() == Some(true),
+            etag: it.e_tag().unwrap_or_default().to_owned(),
         });
         let markers = listed
             .delete_markers()
@@ -62,6 +77,7 @@ impl Client {
             size: None,
             modified: super::modified(it.last_modified().copied()),
             is_latest: it.is_latest() == Some(true),
+            etag: String::new(),
         });
         let mut all: Vec<ObjectVersion> = versions.chain(markers).collect();
         all.sort_by_key(|it| std::cmp::Reverse((it.is_latest, it.modified)));
@@ -81,10 +97,11 @@ impl Client {
         // It changes nothing, but it gives something away: noted, and not for who may only read.
         let seconds = valid.as_secs().to_string();
         let command = || {
-            format!(
-                "aws s3 presign {} --expires-in {seconds}",
-                shell_word(&subject)
-            )
+            let object = shell_word(&address.current().to_string());
+            // That command knows no versions.
+            let version = address.version.as_ref();
+            let version = version.map_or(String::new(), |id| format!(" # version {id}"));
+            format!("aws s3 presign {object} --expires-in {seconds}{version}")
         };
         let signing = self.sign(ACTION, address, valid);
         self.change(ACTION, &subject, command, signing).await
@@ -102,7 +119,7 @@ impl Client {
             return Err(invalid("a link is valid for 1 second to 7 days".to_owned()));
         }
         let valid = PresigningConfig::expires_in(valid).map_err(|odd| invalid(odd.to_string()))?;
-        let request = on!(self, get_object, address);
+        let request = on!(self, get_object, address).set_version_id(address.version.clone());
         match Box::pin(request.presigned(valid)).await {
             Ok(signed) => Ok(signed.uri().to_owned()),
             Err(failure) => Err(self.failed(action, &subject, &failure)),

@@ -71,6 +71,44 @@ async fn a_range_is_asked_with_its_last_byte_and_knows_the_whole() {
 }
 
 #[tokio::test]
+async fn a_version_is_read_and_asked_about_as_that_version() {
+    let listed = "<ListVersionsResult>\
+        <Version><Key>k</Key><VersionId>v2</VersionId><IsLatest>false</IsLatest>\
+        <LastModified>2026-11-21T10:00:00Z</LastModified><ETag>\"e2\"</ETag><Size>3</Size></Version>\
+        <Version><Key>kk</Key><VersionId>x</VersionId><IsLatest>true</IsLatest><Size>1</Size></Version>\
+        <DeleteMarker><Key>k</Key><VersionId>v3</VersionId><IsLatest>true</IsLatest>\
+        <LastModified>2026-11-22T10:00:00Z</LastModified></DeleteMarker>\
+        </ListVersionsResult>";
+    let service = Service::script(vec![
+        Reply::new(200, listed),
+        etag(Reply::new(200, "123")),
+        etag(Reply::new(200, "123")),
+        etag(Reply::new(206, "23")).header("content-range", "bytes 1-2/3"),
+    ])
+    .await;
+    let client = service.client().await;
+    let address = ObjectAddress::new("b", "k");
+    let versions = client.object_versions(&address).await.unwrap().unwrap();
+    let ids: Vec<&str> = versions.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(ids, ["v3", "v2"], "those of other keys are not its own");
+    assert_eq!(versions[0].object(&address), None, "it was deleted");
+    let object = versions[1].object(&address).unwrap();
+    assert_eq!((object.size, object.etag.as_str()), (3, "\"e2\""));
+    let (found, _) = client.head(&object.address).await.unwrap().unwrap();
+    assert_eq!(found.address.to_string(), "s3://b/k?versionId=v2");
+    client.checksum(&object.address, "\"e2\"").await.unwrap();
+    let body = client
+        .read(&object.address, Some(1..3), Some("\"e2\""))
+        .await;
+    assert_eq!(all(body.unwrap()).await.unwrap(), b"23");
+    for asked in &service.requests()[1..] {
+        assert!(asked.line.contains("versionId=v2"), "{}", asked.line);
+    }
+    let link = client.link(&object.address, Duration::from_secs(60)).await;
+    assert!(link.unwrap().contains("versionId=v2"));
+}
+
+#[tokio::test]
 async fn a_lost_connection_is_made_again_where_it_broke_off() {
     let rest = Reply::new(206, "56789").header("content-range", "bytes 5-9/10");
     let service =

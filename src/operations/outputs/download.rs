@@ -13,8 +13,9 @@ use futures::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::changed;
 use super::digest;
-use super::{changed, safe_name};
+use super::names::{free_path, safe_name};
 use crate::client::{Algorithm, Client};
 use crate::model::Object;
 use crate::operations::records::JsonLines;
@@ -122,6 +123,57 @@ pub async fn download(
     })
 }
 
+/// Names that are tried where another download takes them at the same moment.
+const RACES: usize = 20;
+
+pub async fn beside(
+    client: &Client,
+    object: &Object,
+    to: &Path,
+    progress: impl Fn(Progress) + Send + Sync,
+) -> Result<Downloaded, Error> {
+    let mut races = 0;
+    loop {
+        let (path, is_folder) = settle(object, to)?;
+        let done = download(client, object, &path, &progress).await;
+        races += 1;
+        // Another one of that name began in the same moment, or has just come to its end.
+        match done {
+            Err(Error::Refused(_)) if is_folder && races < RACES => {}
+            done => return done,
+        }
+    }
+}
+
+/// Which file it will be, with its folder made; and whether its name is derived.
+fn settle(object: &Object, to: &Path) -> Result<(PathBuf, bool), Error> {
+    let make = |folder: &Path| {
+        let made = fs::create_dir_all(folder);
+        made.map_err(|error| Error::file(folder, format!("cannot be a folder: {error}")))
+    };
+    if !is_folder(to) && !to.is_dir() {
+        if let Some(parent) = to.parent().filter(|it| !it.as_os_str().is_empty()) {
+            make(parent)?;
+        }
+        return Ok((to.to_owned(), false));
+    }
+    make(to)?;
+    let address = &object.address;
+    let is_free = |path: &Path| !part::is_of_another(path, address);
+    match free_path(to, &address.key, is_free) {
+        Some(path) => Ok((path, true)),
+        None => Err(Error::file(
+            to,
+            "has too many files of that name: move some away",
+        )),
+    }
+}
+
+fn is_folder(path: &Path) -> bool {
+    let path = path.as_os_str().to_string_lossy();
+    path.ends_with(std::path::is_separator)
+}
+
 /// Opens the temporary neighbour; reads what is in it, which may be much, on a thread for that.
 async fn open(target: &Path, object: &Object, crc: Algorithm) -> Result<Part, Error> {
     let until = tokio::time::Instant::now() + LETTING_GO;
@@ -139,13 +191,9 @@ async fn open(target: &Path, object: &Object, crc: Algorithm) -> Result<Part, Er
 
 /// The file that will be made.
 fn target(object: &Object, to: &Path) -> Result<PathBuf, Error> {
-    let wants_folder = to
-        .as_os_str()
-        .to_string_lossy()
-        .ends_with(std::path::is_separator);
     let target = match to.is_dir() {
         true => to.join(safe_name(&object.address.key)),
-        false if wants_folder => return Err(Error::file(to, "no such folder")),
+        false if is_folder(to) => return Err(Error::file(to, "no such folder")),
         false => to.to_owned(),
     };
     // Without following: a link that leads nowhere is something, too.
@@ -157,7 +205,7 @@ fn target(object: &Object, to: &Path) -> Result<PathBuf, Error> {
 
 fn exists(target: &Path) -> Error {
     Error::Refused(format!(
-        "{} exists already and is not overwritten: give another path (--to)",
+        "{} exists already and is not overwritten",
         target.display()
     ))
 }

@@ -25,8 +25,9 @@ pub fn safe_name(key: &str) -> String {
 }
 
 /// Where in a folder the object of this key can go: by its own safe name, or where something has
-/// that already with a number behind it. `None` when hundreds of them are taken.
-pub fn free_path(folder: &Path, key: &str) -> Option<PathBuf> {
+/// that already with a number behind it; only paths that `fits` takes. `None` when hundreds of them
+/// are taken.
+pub fn free_path(folder: &Path, key: &str, fits: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let name = safe_name(key);
     let (stem, extension) = match name.rsplit_once('.') {
         Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
@@ -36,7 +37,7 @@ pub fn free_path(folder: &Path, key: &str) -> Option<PathBuf> {
     let names = std::iter::once(name.clone()).chain(numbered);
     // Without following: a link that leads nowhere is something, too.
     let mut paths = names.map(|name| folder.join(name));
-    paths.find(|path| path.symlink_metadata().is_err())
+    paths.find(|path| path.symlink_metadata().is_err() && fits(path))
 }
 
 fn is_harmless(c: char) -> bool {
@@ -126,7 +127,7 @@ mod tests {
     fn a_name_that_is_taken_gets_a_number() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |key: &str| {
-            let path = free_path(folder.path(), key).expect("a free name");
+            let path = free_path(folder.path(), key, |_| true).expect("a free name");
             assert_eq!(path.parent(), Some(folder.path()));
             path.file_name()
                 .expect("a name")

@@ -1,5 +1,6 @@
 //! A part of an object, of any object: only the bytes asked for are read.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 
 use futures::StreamExt as _;
@@ -26,6 +27,8 @@ pub struct Page {
     pub bytes: Vec<u8>,
     /// Only of a page at the beginning.
     pub packing: Option<Packing>,
+    /// Why a compressed object could be unpacked no further: it is cut off or damaged.
+    pub trouble: Option<String>,
 }
 
 /// The bytes of one page from `at` on. A compressed object is unpacked, as far as the page goes and
@@ -38,31 +41,55 @@ pub async fn page(client: &Client, object: &Object, at: u64) -> Result<Page, Err
     let range = start..object.size.min(start.saturating_add(PAGE));
     let bytes = read(client, &object.address, range.clone(), &object.etag).await?;
     let packing = Packing::of(&bytes).filter(|_| start == 0);
-    let bytes = match packing {
-        None => bytes,
-        Some(_) => unpacked(packing, &bytes),
+    let (bytes, trouble) = match packing {
+        None => (bytes, None),
+        Some(_) => unpacked(packing, &bytes, UNPACKED, range.end == object.size),
     };
     Ok(Page {
         range,
         bytes,
         packing,
+        trouble,
     })
 }
 
-/// The beginning of what is packed; what is damaged ends early.
-fn unpacked(packing: Option<Packing>, bytes: &[u8]) -> Vec<u8> {
+/// The beginning of what is packed, and why it ends there where it should not. `is_all` says that
+/// no more bytes follow.
+fn unpacked(
+    packing: Option<Packing>,
+    bytes: &[u8],
+    most: usize,
+    is_all: bool,
+) -> (Vec<u8>, Option<String>) {
     let mut out = Vec::new();
-    let Ok(mut unpacker) = Unpacker::new(packing) else {
-        return out;
+    let mut unpacker = match Unpacker::new(packing) {
+        Ok(unpacker) => unpacker,
+        Err(error) => return (out, Some(error.to_string())),
     };
     for step in bytes.chunks(STEP) {
         match unpacker.push(step) {
-            Ok(more) if out.len() < UNPACKED => out.extend(more),
-            _ => break,
+            Ok(more) => out.extend(more),
+            Err(error) => return (out, Some(format!("damaged: {error}"))),
+        }
+        if most <= out.len() {
+            out.truncate(most);
+            return (out, None);
         }
     }
-    out.truncate(UNPACKED);
-    out
+    if !is_all {
+        return (out, None);
+    }
+    match unpacker.finish() {
+        Ok(more) => {
+            out.extend(more);
+            out.truncate(most);
+            (out, None)
+        }
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            (out, Some("it is cut off here".to_owned()))
+        }
+        Err(error) => (out, Some(format!("damaged: {error}"))),
+    }
 }
 
 /// Exactly these bytes of the version with this ETag.
@@ -88,4 +115,39 @@ pub(super) async fn read(
     }
     bytes.truncate(wanted);
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    #[test]
+    fn what_is_cut_off_shows_what_there_is_and_says_so() {
+        let lines: String = (0..2_000).map(|n| format!("line {n}\n")).collect();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(lines.as_bytes()).expect("memory");
+        let gzip = encoder.finish().expect("memory");
+        let zstd = zstd::stream::encode_all(lines.as_bytes(), 1).expect("memory");
+        for packed in [gzip, zstd] {
+            let packing = Packing::of(&packed);
+            assert!(packing.is_some());
+            let read = |bytes: &[u8], is_all| unpacked(packing, bytes, UNPACKED, is_all);
+            assert_eq!(read(&packed, true), (lines.clone().into_bytes(), None));
+            let half = &packed[..packed.len() / 2];
+            let (shown, trouble) = read(half, true);
+            assert!(lines.as_bytes().starts_with(&shown));
+            assert_eq!(trouble.as_deref(), Some("it is cut off here"));
+            // There is more of it behind the page.
+            assert_eq!(read(half, false), (shown, None));
+            let (shown, trouble) = unpacked(packing, &packed, 100, true);
+            assert_eq!((shown.len(), trouble), (100, None));
+        }
+        let (shown, trouble) = unpacked(Some(Packing::Gzip), b"\x1f\x8b\x08rubbish", 99, true);
+        assert!(shown.is_empty() && trouble.is_some());
+    }
 }

@@ -105,7 +105,7 @@ impl App {
             Action::Stop if self.has_marked_runs() => self.stop_marked(),
             Action::Stop => self.open_stop(),
             Action::Limits => self.open_limits(),
-            Action::Download => return self.download(),
+            Action::Download => self.open_download(),
             Action::Link => return self.link(),
             Action::Rounds => self.merge_rounds(),
             Action::Reconcile => return self.reconcile(),
@@ -443,25 +443,6 @@ impl App {
                 self.is_prod(),
             ))));
         }
-    }
-
-    fn download(&mut self) -> Vec<Effect> {
-        if self.download_marked() {
-            return Vec::new();
-        }
-        let Screen::Outputs(it) = self.screen() else {
-            return Vec::new();
-        };
-        let Some(output) = it.chosen(self) else {
-            return Vec::new();
-        };
-        let object = output.object.clone();
-        let folder = self.settings.download_dir.clone();
-        self.say(
-            Tone::Plain,
-            format!("downloading {}…", object.address.file_name()),
-        );
-        vec![Effect::Download(object, folder)]
     }
 
     /// Forgets how fresh things are, so that all that is shown is asked for again.

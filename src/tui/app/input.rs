@@ -1,5 +1,7 @@
 //! What keys and pasted text mean, wherever they go.
 
+use std::path::{Path, PathBuf};
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::model::{ExecutionArn, ObjectAddress, StateMachineArn};
@@ -54,7 +56,7 @@ impl App {
         }
         let is_rechecking = self.is_rechecking();
         if let Some(dialog) = &mut self.dialog {
-            let is_about_marks = matches!(dialog, Dialog::Several(_));
+            let is_about_marks = matches!(dialog, Dialog::Several(_) | Dialog::Download(_));
             return match dialog.key(key) {
                 Reaction::Stay(effects) => self.do_all(effects),
                 Reaction::Close(effects)
@@ -122,8 +124,17 @@ impl App {
 
     /// Says what is being done, since its end may take a while.
     pub(super) fn do_all(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        let downloads = |it: &&Effect| matches!(it, Effect::Download(..));
+        let downloads = effects.iter().filter(downloads).count();
         for effect in &effects {
             let text = match effect {
+                Effect::Download(object, to) => {
+                    self.download_to = Some(folder_of(to));
+                    match downloads {
+                        1 => format!("downloading {}…", object.address.file_name()),
+                        many => format!("downloading {many} objects…"),
+                    }
+                }
                 Effect::Redrive(plan) => format!("redriving {}…", plan.execution.name()),
                 Effect::RedriveAll(plans) => format!("redriving {} runs…", plans.len()),
                 Effect::Rerun(plan) => format!("starting {}…", plan.name),
@@ -199,5 +210,15 @@ impl App {
         effects.push(Effect::Ask(Ask::Templates));
         self.dialog = Some(Dialog::Start(Box::new(dialog)));
         effects
+    }
+}
+
+/// The folder of what is given as one, or as a file in it.
+fn folder_of(to: &Path) -> PathBuf {
+    let is_folder = to.to_string_lossy().ends_with(std::path::is_separator);
+    match to.parent() {
+        Some(parent) if !is_folder && parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) if !is_folder => parent.to_owned(),
+        _ => to.to_owned(),
     }
 }

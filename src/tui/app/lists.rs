@@ -6,7 +6,6 @@ use crossterm::event::{KeyCode, KeyEvent};
 
 use crate::model::{ExecutionArn, ObjectAddress};
 use crate::tui::app::{App, Overlay};
-use crate::tui::data::Remote;
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::several::{Several, Target};
 use crate::tui::event::{Ask, Deed, Effect};
@@ -274,7 +273,7 @@ impl App {
             let items = self.data().map_run(arn).map(|it| it.items.total);
             let state = state.map_or("?", crate::model::RunState::word);
             let note = format!("{state}, {} items", figures::maybe(items));
-            Target::run(arn.clone(), note, !is_shown)
+            Target::new(arn.clone(), note, !is_shown)
         });
         targets.collect()
     }
@@ -286,7 +285,7 @@ impl App {
     pub(super) fn stop_marked(&mut self) {
         let mut targets = self.marked_runs();
         for target in &mut targets {
-            if let Some(run) = target.arn().and_then(|arn| self.data().execution(arn))
+            if let Some(run) = self.data().execution(target.arn())
                 && run.status.is_closed()
             {
                 target.refused = Some("it has ended".to_owned());
@@ -298,37 +297,11 @@ impl App {
 
     pub(super) fn redrive_marked(&mut self) -> Vec<Effect> {
         let targets = self.marked_runs();
-        let arns = targets.iter().filter_map(Target::arn).cloned();
+        let arns = targets.iter().map(Target::arn).cloned();
         let asks = arns.map(|arn| Effect::Ask(Ask::PlanRedrive(arn))).collect();
         let dialog = Several::redrive(targets);
         self.dialog = Some(Dialog::Several(Box::new(dialog)));
         asks
-    }
-
-    /// Asks about all marked objects; `false` where none is marked.
-    pub(super) fn download_marked(&mut self) -> bool {
-        let Screen::Outputs(it) = self.screen() else {
-            return false;
-        };
-        if it.marks.is_empty() {
-            return false;
-        }
-        let shown = it.objects(self);
-        let all = self.data().outputs.get(&it.run).and_then(Remote::get);
-        let marked = all.into_iter().flat_map(|it| &it.outputs).filter(|output| {
-            let address = &output.object.address;
-            it.marks.has(address)
-        });
-        let targets = marked.map(|output| {
-            let is_shown = shown
-                .iter()
-                .any(|it| it.object.address == output.object.address);
-            let note = figures::bytes(output.object.size);
-            Target::object(output.object.clone(), note, !is_shown)
-        });
-        let dialog = Several::download(targets.collect(), self.settings.download_dir.clone());
-        self.dialog = Some(Dialog::Several(Box::new(dialog)));
-        true
     }
 
     pub(super) fn clear_marks(&mut self) {

@@ -8,6 +8,7 @@ use crate::tui::data::Remote;
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::resume::Resume;
 use crate::tui::event::{Ask, Cause, Deed, Effect, Reply, Trouble};
+use crate::tui::keys::Action;
 use crate::tui::pace::Tone;
 use crate::tui::screen::Screen;
 
@@ -126,6 +127,7 @@ impl App {
     }
 
     pub(super) fn done(&mut self, deed: &Deed, reply: Reply<String>) -> Vec<Effect> {
+        let reply = reply.map_err(|trouble| self.with_key(deed, trouble));
         self.transfers.ended(deed, &reply);
         if let Deed::Search(address) = deed {
             self.search_ended(address, &reply);
@@ -171,6 +173,15 @@ impl App {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// With the key that helps, where a verb would have a flag.
+    fn with_key(&self, deed: &Deed, mut trouble: Trouble) -> Trouble {
+        if matches!((deed, &trouble.cause), (Deed::Download(_), Cause::Refused)) {
+            let key = self.keymap.key_of(Action::Download);
+            trouble.hint = Some(format!("{key} asks for another place"));
+        }
+        trouble
     }
 
     pub(super) fn owner(&self, map_run: &MapRunArn) -> Option<ExecutionArn> {

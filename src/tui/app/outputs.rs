@@ -1,14 +1,16 @@
 //! What is done with the objects of a run: read, searched, linked to.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::model::{ExecutionArn, ObjectAddress};
+use crate::model::{ExecutionArn, Object, ObjectAddress};
 use crate::operations::Progress;
-use crate::operations::outputs::{Hit, Listing};
+use crate::operations::outputs::{Hit, Listing, Output};
 use crate::operations::reconcile::Reconciliation;
 use crate::tui::app::{App, Overlay};
 use crate::tui::data::{Remote, Search};
 use crate::tui::dialog::Dialog;
+use crate::tui::dialog::download::Download;
 use crate::tui::dialog::merge::Merge;
 use crate::tui::event::{Ask, Deed, Effect, Reply, Subject};
 use crate::tui::keys::{Action, Availability};
@@ -33,6 +35,11 @@ impl App {
             }
             _ => None,
         };
+        if let (Ok(listing), Screen::Outputs(it)) = (&reply, self.screen_mut())
+            && it.run == arn
+        {
+            it.keep_versions(listing);
+        }
         let entry = self.live.outputs.entry(arn).or_default();
         entry.put(reply.map(Arc::new), self.now);
         let (Some(address), Screen::Outputs(it)) = (before, self.screen()) else {
@@ -70,9 +77,10 @@ impl App {
         if let (Some(page), true, 1..) = (page, may_ask, object.size) {
             asks.push(Ask::Preview(Box::new(object.clone()), page));
         }
-        let versions = self.live.versions.get(&object.address);
+        let whole = object.address.current();
+        let versions = self.live.versions.get(&whole);
         if self.is_due(versions.unwrap_or(&Remote::Waiting), |_, _| false) {
-            asks.push(Ask::Versions(object.address.clone()));
+            asks.push(Ask::Versions(whole));
         }
         if self.out.iter().filter(is_page).count() >= AT_ONCE {
             return Vec::new();
@@ -126,8 +134,7 @@ impl App {
             }
             return;
         }
-        let row = it.chosen_row(self);
-        let fold = match row {
+        let fold = match it.chosen_row(self) {
             Some(Row::Folder(folder)) => Some((folder.path, !folder.is_folded)),
             _ => None,
         };
@@ -143,16 +150,80 @@ impl App {
         let Screen::Outputs(it) = self.screen() else {
             return;
         };
-        let folder = match it.chosen_row(self) {
-            Some(Row::Folder(folder)) => Some(folder.path),
-            _ => None,
+        let (folder, object) = match it.chosen_row(self) {
+            Some(Row::Folder(folder)) => (Some(folder.path), None),
+            Some(Row::Object { output, .. }) => (None, Some(output.object.address.clone())),
+            None => (None, None),
         };
+        if it.pane == Pane::Files
+            && let Some(address) = object
+            && self.turn_versions(&address, by)
+        {
+            return;
+        }
         if let Screen::Outputs(it) = self.screen_mut() {
             match (it.pane, folder) {
                 (Pane::Files, Some(path)) => it.fold(path, by < 0),
                 _ => it.sideways(by),
             }
         }
+    }
+
+    /// Lists the versions of an object below it, or no longer; `false` where there is nothing to
+    /// list or to leave.
+    fn turn_versions(&mut self, address: &ObjectAddress, by: isize) -> bool {
+        let Screen::Outputs(it) = self.screen() else {
+            return false;
+        };
+        let whole = address.current();
+        let is_listed = it.shape.versions.contains_key(&whole);
+        let versions = match (0 < by, is_listed) {
+            (true, false) => it.versions(self),
+            (false, true) => Vec::new(),
+            _ => return false,
+        };
+        // One that is the current one alone tells nothing that its object does not.
+        if 0 < by && versions.len() < 2 {
+            return false;
+        }
+        let rows = it.rows(self);
+        let is_whole = |row: &Row<'_>| matches!(row, Row::Object { output, .. } if output.object.address == whole);
+        let at = rows.iter().position(is_whole);
+        if let Screen::Outputs(it) = self.screen_mut() {
+            it.show_versions(&whole, versions);
+            it.cursor.at = at.unwrap_or(it.cursor.at);
+        }
+        true
+    }
+
+    /// Asks where to: of what is marked, else of the object under the cursor.
+    pub(super) fn open_download(&mut self) {
+        let Screen::Outputs(it) = self.screen() else {
+            return;
+        };
+        let object = |output: &Output| output.object.clone();
+        let (shown, hidden): (Vec<Object>, Vec<Object>) = match it.marks.is_empty() {
+            true => (
+                it.chosen(self).iter().map(|it| object(it)).collect(),
+                vec![],
+            ),
+            false => {
+                let fitting = it.objects(self).into_iter();
+                let fitting: HashSet<&ObjectAddress> =
+                    fitting.map(|it| &it.object.address).collect();
+                let all = self.data().outputs.get(&it.run).and_then(Remote::get);
+                let listed = all.into_iter().flat_map(|all| &all.outputs);
+                let marked = listed.chain(it.listed_versions());
+                let marked = marked.filter(|output| it.marks.has(&output.object.address));
+                marked.map(object).partition(|object| {
+                    object.address.version.is_some() || fitting.contains(&object.address)
+                })
+            }
+        };
+        let to = self.download_to.as_ref();
+        let to = to.unwrap_or(&self.settings.download_dir);
+        let dialog = Download::open(shown, hidden, to);
+        self.dialog = Some(Dialog::Download(Box::new(dialog)));
     }
 
     pub(super) fn merge_rounds(&mut self) {

@@ -400,7 +400,7 @@ fn a_download_shows_its_progress_and_end() {
         arn("ledger-2026-11-22-19aa"),
         Ok(Listing::of(vec![object.clone()])),
     ));
-    let mut harness = harness.keys("D");
+    let mut harness = harness.keys("D<enter>");
     assert_eq!(
         changes(&harness.taken()),
         [&Effect::Download(object.object.clone(), "downloads".into())]

@@ -1,12 +1,10 @@
-//! One thing done to several marked ones: a list of exactly what will be hit. What the filter hides
+//! One thing done to several marked runs: a list of exactly what will be hit. What the filter hides
 //! stands apart, and is left alone unless it is asked for.
-
-use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::text::Line;
 
-use crate::model::{ExecutionArn, Object, Timestamp};
+use crate::model::{ExecutionArn, Timestamp};
 use crate::operations::Verdict;
 use crate::operations::redrive::Plan;
 use crate::tui::data::Remote;
@@ -33,13 +31,11 @@ pub struct Several {
 enum Deed {
     Stop,
     Redrive,
-    /// Into this folder.
-    Download(PathBuf),
 }
 
 #[derive(Debug, Clone)]
 pub struct Target {
-    thing: Thing,
+    run: ExecutionArn,
     /// What is known of it, in a few words.
     note: String,
     is_hidden: bool,
@@ -49,24 +45,10 @@ pub struct Target {
     plan: Remote<Plan>,
 }
 
-#[derive(Debug, Clone)]
-enum Thing {
-    Run(ExecutionArn),
-    Object(Object),
-}
-
 impl Target {
-    pub fn run(arn: ExecutionArn, note: String, is_hidden: bool) -> Self {
-        Self::new(Thing::Run(arn), note, is_hidden)
-    }
-
-    pub fn object(object: Object, note: String, is_hidden: bool) -> Self {
-        Self::new(Thing::Object(object), note, is_hidden)
-    }
-
-    fn new(thing: Thing, note: String, is_hidden: bool) -> Self {
+    pub fn new(run: ExecutionArn, note: String, is_hidden: bool) -> Self {
         Self {
-            thing,
+            run,
             note,
             is_hidden,
             refused: None,
@@ -74,18 +56,8 @@ impl Target {
         }
     }
 
-    pub fn arn(&self) -> Option<&ExecutionArn> {
-        match &self.thing {
-            Thing::Run(arn) => Some(arn),
-            Thing::Object(_) => None,
-        }
-    }
-
-    fn name(&self) -> String {
-        match &self.thing {
-            Thing::Run(arn) => arn.name().to_owned(),
-            Thing::Object(object) => object.address.to_string(),
-        }
+    pub fn arn(&self) -> &ExecutionArn {
+        &self.run
     }
 }
 
@@ -97,10 +69,6 @@ impl Several {
     /// The plan of each is to be asked for.
     pub fn redrive(targets: Vec<Target>) -> Self {
         Self::new(Deed::Redrive, targets)
-    }
-
-    pub fn download(targets: Vec<Target>, folder: PathBuf) -> Self {
-        Self::new(Deed::Download(folder), targets)
     }
 
     fn new(deed: Deed, mut targets: Vec<Target>) -> Self {
@@ -119,7 +87,7 @@ impl Several {
 
     pub fn put(&mut self, arn: &ExecutionArn, reply: Reply<Box<Plan>>, now: Timestamp) {
         let mut targets = self.targets.iter_mut();
-        let Some(target) = targets.find(|target| target.arn() == Some(arn)) else {
+        let Some(target) = targets.find(|target| target.run == *arn) else {
             return;
         };
         target.refused = match &reply {
@@ -133,13 +101,9 @@ impl Several {
         self.targets.iter().any(|target| target.is_hidden)
     }
 
-    /// What changes something remote is confirmed by its number.
-    fn must_type(&self) -> bool {
-        !matches!(self.deed, Deed::Download(_))
-    }
-
+    /// It is confirmed by its number.
     fn fields(&self) -> usize {
-        usize::from(self.has_hidden()) + usize::from(self.must_type())
+        usize::from(self.has_hidden()) + 1
     }
 
     /// Whether the focus is on "include what is hidden".
@@ -149,7 +113,7 @@ impl Several {
 
     fn is_on_count(&self) -> bool {
         let count = usize::from(self.has_hidden());
-        self.must_type() && self.focus.field() == Some(count)
+        self.focus.field() == Some(count)
     }
 
     /// Those that will be hit as things stand.
@@ -170,7 +134,7 @@ impl Several {
             return Err("nothing of this is possible".to_owned());
         }
         let typed = self.typed.value().trim();
-        if self.must_type() && typed != count.to_string() {
+        if typed != count.to_string() {
             return Err(format!("type the number of runs, {count}, first"));
         }
         Ok(())
@@ -181,21 +145,14 @@ impl Several {
             let plans = self.hit().filter_map(|it| it.plan.get().cloned());
             return vec![Effect::RedriveAll(plans.collect())];
         }
-        let effect = |target: &Target| match (&self.deed, &target.thing) {
-            (Deed::Stop, Thing::Run(arn)) => Some(Effect::Stop(arn.clone())),
-            (Deed::Download(folder), Thing::Object(object)) => {
-                Some(Effect::Download(object.clone(), folder.clone()))
-            }
-            _ => None,
-        };
-        self.hit().filter_map(effect).collect()
+        let stopped = self.hit().map(|target| Effect::Stop(target.run.clone()));
+        stopped.collect()
     }
 
     fn commands(&self) -> Vec<String> {
-        let command = |target: &Target| match (&self.deed, &target.thing) {
-            (Deed::Stop, Thing::Run(arn)) => Some(format!("fanout stop {} --yes", arn.name())),
-            (Deed::Redrive, Thing::Run(_)) => target.plan.get().map(Plan::command),
-            _ => None,
+        let command = |target: &Target| match self.deed {
+            Deed::Stop => Some(format!("fanout stop {} --yes", target.run.name())),
+            Deed::Redrive => target.plan.get().map(Plan::command),
         };
         self.hit().filter_map(command).collect()
     }
@@ -246,20 +203,18 @@ impl Several {
         }
         lines.push(Line::default());
         lines.push(Line::raw(text::fit(&self.summary(), cells)));
-        if self.must_type() {
-            lines.push(Line::raw(format!("type {count} to confirm")));
-            if self.is_on_count() {
-                focused_line = Some(lines.len());
-            }
-            lines.push(dialog::field(
-                "",
-                0,
-                &self.typed,
-                24,
-                self.is_on_count(),
-                theme,
-            ));
+        lines.push(Line::raw(format!("type {count} to confirm")));
+        if self.is_on_count() {
+            focused_line = Some(lines.len());
         }
+        lines.push(dialog::field(
+            "",
+            0,
+            &self.typed,
+            24,
+            self.is_on_count(),
+            theme,
+        ));
         let runs = match count {
             1 => "1 run".to_owned(),
             many => format!("{many} runs"),
@@ -267,7 +222,6 @@ impl Several {
         let (title, button) = match self.deed {
             Deed::Stop => ("Stop marked runs", format!("Stop {runs}")),
             Deed::Redrive => ("Redrive marked runs", format!("Redrive {runs}")),
-            Deed::Download(_) => ("Download marked objects", format!("Download {count}")),
         };
         let commands = self.commands();
         let more = commands.len().saturating_sub(1);
@@ -291,7 +245,7 @@ impl Several {
     /// `✓ name   note`, or why it is left alone.
     fn line(&self, target: &Target, cells: usize, theme: Theme) -> Line<'static> {
         let is_left = target.is_hidden && !self.with_hidden;
-        let name = text::left(&text::middle(&target.name(), cells / 2), cells / 2);
+        let name = text::left(&text::middle(target.run.name(), cells / 2), cells / 2);
         let (mark, note, style) = match (&target.refused, is_left) {
             (Some(reason), _) => ("✗", format!("left alone: {reason}"), theme.warn()),
             (None, true) => (" ", target.note.clone(), theme.dim()),
@@ -312,7 +266,7 @@ impl Several {
     }
 
     fn summary(&self) -> String {
-        match &self.deed {
+        match self.deed {
             Deed::Stop => {
                 "Each stopped run can be redriven for 14 days: it then goes on where it was."
                     .to_owned()
@@ -321,14 +275,6 @@ impl Several {
                 let items = self.hit().filter_map(|it| it.plan.get());
                 let items: u64 = items.map(Plan::will_run).sum();
                 format!("{} items will run in all", figures::count(items))
-            }
-            Deed::Download(folder) => {
-                let sizes = self.hit().filter_map(|it| match &it.thing {
-                    Thing::Object(object) => Some(object.size),
-                    Thing::Run(_) => None,
-                });
-                let all = figures::bytes(sizes.sum());
-                format!("{all} into {}", folder.display())
             }
         }
     }

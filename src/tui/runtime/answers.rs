@@ -286,7 +286,7 @@ async fn plan_start(client: &Client, form: &StartForm) -> Result<start::Plan, op
 }
 
 /// `~/x` as the shell would have it.
-fn at_home(path: &str) -> PathBuf {
+pub fn at_home(path: &str) -> PathBuf {
     match (path.strip_prefix("~/"), std::env::home_dir()) {
         (Some(rest), Some(home)) => home.join(rest),
         _ => PathBuf::from(path),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::client::Client;
 use crate::model::{ExecutionArn, Object, Timestamp};
@@ -129,7 +129,10 @@ async fn carry_out(
         })
         .collect();
     match (refused.as_slice(), operation.items.as_slice()) {
-        ([], [item]) => Ok((words(&item.plan), operation)),
+        ([], [item]) => {
+            let merged = operation.merged.first().map(merge::Merged::words);
+            Ok((merged.unwrap_or_else(|| words(&item.plan)), operation))
+        }
         ([], items) => {
             let all: u64 = items.iter().map(|item| item.plan.will_run()).sum();
             let (runs, all) = (items.len(), figures::count(all));
@@ -194,33 +197,6 @@ pub async fn canary(
 async fn ended(client: &Client, canary: Canary) -> Result<canary::Ended, operations::Error> {
     runs::ended(client, &canary.plan.target()).await?;
     canary.ended(client).await
-}
-
-/// Writes one new file of all results. Nothing of it needs a journal: merged again it is the same.
-pub async fn merge(client: Client, plan: merge::Plan, events: mpsc::Sender<Event>) {
-    let deed = Deed::Merge(plan.execution.clone());
-    let report = reporter(deed.clone(), events.clone());
-    let merged = merge::run(&client, &plan, report).await;
-    let said = merged.map(|merged| {
-        let (succeeded, lines) = (
-            figures::count(merged.succeeded),
-            figures::count(merged.lines),
-        );
-        let was = if merged.existed {
-            " was there already:"
-        } else {
-            ""
-        };
-        let open = match merged.lines - merged.succeeded {
-            0 => String::new(),
-            open => format!(", {} open beside it", figures::count(open)),
-        };
-        format!(
-            "merged into {}{was} {succeeded} of {lines} lines{open}",
-            merged.output
-        )
-    });
-    tell(&events, Event::Done(deed, said.map_err(of_operation))).await;
 }
 
 /// Writes a plan into a new file.
@@ -319,28 +295,15 @@ pub async fn save_template(
     tell(&events, Event::Done(deed, text.map_err(of_operation))).await;
 }
 
-pub async fn download(
-    client: Client,
-    object: Object,
-    folder: PathBuf,
-    events: mpsc::Sender<Event>,
-) {
+/// Downloads at once; each asks for several ranges at a time. Others wait for their turn.
+static DOWNLOADS: Semaphore = Semaphore::const_new(6);
+
+pub async fn download(client: Client, object: Object, to: PathBuf, events: mpsc::Sender<Event>) {
     let deed = Deed::Download(object.address.clone());
     let report = reporter(deed.clone(), events.clone());
-    let made = tokio::fs::create_dir_all(&folder).await;
-    let done = match made {
-        Ok(()) => match outputs::free_path(&folder, &object.address.key) {
-            Some(path) => outputs::download(&client, &object, &path, report).await,
-            None => Err(operations::Error::File {
-                path: folder.display().to_string(),
-                problem: "has too many files of that name: move some away".to_owned(),
-            }),
-        },
-        Err(error) => Err(operations::Error::File {
-            path: folder.display().to_string(),
-            problem: format!("cannot be created: {error}"),
-        }),
-    };
+    // Never closed, and without it nothing is worse than many files open at once.
+    let _turn = DOWNLOADS.acquire().await;
+    let done = outputs::download_beside(&client, &object, &to, report).await;
     let text = done.map(|got| format!("downloaded to {}, {}", got.path.display(), got.words()));
     tell(&events, Event::Done(deed, text.map_err(of_operation))).await;
 }

@@ -7,6 +7,7 @@ mod facts;
 mod tests;
 mod tree;
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ pub enum Rest {
 pub enum Row<'a> {
     Folder(Folder),
     Object {
-        output: &'a Output,
+        output: Cow<'a, Output>,
         depth: usize,
         /// What stands behind the name: of which round it is, where rounds are shown as one.
         note: String,
@@ -216,13 +217,12 @@ impl Outputs {
         if self.order.reversed {
             objects.reverse();
         }
+        let listed: Vec<&Output> = objects.iter().map(|index| &outputs[*index]).collect();
         let rows = match self.order == Order::default() {
-            true => {
-                let listed: Vec<&Output> = objects.iter().map(|index| &outputs[*index]).collect();
-                tree::rows(&listed, &self.shape)
-            }
+            true => tree::rows(&listed, &self.shape),
             false => (0..objects.len()).map(Placed::flat).collect(),
         };
+        let rows = tree::with_versions(rows, &listed, &self.shape);
         Shown { of, objects, rows }
     }
 
@@ -255,15 +255,20 @@ impl Outputs {
         let rows = rows.map(|row| match row {
             Placed::Folder(folder) => Row::Folder(folder.clone()),
             Placed::Object { index, depth, note } => Row::Object {
-                output: &listing.outputs[shown.objects[*index]],
+                output: Cow::Borrowed(&listing.outputs[shown.objects[*index]]),
                 depth: *depth,
                 note: note.clone(),
+            },
+            Placed::Version { output, depth } => Row::Object {
+                output: Cow::Owned(output.as_ref().clone()),
+                depth: *depth,
+                note: String::new(),
             },
         });
         rows.collect()
     }
 
-    pub fn chosen<'a>(&self, app: &'a App) -> Option<&'a Output> {
+    pub fn chosen<'a>(&self, app: &'a App) -> Option<Cow<'a, Output>> {
         match self.chosen_row(app)? {
             Row::Object { output, .. } => Some(output),
             Row::Folder(_) => None,
@@ -290,11 +295,11 @@ impl Outputs {
         let behind = rows.iter().skip(from.map_or(usize::MAX, |at| at + 1));
         let within = behind.take_while(|row| match row {
             Placed::Folder(it) => folder.depth < it.depth,
-            Placed::Object { depth, .. } => folder.depth < *depth,
+            Placed::Object { depth, .. } | Placed::Version { depth, .. } => folder.depth < *depth,
         });
         let objects = within.filter_map(|row| match row {
             Placed::Object { index, .. } => Some(objects[*index].object.address.clone()),
-            Placed::Folder(_) => None,
+            Placed::Folder(_) | Placed::Version { .. } => None,
         });
         objects.collect()
     }
@@ -307,14 +312,60 @@ impl Outputs {
         };
     }
 
+    /// Earlier versions of the object under the cursor that can be listed below it, itself
+    /// included; none where they are not known.
+    pub fn versions(&self, app: &App) -> Vec<Arc<Output>> {
+        let Some(chosen) = self.chosen(app) else {
+            return Vec::new();
+        };
+        let address = &chosen.object.address;
+        let known = app.data().versions.get(&address.current());
+        let Some(Some(versions)) = known.and_then(Remote::get) else {
+            return Vec::new();
+        };
+        let objects = versions.iter().filter_map(|it| it.object(address));
+        let outputs = objects.map(|object| {
+            Arc::new(Output {
+                object,
+                ..chosen.as_ref().clone()
+            })
+        });
+        outputs.collect()
+    }
+
+    /// Lists versions below their object, or no longer. The cursor stays on the object.
+    pub fn show_versions(&mut self, address: &ObjectAddress, versions: Vec<Arc<Output>>) {
+        match versions.is_empty() {
+            true => self.shape.versions.remove(address),
+            false => self.shape.versions.insert(address.clone(), versions),
+        };
+    }
+
+    /// Lists no longer what there is more of by now.
+    pub fn keep_versions(&mut self, listing: &Listing) {
+        self.shape.versions.retain(|address, versions| {
+            let mut objects = listing.outputs.iter().map(|it| &it.object);
+            let now = objects.find(|it| it.address == *address);
+            let newest = versions.first().map(|it| &it.object);
+            now.zip(newest)
+                .is_some_and(|(now, newest)| now.etag == newest.etag)
+        });
+    }
+
+    /// The versions that are listed.
+    pub fn listed_versions(&self) -> impl Iterator<Item = &Output> {
+        self.shape.versions.values().flatten().map(AsRef::as_ref)
+    }
+
     pub fn preview<'a>(&self, app: &'a App) -> Option<&'a Preview> {
-        let address = &self.chosen(app)?.object.address;
-        app.data().previews.get(address).and_then(Remote::get)
+        let chosen = self.chosen(app)?;
+        let known = app.data().previews.get(&chosen.object.address);
+        known.and_then(Remote::get)
     }
 
     pub fn search<'a>(&self, app: &'a App) -> Option<&'a Search> {
-        let address = &self.chosen(app)?.object.address;
-        app.data().searches.get(address)
+        let chosen = self.chosen(app)?;
+        app.data().searches.get(&chosen.object.address)
     }
 
     /// Gives the document under the cursor a tree, as long as it is there.

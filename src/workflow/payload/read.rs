@@ -22,7 +22,7 @@ pub fn required_address(
     let bucket = fields.required("bucket")?;
     let key = fields.required("key")?;
     fields.finish()?;
-    Ok(ObjectAddress { bucket, key })
+    Ok(ObjectAddress::new(bucket, key))
 }
 
 /// `only` and what belongs to it.

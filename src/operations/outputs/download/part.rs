@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RANGE, exists, ranges};
 use crate::client::Algorithm;
-use crate::model::Object;
+use crate::model::{Object, ObjectAddress};
 use crate::operations::Error;
 use crate::operations::outputs::digest;
 use crate::operations::records::JsonLines;
@@ -73,12 +73,31 @@ impl Drop for Part {
     }
 }
 
+/// Where the bytes and the list of ranges of a download to `target` are.
+fn neighbours(target: &Path) -> (PathBuf, JsonLines) {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let path = target.with_file_name(format!(".{name}.part"));
+    let list = JsonLines::new(target.with_file_name(format!(".{name}.ranges")));
+    (path, list)
+}
+
+/// Whether what a download to `target` has left is of an object that is not this one: it would be
+/// lost.
+pub fn is_of_another(target: &Path, address: &ObjectAddress) -> bool {
+    let (path, list) = neighbours(target);
+    // A link is not ours to read, and refused when it comes to that.
+    let is_file = |path: &Path| fs::symlink_metadata(path).is_ok_and(|it| it.is_file());
+    if !is_file(&path) || !is_file(list.path()) {
+        return false;
+    }
+    let rows = list.read::<Row>().map(|it| it.rows).unwrap_or_default();
+    matches!(rows.first(), Some(Row::Object(of)) if of.address != address.to_string())
+}
+
 impl Part {
     /// Ranges are checked with `algorithm`, a CRC. Reads everything that is there already.
     pub fn open(target: &Path, object: &Object, algorithm: Algorithm) -> Result<Self, Error> {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let path = target.with_file_name(format!(".{name}.part"));
-        let list = JsonLines::new(target.with_file_name(format!(".{name}.ranges")));
+        let (path, list) = neighbours(target);
         refuse_what_is_no_file(&path)?;
         refuse_what_is_no_file(list.path())?;
         let fail = |error: io::Error| Error::file(&path, error);
@@ -254,7 +273,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::model::{ObjectAddress, Timestamp};
+    use crate::model::Timestamp;
 
     const CRC: Algorithm = Algorithm::Crc64Nvme;
 
@@ -310,6 +329,17 @@ mod tests {
         assert!(matches!(busy, Err(Error::Refused(_))), "one at a time");
         part.keep(&target).expect("free");
         assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn what_another_object_has_begun_is_left_to_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("a");
+        let object = object("e", 2 * RANGE);
+        assert!(!is_of_another(&target, &object.address));
+        begun(&target, &object);
+        assert!(!is_of_another(&target, &object.address));
+        assert!(is_of_another(&target, &ObjectAddress::new("b", "other/a")));
     }
 
     #[test]

@@ -91,6 +91,10 @@ async fn neighbour(
     client: &Client,
     address: &ObjectAddress,
 ) -> Result<Option<(String, Checksum)>, Error> {
+    // It is of the version that is current.
+    if address.version.is_some() {
+        return Ok(None);
+    }
     let beside = ObjectAddress::new(&address.bucket, format!("{}.sha256", address.key));
     let found = match client.head(&beside).await {
         Ok(Some((found, _))) if (1..=NEIGHBOUR).contains(&found.size) => found,

@@ -198,7 +198,7 @@ fn marked_objects_are_downloaded_together() {
         output(Kind::Result, "map/SUCCEEDED_0.json", 612),
     ];
     harness.send(Event::Outputs(arn(PART), Ok(Listing::of(outputs))));
-    let mut harness = harness.keys("<ctrl-a>D<tab><enter>");
+    let mut harness = harness.keys("<ctrl-a>D<enter>");
     let asked = harness.taken();
     let folder = "downloads".into();
     let first = output(Kind::Final, "final/output.txt", 398_200_000).object;

@@ -86,7 +86,8 @@ impl Outputs {
             format!("{count}{more} objects, {}", figures::bytes(size))
         });
         let filter = (!self.filter.is_empty()).then(|| format!("/{}", self.filter.text()));
-        let addresses = objects.iter().map(|it| &it.object.address);
+        let listed = objects.iter().copied().chain(self.listed_versions());
+        let addresses = listed.map(|it| &it.object.address);
         let marked = self.marks.words(addresses);
         let order = (self.order != Order::default()).then(|| self.order.words(SORTS));
         let merged = self.shape.merged.then(|| "rounds as one".to_owned());
@@ -173,9 +174,11 @@ impl Outputs {
                     // The bucket is not written in every row.
                     let cell = Rect::new(area.x + 2, area.y + line, name as u16, 1);
                     app.places.note_name(cell, object.address.to_string());
-                    let shown = match self.order == Order::default() {
-                        true => object.address.file_name(),
-                        false => &object.address.key,
+                    let written = figures::moment(object.modified, app.now);
+                    let shown = match (&object.address.version, self.order == Order::default()) {
+                        (Some(id), _) => format!("@ {written}  {id}"),
+                        (None, true) => object.address.file_name().to_owned(),
+                        (None, false) => object.address.key.clone(),
                     };
                     let indent = "  ".repeat(*depth);
                     let note = if note.is_empty() {
@@ -184,7 +187,7 @@ impl Outputs {
                         format!("  {note}")
                     };
                     let room = name.saturating_sub(indent.len() + text::width(&note));
-                    let label = format!("{indent}{}{note}", text::middle(shown, room));
+                    let label = format!("{indent}{}{note}", text::middle(&shown, room));
                     let is_replaced = note.ends_with("old");
                     let style = if is_replaced {
                         theme.dim()
@@ -192,12 +195,7 @@ impl Outputs {
                         Style::new()
                     };
                     let size = figures::bytes(object.size);
-                    (
-                        label,
-                        size,
-                        figures::moment(object.modified, app.now),
-                        style,
-                    )
+                    (label, size, written, style)
                 }
             };
             let cells = [label, size, written].map(|cell| (cell, style));
@@ -221,6 +219,13 @@ impl Outputs {
         };
         let name = text::middle(output.object.address.file_name(), 40);
         let size = figures::bytes(output.object.size);
+        let size = match &output.object.address.version {
+            Some(_) => {
+                let written = figures::moment(output.object.modified, app.now);
+                format!("of {written}  {size}")
+            }
+            None => size,
+        };
         let Some(preview) = self.preview(app) else {
             return format!("{name}  {size}");
         };
@@ -368,10 +373,11 @@ impl Outputs {
 fn reading(preview: &Preview, rows: &[preview::Row]) -> String {
     let size = figures::bytes(preview.object.size);
     if preview.packing.is_some() {
-        return format!(
-            "the beginning, unpacked: {}",
-            figures::bytes(preview.held())
-        );
+        let held = figures::bytes(preview.held());
+        return match &preview.trouble {
+            Some(trouble) => format!("✗ {trouble}; unpacked so far: {held}"),
+            None => format!("the beginning, unpacked: {held}"),
+        };
     }
     let numbers = || rows.iter().filter_map(|row| row.line);
     let lines = match (numbers().next(), numbers().next_back()) {

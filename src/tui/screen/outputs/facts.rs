@@ -29,22 +29,33 @@ impl Outputs {
             let object = &output.object;
             let name = text::middle(object.address.file_name(), cells.saturating_sub(12));
             lines.push(title(&format!("Versions of {name}")));
-            let known = app.data().versions.get(&object.address);
+            let known = app.data().versions.get(&object.address.current());
             match known.map(|known| (known.get(), known.trouble())) {
                 Some((Some(Some(versions)), _)) => {
                     for version in versions.iter().take(MOST) {
+                        let chosen = object.address.version.as_ref();
+                        let mark = if chosen == Some(&version.id) {
+                            "▸"
+                        } else {
+                            " "
+                        };
                         let when = if version.is_latest {
                             "now".to_owned()
                         } else {
                             figures::moment(version.modified, app.now)
                         };
                         let size = version.size.map_or("deleted".to_owned(), figures::bytes);
-                        let shown = format!("  {when:<9} {size:>9}");
+                        let shown = format!("{mark} {when:<9} {size:>9}");
                         lines.push(Line::raw(text::fit(&shown, cells)));
                     }
                     let more = versions.len().saturating_sub(MOST);
                     if 0 < more {
                         lines.push(Line::styled(format!("  {more} older ones"), theme.dim()));
+                    }
+                    if object.address.version.is_none() && 1 < self.versions(app).len() {
+                        let key = app.keymap.key_of(Action::Right);
+                        let said = format!("  {key} lists them below it");
+                        lines.push(Line::styled(text::fit(&said, cells), theme.dim()));
                     }
                 }
                 Some((Some(None), _)) => {

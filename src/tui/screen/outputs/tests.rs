@@ -7,7 +7,7 @@ use crate::model::Object;
 use crate::operations::outputs::{Hit, Kind, Listing, Output, PAGE, Packing, Page};
 use crate::operations::reconcile::{Lines, Reconciliation};
 use crate::operations::{Progress, merge};
-use crate::tui::event::{Ask, Deed, Effect, Event};
+use crate::tui::event::{Ask, Cause, Deed, Effect, Event, Trouble};
 use crate::tui::harness::{Harness, PART, ago, arn, output, trouble};
 use crate::tui::screen::Screen;
 
@@ -53,6 +53,7 @@ fn page(object: &Object, at: u64, bytes: &[u8]) -> Event {
         range: at..at + bytes.len() as u64,
         bytes: bytes.to_vec(),
         packing: None,
+        trouble: None,
     };
     Event::Preview(Box::new(object.clone()), Ok(page))
 }
@@ -140,10 +141,86 @@ fn ten_thousand_outputs_with_hostile_names_and_versions() {
         size: (n % 3 != 1).then_some(n * 1_000),
         modified: ago(n as i64 * 86_400),
         is_latest: n == 0,
+        etag: String::new(),
     });
     let versions = Ok(Some(versions.collect()));
     harness.send(Event::Versions(object.address, versions));
     harness.check("outputs_huge");
+}
+
+/// Three versions of the output, below it.
+fn with_versions() -> Harness {
+    let mut harness = read();
+    let object = outputs().remove(0).object;
+    let versions = [("v3", 398_200_000, 0), ("v2", 40, 2), ("v1", 38, 9)];
+    let versions = versions.map(|(id, size, days)| ObjectVersion {
+        id: id.to_owned(),
+        size: Some(size),
+        modified: ago(days * 86_400),
+        is_latest: id == "v3",
+        etag: if id == "v3" {
+            object.etag.clone()
+        } else {
+            format!("\"{id}\"")
+        },
+    });
+    harness.send(Event::Versions(object.address, Ok(Some(versions.to_vec()))));
+    harness.keys("<right>")
+}
+
+#[test]
+fn versions_are_listed_below_their_object_and_read_like_objects() {
+    let mut harness = with_versions();
+    let address = outputs().remove(0).object.address;
+    let rows = |harness: &Harness| harness.app.screen().rows(&harness.app);
+    assert_eq!(rows(&harness), 15);
+    harness.taken();
+    let mut harness = harness.keys("jj");
+    harness.send(Event::Rested);
+    let old = |asked: &[Effect]| -> Vec<Object> {
+        let asked = asked.iter().filter_map(|effect| match effect {
+            Effect::Ask(Ask::Preview(object, 0)) => Some((**object).clone()),
+            _ => None,
+        });
+        asked.collect()
+    };
+    let asked = harness.taken();
+    let asked = old(&asked);
+    let [object] = asked.as_slice() else {
+        panic!("one page of one object: {asked:?}");
+    };
+    assert_eq!(
+        (&object.address, object.size),
+        (&address.at_version("v2"), 40)
+    );
+    assert_eq!(object.etag, "\"v2\"");
+    harness.send(page(object, 0, b"entry_id,account\ne-000001,4000-1\n"));
+    harness.check("outputs_versions");
+    // A link is to the version, and so is what is marked.
+    let mut harness = harness.keys("u ");
+    assert!(
+        harness
+            .taken()
+            .contains(&Effect::Link(object.address.clone()))
+    );
+    assert!(harness.frame(200, 60).contains("1 marked"));
+    // To the left they go, and the cursor is on their object.
+    let harness = harness.keys("k<left>");
+    assert_eq!(rows(&harness), 12);
+    let Screen::Outputs(it) = harness.app.screen() else {
+        panic!("outputs");
+    };
+    let chosen = it.chosen(&harness.app).expect("an object");
+    assert_eq!(chosen.object.address, address);
+}
+
+#[test]
+fn versions_that_are_no_longer_all_are_not_listed() {
+    let mut harness = with_versions();
+    let mut newer = outputs();
+    newer[0].object.etag = "\"newer\"".to_owned();
+    harness.send(Event::Outputs(arn(PART), Ok(Listing::of(newer))));
+    assert_eq!(harness.app.screen().rows(&harness.app), 12);
 }
 
 #[test]
@@ -162,8 +239,10 @@ fn a_packed_object_shows_the_beginning_of_what_is_in_it() {
         range: 0..PAGE,
         bytes: table(100),
         packing: Some(Packing::Gzip),
+        trouble: Some("it is cut off here".to_owned()),
     };
     harness.send(Event::Preview(Box::new(object), Ok(page)));
+    assert!(harness.frame(120, 36).contains("it is cut off here"));
     harness.taken();
     assert!(pages(&harness.keys("<enter>G").taken()).is_empty());
 }
@@ -329,7 +408,11 @@ fn a_merge_says_what_goes_in_and_what_stays_open_before_it_is_done() {
     assert!(frame.contains("100.0 MB of 398.2 MB"), "{frame}");
     let mut harness = harness.keys("<esc><ctrl-c>");
     assert!(!harness.taken().contains(&Effect::Quit));
-    assert!(harness.frame(200, 60).contains("1 merge (begins anew"));
+    assert!(
+        harness
+            .frame(200, 60)
+            .contains("1 merge (`fanout resume` goes on")
+    );
     let mut harness = harness.keys("Tx");
     assert!(harness.taken().contains(&Effect::Cancel(deed)));
 }
@@ -409,6 +492,34 @@ fn a_folder_is_marked_as_a_whole_even_when_it_is_folded() {
         panic!("outputs");
     };
     assert_eq!(it.marks.len(), 5);
+}
+
+#[test]
+fn a_download_asks_where_to_and_offers_the_last_place() {
+    let harness = listed().keys("D");
+    harness.check("outputs_download");
+    let object = outputs().remove(0).object;
+    let mut harness = harness.keys("<ctrl-u>/data/out.csv<enter>");
+    let download = Effect::Download(object.clone(), "/data/out.csv".into());
+    assert!(harness.taken().contains(&download));
+    // What was in the way is told with the key that helps, not with the flag of a verb.
+    let refused = Trouble {
+        cause: Cause::Refused,
+        ..trouble("/data/out.csv exists already and is not overwritten")
+    };
+    harness.send(Event::Done(Deed::Download(object.address), Err(refused)));
+    let frame = harness.frame(200, 60);
+    assert!(
+        frame.contains("not overwritten — D asks for another place"),
+        "{frame}"
+    );
+    let mut harness = harness.keys("jD<enter>");
+    let next = outputs().remove(1).object;
+    assert!(
+        harness
+            .taken()
+            .contains(&Effect::Download(next, "/data/".into()))
+    );
 }
 
 #[test]

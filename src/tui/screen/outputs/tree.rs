@@ -1,8 +1,10 @@
 //! Objects of a run as a tree: what came out, what each Map Run and each of its rounds wrote, what
 //! is cleared away later, and what went in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use crate::model::ObjectAddress;
 use crate::operations::outputs::{Kind, Output};
 
 /// A row of the tree.
@@ -15,6 +17,11 @@ pub enum Placed {
         depth: usize,
         /// What stands behind the name: of which round it is, where rounds are shown as one.
         note: String,
+    },
+    /// One version of the object above.
+    Version {
+        output: Arc<Output>,
+        depth: usize,
     },
 }
 
@@ -42,9 +49,11 @@ pub struct Folder {
 }
 
 /// How a tree is shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Shape {
     pub folded: BTreeSet<String>,
+    /// Objects below which their versions are listed.
+    pub versions: BTreeMap<ObjectAddress, Vec<Arc<Output>>>,
     /// The rounds of a Map Run as one list, with what later rounds have replaced said so.
     pub merged: bool,
 }
@@ -71,6 +80,31 @@ pub fn rows(outputs: &[&Output], shape: &Shape) -> Vec<Placed> {
     let mut rows = Vec::new();
     level(&leaves, 0, "", shape, &mut rows);
     rows
+}
+
+/// The same rows, with the versions that are to be listed below their objects.
+pub fn with_versions(rows: Vec<Placed>, outputs: &[&Output], shape: &Shape) -> Vec<Placed> {
+    if shape.versions.is_empty() {
+        return rows;
+    }
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        let below = match &row {
+            Placed::Object { index, depth, .. } => {
+                let versions = shape.versions.get(&outputs[*index].object.address);
+                versions.map(|versions| (versions, depth + 1))
+            }
+            _ => None,
+        };
+        let (versions, depth) = below.unzip();
+        let versions: Vec<Arc<Output>> = versions.cloned().unwrap_or_default();
+        all.push(row);
+        all.extend(versions.into_iter().map(|output| Placed::Version {
+            output,
+            depth: depth.unwrap_or_default(),
+        }));
+    }
+    all
 }
 
 /// The folders that an object is shown in.
@@ -212,6 +246,7 @@ mod tests {
                     let address = &outputs[*index].object.address;
                     format!("{depth} {} {note}", address.file_name())
                 }
+                Placed::Version { output, depth } => format!("{depth} {}", output.object.address),
             })
             .collect()
     }
@@ -256,7 +291,7 @@ mod tests {
         let rows = rows(&outputs, &Shape::default());
         let folders = rows.iter().filter_map(|row| match row {
             Placed::Folder(it) => Some(it.path.as_str()),
-            Placed::Object { .. } => None,
+            _ => None,
         });
         let folders: Vec<&str> = folders.collect();
         assert_eq!(
