@@ -163,6 +163,7 @@ impl Dialog {
         match self {
             Self::Redrive(it) => it.focus.go_to_button(button),
             Self::Several(it) => it.focus.go_to_button(button),
+            Self::Download(it) => it.focus.go_to_button(button),
             Self::Start(it) => {
                 it.step_out();
                 it.focus.go_to_button(button);

@@ -134,7 +134,7 @@ mod tests {
             arn(PART),
             Ok(Listing::of(outputs.collect())),
         ));
-        harness.keys("DjDjD")
+        harness.keys("D<enter>jD<enter>jD<enter>")
     }
 
     fn deed(index: usize) -> Deed {
