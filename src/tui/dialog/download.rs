@@ -26,7 +26,7 @@ pub struct Download {
     hidden: Vec<Object>,
     with_hidden: bool,
     to: Field,
-    focus: Focus,
+    pub(super) focus: Focus,
     pub scroll: Scroll,
 }
 
