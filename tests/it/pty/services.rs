@@ -264,7 +264,7 @@ fn a_run_is_started_from_the_dialog_and_its_output_fetched() {
     terminal.wait("✓ OK");
     terminal.press("4");
     terminal.wait("final");
-    terminal.press("D");
+    terminal.press("D\r");
     terminal.wait("downloaded to");
     let terminal = terminal.quit();
     terminal.is_restored();
