@@ -131,7 +131,7 @@ fn a_merge_into_a_file_that_was_killed_when_the_file_was_there_is_found_complete
     let listed = serving.fanout(&["resume", "--json"]).success().json();
     let name = listed["operations"][0]["operation"].as_str().unwrap();
     let resumed = serving.fanout(&["resume", name, "--yes"]).success();
-    let said = resumed.stdout();
+    let said = resumed.stderr();
     assert!(
         said.contains("all.txt was there already: 36 of 40 lines"),
         "{said}"

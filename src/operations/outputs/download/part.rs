@@ -165,6 +165,8 @@ impl Part {
         match fs::hard_link(&self.path, target) {
             Ok(()) => fs::remove_file(&self.path).map_err(fail)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Nobody would come back to it: its name is taken.
+                self.discard()?;
                 return Err(exists(target));
             }
             // A file system without hard links: claim the name first.
