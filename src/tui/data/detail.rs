@@ -79,11 +79,13 @@ impl Data {
     /// A page's token is no longer taken: what is known stays, and reading begins again at its end
     /// of the history.
     pub fn begin_history_anew(&mut self, arn: &ExecutionArn, part: &Part) {
-        let (Some(Remote::Known { value, .. })
-        | Some(Remote::Failed {
-            last: Some((value, _)),
-            ..
-        })) = self.histories.get_mut(arn)
+        let Some(
+            Remote::Known { value, .. }
+            | Remote::Failed {
+                last: Some((value, _)),
+                ..
+            },
+        ) = self.histories.get_mut(arn)
         else {
             return;
         };
