@@ -197,6 +197,9 @@ pub struct ExecutionDetail {
     pub redrive_status: RedriveStatus,
     /// AWS's words for `NotRedrivable`.
     pub redrive_status_reason: Option<String>,
+    /// The X-Ray header that came with the start.
+    #[serde(default)]
+    pub trace_header: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -195,8 +195,9 @@ pub enum Verb {
     ///
     /// JSON: {version, runs: [run]}, a run being {name, arn, machine, state, status, started,
     /// stopped, redrives, error, cause, output, map_run: {arn, status, max_concurrency,
-    /// tolerated_percentage, items}, healing?}; healing: {by, is_whole}, the re-run that matters to
-    /// what the run has left open, of those listed; items: {pending, running, succeeded, failed,
+    /// tolerated_percentage, items}, healing?, rerun_of?, attempts}; healing: {by, is_whole}, the
+    /// re-run that matters to what the run has left open, of those listed; attempts as with
+    /// `failures --attempts`; items: {pending, running, succeeded, failed,
     /// timed_out, aborted, total, results_written, failures_not_redrivable, pending_redrive}.
     Runs {
         /// How many

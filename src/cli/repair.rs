@@ -23,7 +23,7 @@ mod rerun;
 mod resume;
 mod show;
 
-pub use attempts::attempts;
+pub use attempts::{attempts, known_of};
 pub use rerun::rerun;
 pub use resume::resume;
 use show::show;
@@ -220,7 +220,7 @@ async fn carry_out(
         perform(session, &mut operation, true, global, out).await?;
         ended = runs::until_closed(session, &operation.executions(), patience.limit).await?;
     }
-    runs::print(&ended, out)?;
+    runs::print_ended(session, &ended, out).await?;
     Ok(runs::exit_of(&ended))
 }
 

@@ -7,10 +7,11 @@ use crate::cli::args::TimeLimit;
 use crate::cli::exit::{Error, Exit};
 use crate::cli::follow::{Snapshot, follow, wait_for};
 use crate::cli::output::{Format, Output, VERSION, note};
+use crate::cli::repair::known_of;
 use crate::cli::session::Session;
 use crate::cli::views::{self, RunView};
 use crate::model::{ExecutionArn, RunState, Timestamp, figures};
-use crate::operations::lineage::healing;
+use crate::operations::lineage::{self, healing};
 use crate::operations::runs::{self, Run};
 
 /// Executions described at once.
@@ -41,7 +42,7 @@ pub async fn list(session: &Session, limit: u16, out: &mut Output) -> Result<Exi
         }
         return Ok(Exit::Done);
     }
-    print(&described, out)?;
+    print(session, &described, &described, out)?;
     Ok(Exit::Done)
 }
 
@@ -73,26 +74,53 @@ fn rows(runs: &[Run], now: Timestamp) -> Vec<String> {
     )
 }
 
-/// The runs in the format asked for: a line each, one document, or a document each.
-pub fn print(runs: &[Run], out: &mut Output) -> Result<(), Error> {
-    let now = Timestamp::now();
-    let views = runs.iter().map(|run| RunView {
-        healing: healing(run, runs),
-        ..RunView::of(run, now)
-    });
-    match out.format {
-        Format::Text => runs
-            .iter()
-            .try_for_each(|run| out.line(views::summary(run, now))),
-        Format::Json => {
-            let views: Vec<RunView> = views.collect();
-            out.document(&json!({"version": VERSION, "runs": views}))
-        }
-        Format::Ndjson => {
-            let mut views = views;
-            views.try_for_each(|run| out.document(&json!({"version": VERSION, "run": run})))
+/// Runs that have ended, with what re-runs have done for them: unlike in a list, these are looked for.
+pub async fn print_ended(session: &Session, ended: &[Run], out: &mut Output) -> Result<(), Error> {
+    let kin = kin(session, ended).await;
+    print(session, ended, &kin, out)
+}
+
+/// These runs and the re-runs of those that have left something open. Not finding them is no reason
+/// to keep quiet about the run.
+async fn kin(session: &Session, ended: &[Run]) -> Vec<Run> {
+    let mut kin = ended.to_vec();
+    for run in ended {
+        let items = run.map_run().map(|it| it.items).unwrap_or_default();
+        if items.succeeded < items.total {
+            let found = lineage::family(&session.client, run).await;
+            kin.extend(found.unwrap_or_default());
         }
     }
+    kin
+}
+
+/// The runs in the format asked for: a line each, one document, or a document each.
+fn print(session: &Session, runs: &[Run], kin: &[Run], out: &mut Output) -> Result<(), Error> {
+    let now = Timestamp::now();
+    match out.format {
+        Format::Text => runs.iter().try_for_each(|run| {
+            let healed =
+                healing(run, kin).map_or_else(String::new, |it| format!("; {}", it.words()));
+            out.line(views::summary(run, now) + &healed)
+        }),
+        Format::Json => {
+            let views = runs.iter().map(|run| view(session, run, kin, now));
+            let views: Vec<RunView> = views.collect::<Result<_, _>>()?;
+            out.document(&json!({"version": VERSION, "runs": views}))
+        }
+        Format::Ndjson => runs.iter().try_for_each(|run| {
+            let view = view(session, run, kin, now)?;
+            out.document(&json!({"version": VERSION, "run": view}))
+        }),
+    }
+}
+
+fn view(session: &Session, run: &Run, kin: &[Run], now: Timestamp) -> Result<RunView, Error> {
+    Ok(RunView {
+        healing: healing(run, kin),
+        attempts: known_of(session, run)?,
+        ..RunView::of(run, now)
+    })
 }
 
 /// The exit code for a caller that waited for all of these: the worst.
@@ -110,10 +138,13 @@ pub async fn watch(session: &Session, run: &str, out: &mut Output) -> Result<Exi
     .await?;
     match out.format {
         Format::Ndjson => {
-            let view = RunView::of(&ended, Timestamp::now());
+            let kin = kin(session, std::slice::from_ref(&ended)).await;
+            let view = view(session, &ended, &kin, Timestamp::now())?;
             out.document(&json!({"version": VERSION, "event": "end", "run": view}))?;
         }
-        Format::Text | Format::Json => print(std::slice::from_ref(&ended), out)?,
+        Format::Text | Format::Json => {
+            print_ended(session, std::slice::from_ref(&ended), out).await?;
+        }
     }
     Ok(exit_of(&[ended]))
 }
@@ -153,7 +184,7 @@ pub async fn wait(
         executions.push(session.find(name).await?);
     }
     let ended = until_closed(session, &executions, limit).await?;
-    print(&ended, out)?;
+    print_ended(session, &ended, out).await?;
     Ok(exit_of(&ended))
 }
 

@@ -69,7 +69,7 @@ pub async fn run(
         return Ok(Exit::Done);
     }
     let ended = runs::until_closed(session, &executions, arguments.limit).await?;
-    runs::print(&ended, out)?;
+    runs::print_ended(session, &ended, out).await?;
     Ok(runs::exit_of(&ended))
 }
 

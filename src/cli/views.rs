@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use crate::model::{Counts, MapRunArn, RunState, Status, Timestamp, figures};
 use crate::operations::failures;
+use crate::operations::ledger::Attempt;
 use crate::operations::lineage::Healing;
+use crate::operations::rerun::Link;
 use crate::operations::runs::Run;
 
 /// A run in JSON; its members are documented in `fanout runs --help`.
@@ -28,6 +30,11 @@ pub struct RunView {
     /// The re-run that matters to what is open: `{by, is_whole}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healing: Option<Healing>,
+    /// The run of whose items this is a re-run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<String>,
+    /// As the ledger of this machine knows them.
+    pub attempts: Vec<Attempt>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,6 +70,8 @@ impl RunView {
             output: run.detail.output.as_deref().map(json_or_text),
             map_run,
             healing: None,
+            rerun_of: Link::of(&run.detail).map(|link| link.run),
+            attempts: Vec::new(),
         }
     }
 }

@@ -339,6 +339,20 @@ impl Client {
         name: &str,
         input: &str,
     ) -> Result<ExecutionArn, Error> {
+        self.start_traced(machine, name, input, None).await
+    }
+
+    /// The same with an X-Ray header, which `DescribeExecution` gives back.
+    ///
+    /// # Errors
+    /// As [`Client::start_execution`].
+    pub async fn start_traced(
+        &self,
+        machine: &StateMachineArn,
+        name: &str,
+        input: &str,
+        trace_header: Option<&str>,
+    ) -> Result<ExecutionArn, Error> {
         const ACTION: Action = Action::StartExecution;
         let request = self
             .shared
@@ -346,14 +360,16 @@ impl Client {
             .start_execution()
             .state_machine_arn(machine.as_str())
             .name(name)
-            .input(input);
+            .input(input)
+            .set_trace_header(trace_header.map(str::to_owned));
         let command = || {
             let (machine, input) = (machine.as_str(), digest(input));
-            let arguments = [
+            let mut arguments = vec![
                 ("state-machine-arn", machine),
                 ("name", name),
-                ("input", &input),
+                ("input", input.as_str()),
             ];
+            arguments.extend(trace_header.map(|it| ("trace-header", it)));
             aws("stepfunctions start-execution", &arguments)
         };
         let call = self.ask(ACTION, name, request.send());

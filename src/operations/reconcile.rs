@@ -138,8 +138,8 @@ fn unnumbered(
     let mut counts = gathered.unnumbered().counts();
     if let strangers @ 1.. = gathered.unnumbered().strangers() {
         notes.push(format!(
-            "{strangers} items of re-runs are none of those that were open, as edited ones are: they \
-             are not counted"
+            "{strangers} items of re-runs are none of those that were open, as edited ones are and \
+             ones that had succeeded before: they are not counted"
         ));
     }
     if lineage.sources.is_empty()

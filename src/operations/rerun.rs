@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::client::{Client, shell_word};
+use crate::client::{Client, ErrorKind, shell_word};
 use crate::model::{
     ExecutionArn, Limits, MapRun, ObjectAddress, Prices, RunState, StateMachineArn, Timestamp,
 };
@@ -33,9 +33,10 @@ pub use gather::{Subset, groups};
 
 use gather::{From, Numbering, gather};
 pub(super) use items::Way;
-pub(super) use making::{generation, shipped_bucket};
+pub(super) use making::generation;
 
-use link::{Link, numbers_beside};
+pub use link::Link;
+use link::numbers_beside;
 
 /// Groups that a plan names.
 const GROUPS: usize = 20;
@@ -82,7 +83,10 @@ pub struct Plan {
     pub source: String,
     /// Whether everything that did not succeed was looked at.
     pub exact: bool,
-    /// Where they go.
+    /// Which run it is linked to.
+    #[serde(default)]
+    pub link: Option<Link>,
+    /// Where they go; of everything, where the mark goes that links it.
     pub subset: ObjectAddress,
     /// Of that object.
     pub bytes: u64,
@@ -220,7 +224,8 @@ pub async fn plan(
     let input = parsed(run.detail.input.as_deref());
     let output = parsed(run.detail.output.as_deref());
     if plan.wish.everything {
-        plan.take_everything(map_run, input, is_shipped(&definition));
+        plan.take_everything(&run, map_run, &input, is_shipped(&definition));
+        plan.subset = mark(client, &definition, map_run, &plan, &input).await?;
         plan.check(client, &definition, used.revision.as_deref(), None)
             .await?;
         plan.estimate(client, map_run, &definition, prices).await;
@@ -239,7 +244,7 @@ pub async fn plan(
     };
     let failed = address(&output["failed"]);
     let numbering = match &way {
-        Some(way) if way.index.is_some() => numbering(client, &run, way, &input).await?,
+        Some(way) if way.index.is_some() => numbering(client, way, &input).await?,
         _ => Numbering::None,
     };
     let from = match &way {
@@ -255,7 +260,7 @@ pub async fn plan(
         plan.allowed = Err("nothing is chosen: no item that did not succeed fits".to_owned());
         return Ok((plan, None));
     }
-    if let Err(reason) = plan.address_to(way.as_ref(), &input, &output) {
+    if let Err(reason) = plan.address_to(&run, way.as_ref(), &input, &output) {
         plan.allowed = Err(reason);
         return Ok((plan, None));
     }
@@ -287,14 +292,9 @@ pub async fn next(
     plan(client, execution, wish, Timestamp::now(), prices).await
 }
 
-/// How the items of `run` are numbered: those of a re-run are lines of the first run.
-async fn numbering(
-    client: &Client,
-    run: &Run,
-    way: &Way,
-    input: &Value,
-) -> Result<Numbering, Error> {
-    let Some(link) = Link::of(&run.execution().name, input) else {
+/// How the items of a run with this input are numbered: those of a re-run are lines of the first run.
+async fn numbering(client: &Client, way: &Way, input: &Value) -> Result<Numbering, Error> {
+    let Some(link) = Link::of_items(input) else {
         return Ok(Numbering::Own);
     };
     let Ok(items) = way.address(input, link.key("items")) else {
@@ -327,17 +327,53 @@ pub async fn run(
         return Err(Error::Refused(reason.clone()));
     }
     refuse_bad(&plan.checks)?;
-    if let Some(subset) = subset {
-        upload(client, plan, subset, progress).await?;
+    match subset {
+        Some(subset) => upload(client, plan, subset, progress).await?,
+        None => leave_mark(client, plan).await?,
     }
     let input = plan.input.to_string();
+    let link = plan.link.as_ref().filter(|_| plan.wish.everything);
+    let traced = link.and_then(|link| link.trace_header(Timestamp::now()));
     let started = client
-        .start_execution(&plan.machine, &plan.name, &input)
+        .start_traced(&plan.machine, &plan.name, &input, traced.as_deref())
         .await?;
     if !is_shipped_input(&plan.input) {
         limit(client, &started, plan.wish.limits).await?;
     }
     Ok(started)
+}
+
+/// Where the mark of a re-run of everything goes: beside the chosen items of others, where these can
+/// be told, else to the results.
+async fn mark(
+    client: &Client,
+    definition: &Value,
+    map_run: &MapRun,
+    plan: &Plan,
+    input: &Value,
+) -> Result<ObjectAddress, Error> {
+    let bucket = link::bucket(client, definition, map_run, input).await?;
+    let key = plan.link.as_ref().map(|link| link.key(link::EVERYTHING));
+    Ok(match (bucket, key) {
+        (Some(bucket), Some(key)) => ObjectAddress::new(bucket, key),
+        _ => ObjectAddress::new("", ""),
+    })
+}
+
+/// Leaves the mark by which a re-run of everything is found from its run. Who may not write it still
+/// has the link in the trace header.
+async fn leave_mark(client: &Client, plan: &Plan) -> Result<(), Error> {
+    if !plan.wish.everything || plan.subset.bucket.is_empty() {
+        return Ok(());
+    }
+    let left = async {
+        let object = client.write(&plan.subset, [].into()).await?;
+        object.finish().await
+    };
+    match left.await {
+        Err(error) if !matches!(error.kind, ErrorKind::Permission(_)) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 async fn upload(

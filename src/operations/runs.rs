@@ -306,6 +306,7 @@ pub(super) mod tests {
                 cause: None,
                 redrive_status: RedriveStatus::Redrivable,
                 redrive_status_reason: None,
+                trace_header: None,
             },
             map_runs,
         }

@@ -4,7 +4,7 @@
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::{Value, json};
 
-use fanout::client::{Client, Options, Target};
+use fanout::client::Client;
 use fanout::model::{ExecutionArn, Failure, MapRun};
 use fanout::operations::export::Format;
 use fanout::operations::failures::{self, Choice, MemberOrder, Method, Survey};
@@ -12,23 +12,6 @@ use fanout::operations::ledger::{self, Ledger};
 use fanout::operations::{Error, runs};
 
 use crate::wired::{House, Run, distributed, numbers, with};
-
-async fn client(house: &House) -> Client {
-    let keys = house.engine.credentials().clone();
-    let target = Target::Endpoint {
-        url: house.url.clone(),
-        region: "us-east-1".to_owned(),
-        access_key: keys.access_key,
-        secret_key: keys.secret_key,
-    };
-    let options = Options {
-        read_only: true,
-        budget_share: 1.0,
-        trail: None,
-        shared_in: None,
-    };
-    Client::connect(target, options).await.unwrap()
-}
 
 /// A map that writes its results below `out/` of the bucket `data`.
 fn writing(more: Value) -> Value {
@@ -77,7 +60,7 @@ async fn two_redrives_over_several_files_leave_what_is_still_open() {
     house.fail(0..40);
     let run = house.start(&writing(json!({})), numbers(60)).await;
     run.ends(ExecutionStatus::Failed).await;
-    let client = client(&house).await;
+    let client = house.client().await;
     let state = tempfile::tempdir().unwrap();
     let ledger = Ledger::in_folder(state.path());
     let id = map_run(&client, &run).await.arn.id().to_owned();
@@ -135,7 +118,7 @@ async fn members_are_chosen_and_exported_without_being_kept() {
     let tolerant = writing(json!({"ToleratedFailurePercentage": 100}));
     let run = house.start(&tolerant, numbers(200)).await;
     run.ends(ExecutionStatus::Succeeded).await;
-    let client = client(&house).await;
+    let client = house.client().await;
     let map_run = map_run(&client, &run).await;
     let found = survey(&client, &map_run).await;
     assert!(!found.is_at_hand(0), "more than are kept");
@@ -191,7 +174,7 @@ async fn hostile_result_files_lead_to_the_children() {
         )
         .await;
     run.ends(ExecutionStatus::Succeeded).await;
-    let client = client(&house).await;
+    let client = house.client().await;
     let map_run = map_run(&client, &run).await;
     let folder = format!("out/{}/", map_run.arn.id());
     let manifest_key = format!("{folder}manifest.json");
@@ -292,7 +275,7 @@ async fn a_failure_leads_to_its_line_and_the_method_is_said() {
     let source = "{\"n\": 10, \"a\": 1.50}\n{\"n\": 11}\n{\"n\": 12}\n{\"n\":11}\n";
     house.put("in.jsonl", source).await;
     house.fail([10, 11]);
-    let client = client(&house).await;
+    let client = house.client().await;
     let cache = tempfile::tempdir().unwrap();
     let index = json!({"n.$": "$$.Map.Item.Value.n", "item.$": "$$.Map.Item.Value", "at.$": "$$.Map.Item.Index"});
     let parts = json!({"n.$": "$$.Map.Item.Value.n"});
@@ -357,7 +340,7 @@ async fn a_failed_row_of_a_csv_leads_to_its_line() {
     // A record over two lines, a blank line, quotation marks in cells, and two rows that say the same.
     let rows = "n,name\n10,\"Oz, \"\"the\"\" city\nby the sea\"\n\n11,a\n12,b\n11,a\n";
     house.fail(["10", "11"]);
-    let client = client(&house).await;
+    let client = house.client().await;
     let cache = tempfile::tempdir().unwrap();
     for (key, text, named) in [
         ("in.csv", rows.to_owned(), None),
@@ -409,7 +392,7 @@ async fn a_failed_row_of_a_csv_leads_to_its_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compressed_source_says_that_it_has_no_places() {
     let house = House::new().await;
-    let client = client(&house).await;
+    let client = house.client().await;
     let cache = tempfile::tempdir().unwrap();
     house.put("in.jsonl", "{\"n\": 1}\n").await;
     house.fail([1]);

@@ -263,6 +263,8 @@ proptest! {
     #![proptest_config(ProptestConfig {
         cases: stories(),
         max_shrink_iters: 30,
+        // A story that does not end takes a minute each time it is told.
+        max_shrink_time: 120_000,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -22,6 +22,9 @@ use crate::wired::{ROLE, client_of, open_engine, serve, until};
 pub const BUCKET: &str = "data";
 const WORKER: &str = "fanout-worker";
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Between two looks at an execution that is to end: looking oftener uses up the client's own budget
+/// of calls, and then the whole story waits for it.
+const OFTEN: Duration = Duration::from_millis(50);
 
 /// What the service that the workers ask does.
 #[derive(Default)]
@@ -196,22 +199,28 @@ impl Plant {
 
     /// Returns once the workers have asked so often, or the execution has ended before that.
     pub async fn asks_or_ends(&self, run: &ExecutionArn, asked: usize) {
-        let ask = || async { self.client.execution(run).await.unwrap() };
-        let enough =
-            |detail: &ExecutionDetail| detail.execution.status.is_closed() || asked <= self.asked();
-        until("the workers ask", ask, enough).await;
+        let asks = async {
+            let mut often = tokio::time::interval(OFTEN);
+            while self.asked() < asked {
+                often.tick().await;
+            }
+        };
+        tokio::select! {
+            () = asks => {}
+            _ = self.ended(run) => {}
+        }
     }
 
     pub async fn ended(&self, run: &ExecutionArn) -> ExecutionDetail {
+        let mut often = tokio::time::interval(OFTEN);
         let ending = async {
-            let mut watched = self.client.watch_execution(run.clone());
-            while let Some(detail) = watched.next().await {
-                match detail {
+            loop {
+                often.tick().await;
+                match self.client.execution(run).await {
                     Ok(detail) if detail.execution.status.is_closed() => return detail,
                     _ => {}
                 }
             }
-            panic!("{run} is no longer watched")
         };
         let ended = tokio::time::timeout(PATIENCE, ending).await;
         ended.unwrap_or_else(|_| panic!("{run} does not end"))

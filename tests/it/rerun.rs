@@ -1,34 +1,15 @@
 //! Repair of runs of other state machines than ours: each way in which one can be incomplete.
 
 use aws_sdk_sfn::types::ExecutionStatus::{Failed, Running, Succeeded};
-use fanout::client::{Client, Options, Target};
-use fanout::engine::REGION;
 use fanout::engine::switches::Switches;
 use fanout::model::{ExecutionArn, ExecutionDetail, Prices, RunState, Timestamp};
 use fanout::operations::merge::{self, To};
 use fanout::operations::reconcile::{self, Reconciliation};
 use fanout::operations::rerun::{self, Chosen, Wish};
-use fanout::operations::{Error, redrive, runs};
+use fanout::operations::{Error, lineage, redrive, runs};
 use serde_json::{Value, json};
 
 use crate::wired::{House, Run, until};
-
-async fn client(house: &House) -> Client {
-    let keys = house.engine.credentials().clone();
-    let target = Target::Endpoint {
-        url: house.url.clone(),
-        region: REGION.to_owned(),
-        access_key: keys.access_key,
-        secret_key: keys.secret_key,
-    };
-    let options = Options {
-        read_only: false,
-        budget_share: 1.0,
-        trail: None,
-        shared_in: None,
-    };
-    Client::connect(target, options).await.unwrap()
-}
 
 /// A map over an object that the input names, each item `{"n": ..}`.
 fn machine(kind: &str, more: Value) -> Value {
@@ -70,14 +51,14 @@ fn now(house: &House) -> Timestamp {
 }
 
 async fn plan(house: &House, run: &Run, wish: Wish) -> rerun::Plan {
-    let (client, arn) = (client(house).await, ExecutionArn::new(&run.arn));
+    let (client, arn) = (house.client().await, ExecutionArn::new(&run.arn));
     let planned = rerun::plan(&client, &arn, wish, now(house), &Prices::default()).await;
     planned.unwrap().0
 }
 
 /// Runs what is wished again and waits for the end.
 async fn again(house: &House, run: &Run, wish: Wish) -> ExecutionDetail {
-    let (client, arn) = (client(house).await, ExecutionArn::new(&run.arn));
+    let (client, arn) = (house.client().await, ExecutionArn::new(&run.arn));
     let planned = rerun::plan(&client, &arn, wish, now(house), &Prices::default()).await;
     let (plan, mut subset) = planned.unwrap();
     let first = rerun::run(&client, &plan, subset.as_mut(), |_| ())
@@ -94,7 +75,7 @@ async fn again(house: &House, run: &Run, wish: Wish) -> ExecutionDetail {
 
 /// What became of the run's items, over its redrives and re-runs.
 async fn reconciled(house: &House, run: &Run) -> Reconciliation {
-    let client = client(house).await;
+    let client = house.client().await;
     let run = runs::describe(&client, &ExecutionArn::new(&run.arn))
         .await
         .unwrap();
@@ -228,7 +209,7 @@ async fn re_runs_of_any_name_and_of_re_runs_are_counted_by_index() {
             "{found:?}"
         );
     }
-    let client = client(&house).await;
+    let client = house.client().await;
     let first = runs::describe(&client, &ExecutionArn::new(&run.arn))
         .await
         .unwrap();
@@ -351,7 +332,7 @@ async fn after_the_map_a_redrive_runs_no_item_and_a_re_run_does() {
         "Resource": "arn:aws:states:::lambda:invoke",
         "Parameters": {"FunctionName": "work", "Payload": {"n": "after"}}, "End": true});
     let run = failed(&house, &definition, json!({"key": "in.jsonl"})).await;
-    let (client, arn) = (client(&house).await, ExecutionArn::new(&run.arn));
+    let (client, arn) = (house.client().await, ExecutionArn::new(&run.arn));
     let planned = redrive::plan(&client, &arn, now(&house), &Prices::default())
         .await
         .unwrap();
@@ -420,7 +401,7 @@ async fn an_expired_run_is_run_again_in_a_new_one() {
     )
     .await;
     house.advance(15);
-    let (client, arn) = (client(&house).await, ExecutionArn::new(&run.arn));
+    let (client, arn) = (house.client().await, ExecutionArn::new(&run.arn));
     let planned = redrive::plan(&client, &arn, now(&house), &Prices::default())
         .await
         .unwrap();
@@ -450,7 +431,7 @@ async fn another_definition_is_named_and_a_second_redrive_counts() {
     house.fail([2]);
     let definition = machine("JSONL", json!({"ItemSelector": indexed()}));
     let run = failed(&house, &definition, json!({"key": "in.jsonl"})).await;
-    let (client, arn) = (client(&house).await, ExecutionArn::new(&run.arn));
+    let (client, arn) = (house.client().await, ExecutionArn::new(&run.arn));
     // The new one calls the index otherwise.
     let mut selector = indexed();
     selector.as_object_mut().unwrap().remove("at.$");
@@ -530,7 +511,7 @@ async fn a_refused_redrive_changes_nothing_and_running_ones_are_left_alone() {
         json!({"key": "in.jsonl"}),
     )
     .await;
-    let (client, arn) = (client(&house).await, ExecutionArn::new(&run.arn));
+    let (client, arn) = (house.client().await, ExecutionArn::new(&run.arn));
     let planned = redrive::plan(&client, &arn, now(&house), &Prices::default())
         .await
         .unwrap();
@@ -569,4 +550,79 @@ async fn a_refused_redrive_changes_nothing_and_running_ones_are_left_alone() {
     house.release();
     run.ends(Succeeded).await;
     is_complete(&reconciled(&house, &run).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_re_run_of_everything_under_any_name_is_linked_to_its_run() {
+    let house = House::new().await;
+    house.put("in.jsonl", items(4)).await;
+    let indexed = machine("JSONL", json!({"ItemSelector": indexed()}));
+    // Chosen items of this one could not be run again: its source is fixed.
+    let mut fixed = machine("JSONL", json!({}));
+    fixed["States"]["M"]["ItemReader"]["Parameters"] = json!({"Bucket": "data", "Key": "in.jsonl"});
+    for (definition, input) in [(indexed, json!({"key": "in.jsonl"})), (fixed, json!({}))] {
+        house.fail([2]);
+        let run = failed(&house, &definition, input).await;
+        assert!(!reconciled(&house, &run).await.is_complete());
+        house.fail(Vec::<Value>::new());
+        let wish = Wish {
+            everything: true,
+            ..named("all-of-it")
+        };
+        let again = again(&house, &run, wish).await;
+        let again = house.run(again.execution.arn.as_str());
+        for run in [&run, &again] {
+            let found = reconciled(&house, run).await;
+            is_complete(&found, 4);
+            assert_eq!(found.sources.len(), 2, "{found:?}");
+        }
+        let client = house.client().await;
+        let first = runs::describe(&client, &ExecutionArn::new(&run.arn));
+        let first = first.await.unwrap();
+        let family = lineage::family(&client, &first).await.unwrap();
+        let healing = lineage::healing(&first, &family).unwrap();
+        assert_eq!((&*healing.by, healing.is_whole), ("all-of-it", true));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_result_files_says_exactly_what_is_known_of_it() {
+    let house = House::new().await;
+    house.put("in.jsonl", items(6)).await;
+    let mut definition = machine(
+        "JSONL",
+        json!({"ToleratedFailurePercentage": 100, "MaxConcurrency": 2}),
+    );
+    let map = definition["States"]["M"].as_object_mut().unwrap();
+    map.remove("ResultWriter");
+    house.fail([3]);
+    let run = house.start(&definition, json!({"key": "in.jsonl"})).await;
+    run.ends(Succeeded).await;
+    let planned = plan(&house, &run, Wish::default()).await;
+    assert!(planned.exact && planned.items == 1, "{planned:?}");
+    let is_doubt = |planned: &rerun::Plan| {
+        let doubts = planned.checks.iter();
+        doubts
+            .map(|check| check.text.clone())
+            .find(|text| text.contains("could be looked at"))
+    };
+    assert_eq!(is_doubt(&planned), None);
+
+    house.hold([1, 2]);
+    let run = house.start(&definition, json!({"key": "in.jsonl"})).await;
+    let held = || async { house.calls().len() };
+    until("both", held, |calls| *calls == 8).await;
+    run.stop().await;
+    run.map_run()
+        .await
+        .closes(aws_sdk_sfn::types::MapRunStatus::Aborted)
+        .await;
+    house.release();
+    let planned = plan(&house, &run, Wish::default()).await;
+    assert!(!planned.exact && planned.items == 2, "{planned:?}");
+    let doubt = is_doubt(&planned).unwrap();
+    assert!(
+        doubt.contains("which 4 items never started is not told"),
+        "{doubt}"
+    );
 }

@@ -48,8 +48,9 @@ pub async fn attempts(session: &Session, run: &str, out: &mut Output) -> Result<
     Ok(Exit::Done)
 }
 
-/// The attempts at one execution: its first and its redrives.
-fn known_of(session: &Session, run: &Run) -> Result<Vec<Attempt>, Error> {
+/// The attempts at one execution: its first and its redrives, as far as this machine's ledger knows
+/// them, and the one that it is at.
+pub fn known_of(session: &Session, run: &Run) -> Result<Vec<Attempt>, Error> {
     let target = ledger::target(&session.client);
     let mut known = match state() {
         Some(state) => Ledger::in_folder(&state).attempts_of(&target, &run.execution().arn)?,

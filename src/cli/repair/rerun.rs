@@ -10,11 +10,11 @@ use crate::cli::output::{Output, confirm, note};
 use crate::cli::repair::{perform, state};
 use crate::cli::runs;
 use crate::cli::session::Session;
-use crate::model::{ExecutionArn, RunState, Timestamp, figures};
+use crate::model::{ExecutionArn, Timestamp, figures};
 use crate::operations::failures::GroupKey;
 use crate::operations::journal::Operation;
 use crate::operations::plan::Plan;
-use crate::operations::rerun::canary::Canary;
+use crate::operations::rerun::canary::{Canary, Rest};
 use crate::operations::rerun::{self, Chosen, Lines, Subset, Wish, edit};
 use crate::operations::runs::describe;
 
@@ -245,17 +245,14 @@ async fn canary(
     }
     let (execution, wish) = ended.rest.clone();
     let (rest, _) = made(session, &execution, wish.clone()).await?;
-    if rest.items == 0 {
-        note("nothing else is left");
-        return match ended.state != RunState::Succeeded && 0 < ended.failed {
-            true => Err(Error::refused("the canary itself has not succeeded whole")),
-            false => Ok(None),
-        };
+    match ended.rest_words(&rest) {
+        Rest::Some(question) => confirm(global, &question)?,
+        Rest::None(words) => {
+            note(words);
+            return Ok(None);
+        }
+        Rest::Impossible(words) => return Err(Error::refused(words)),
     }
-    confirm(
-        global,
-        &format!("run the other {} items?", figures::count(rest.items)),
-    )?;
     Ok(Some((execution, wish)))
 }
 

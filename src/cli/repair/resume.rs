@@ -48,7 +48,7 @@ pub async fn resume(
     if arguments.wait {
         let executions = operation.executions();
         let ended = runs::until_closed(session, &executions, arguments.limit).await?;
-        runs::print(&ended, out)?;
+        runs::print_ended(session, &ended, out).await?;
         return Ok(runs::exit_of(&ended));
     }
     say(&operation, "done", out)

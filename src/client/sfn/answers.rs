@@ -94,6 +94,7 @@ pub(super) fn execution(it: DescribeExecutionOutput) -> ExecutionDetail {
         cause: it.cause,
         redrive_status: redrive_status(it.redrive_status.as_ref()),
         redrive_status_reason: it.redrive_status_reason,
+        trace_header: it.trace_header,
     }
 }
 

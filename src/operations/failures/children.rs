@@ -16,6 +16,10 @@ use crate::operations::failures::record::line_of;
 /// allows in this time.
 const SAMPLE: usize = 500;
 const SAMPLE_TIME: Duration = Duration::from_millis(1_500);
+/// What counts against the tolerance.
+pub const FAILED: [Status; 2] = [Status::Failed, Status::TimedOut];
+/// All that a re-run may be of.
+pub const NOT_SUCCEEDED: [Status; 3] = [Status::Failed, Status::TimedOut, Status::Aborted];
 /// Children on a page, at the most.
 const PAGE: usize = 1_000;
 /// Pages listed for a sample.
@@ -45,7 +49,7 @@ pub async fn more(
         true => PAGES * PAGE,
         false => PAGE,
     };
-    let (listed, _) = list(&client, map_run, listed_limit).await?;
+    let (listed, _) = list(&client, map_run, &FAILED, listed_limit).await?;
     let seen: HashSet<&ExecutionArn> = items.iter().map(|failure| &failure.child).collect();
     let new: Vec<Execution> = listed
         .into_iter()
@@ -105,15 +109,16 @@ pub fn newest_first(failures: &mut [Failure]) {
     failures.sort_by_key(|failure| std::cmp::Reverse(failure.stopped));
 }
 
-/// The newest failed children, at most `limit`, and whether they are all there are.
+/// The newest children of these statuses, at most `limit`, and whether they are all there are.
 async fn list(
     client: &Client,
     map_run: &MapRun,
+    statuses: &[Status],
     limit: usize,
 ) -> Result<(Vec<Execution>, bool), Error> {
     let mut rows: Vec<Execution> = Vec::new();
     let mut complete = true;
-    for status in [Status::Failed, Status::TimedOut] {
+    for status in statuses.iter().copied() {
         let mut token = None;
         loop {
             let room = limit - rows.len();
@@ -134,12 +139,22 @@ async fn list(
     Ok((rows, complete))
 }
 
-/// The failed children of a Map Run, at most `limit`. Aborted ones are not among them.
-pub async fn all(client: &Client, map_run: &MapRun, limit: usize) -> Result<Failures, Error> {
+/// The children of a Map Run that did not succeed, at most `limit`; aborted ones only where they are
+/// wanted too.
+pub async fn all(
+    client: &Client,
+    map_run: &MapRun,
+    statuses: &[Status],
+    limit: usize,
+) -> Result<Failures, Error> {
     let client = client.polling();
-    let (rows, complete) = list(&client, map_run, limit).await?;
+    let (rows, complete) = list(&client, map_run, statuses, limit).await?;
     let closed = map_run.status.is_closed();
-    let exact = complete && closed && rows.len() as u64 == map_run.executions.failures();
+    let counted = match statuses.contains(&Status::Aborted) {
+        true => map_run.executions.failures() + map_run.executions.aborted,
+        false => map_run.executions.failures(),
+    };
+    let exact = complete && closed && rows.len() as u64 == counted;
     let items = stream::iter(rows)
         .map(|row| {
             let client = &client;

@@ -59,7 +59,8 @@ pub enum Found<'f> {
 /// Tells of every item of a closed Map Run that did not succeed, as long as `visit` wants more:
 /// failed and aborted children, and where `never_started` says so, items that never became one.
 /// Nothing is kept. Where there are no result files, or damaged ones, the failed children are asked
-/// instead, at most 10,000 of them; they have no place.
+/// instead, at most 10,000 of them, with the aborted ones where `never_started` says so; they have no
+/// place.
 ///
 /// # Errors
 /// What the service answers.
@@ -85,17 +86,30 @@ pub async fn each(
         Err(error) => return Err(error),
     };
     let _ = visit(Found::Restart);
-    let found = children::all(client, map_run, CHILDREN).await?;
-    let mut exact = found.exact && !never_started;
+    let statuses = match never_started {
+        true => children::NOT_SUCCEEDED.as_slice(),
+        false => children::FAILED.as_slice(),
+    };
+    let found = children::all(client, map_run, statuses, CHILDREN).await?;
+    // An item that never became a child is in no listing.
+    let untold = match never_started {
+        true => map_run.items.pending,
+        false => 0,
+    };
+    let mut exact = found.exact && untold == 0;
     for failure in &found.items {
         if visit(Found::Record(&Record::from(failure), None)).is_break() {
             exact = false;
             break;
         }
     }
+    let untold = match untold {
+        0 => String::new(),
+        count => format!("; which {count} items never started is not told"),
+    };
     Ok(Source {
         files: Vec::new(),
-        words: format!("children ({problem})"),
+        words: format!("children ({problem}{untold})"),
         exact,
     })
 }

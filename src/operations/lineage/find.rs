@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::lines::{MAX_LINES, Shape, result_files};
 use crate::model::{Execution, ObjectAddress, Status};
 use crate::operations::rerun::link::{self, Link, numbers_beside};
-use crate::operations::rerun::{Way, generation, items, shipped_bucket};
+use crate::operations::rerun::{generation, items};
 use crate::operations::runs::{self, Run, is_absent};
 use crate::operations::{Error, results};
 
@@ -27,8 +27,8 @@ pub(in crate::operations) async fn of(client: &Client, run: &Run) -> Result<Line
     let first = first(client, run).await?;
     let used = definition(client, &first).await?;
     match map_state(&used, &first).map(shape) {
-        Some(Shape::Ours) => of_ours(client, run, &first).await,
-        _ => of_another(client, &first, &used).await,
+        Some(Shape::Ours) => of_ours(client, run, &first, &used).await,
+        _ => of_another(client, run, &first, &used).await,
     }
 }
 
@@ -39,20 +39,13 @@ pub(in crate::operations) async fn of(client: &Client, run: &Run) -> Result<Line
 pub async fn family(client: &Client, run: &Run) -> Result<Vec<Run>, Error> {
     let first = first(client, run).await?;
     let used = definition(client, &first).await?;
-    let bucket = match map_state(&used, &first).map(shape) {
-        Some(Shape::Ours) => {
-            let input = parsed(first.detail.input.as_deref());
-            shipped_bucket(&input).map(str::to_owned)
-        }
-        _ => reader_bucket(&used, &first),
-    };
-    re_runs(client, &first, bucket, &mut Vec::new()).await
+    re_runs(client, run, &first, &used, &mut Vec::new()).await
 }
 
 /// The run that was no re-run; the run itself where that one is gone.
 async fn first(client: &Client, run: &Run) -> Result<Run, Error> {
     let execution = run.execution();
-    let name = link::first(&execution.name, &parsed(run.detail.input.as_deref()));
+    let name = link::first(&run.detail);
     let first = runs::named(&execution.state_machine, &name);
     if first == execution.arn {
         return Ok(run.clone());
@@ -101,7 +94,12 @@ fn by_content(state: &Value) -> Shape {
 }
 
 /// A machine other than the shipped one: one Map Run, with all its rounds, and its re-runs.
-async fn of_another(client: &Client, first: &Run, used: &Value) -> Result<Lineage, Error> {
+async fn of_another(
+    client: &Client,
+    run: &Run,
+    first: &Run,
+    used: &Value,
+) -> Result<Lineage, Error> {
     let execution = first.execution();
     let Some(map_run) = first.map_run() else {
         return Err(Error::Refused(format!(
@@ -149,23 +147,15 @@ async fn of_another(client: &Client, first: &Run, used: &Value) -> Result<Lineag
         lineage.add_results(client, first, results).await?;
     }
     if !lineage.sources.is_empty() {
-        let bucket = reader_bucket(used, first);
-        for again in re_runs(client, first, bucket, &mut lineage.notes).await? {
+        for again in re_runs(client, run, first, used, &mut lineage.notes).await? {
             lineage.add_again_of_another(client, first, &again).await?;
         }
     }
     Ok(lineage)
 }
 
-/// Where a machine other than ours reads its items.
-fn reader_bucket(used: &Value, run: &Run) -> Option<String> {
-    let way = Way::of(used, run.map_run()?.arn.label()).ok()?;
-    let input = parsed(run.detail.input.as_deref());
-    Some(way.address(&input, String::new()).ok()?.bucket)
-}
-
 /// A run of the shipped workflow, with every re-run of its lines.
-async fn of_ours(client: &Client, run: &Run, first: &Run) -> Result<Lineage, Error> {
+async fn of_ours(client: &Client, run: &Run, first: &Run, used: &Value) -> Result<Lineage, Error> {
     let name = run.execution().name.as_str();
     let job = job(client, first).await?;
     let input = parsed(first.detail.input.as_deref());
@@ -197,8 +187,7 @@ async fn of_ours(client: &Client, run: &Run, first: &Run) -> Result<Lineage, Err
         output: address(&output["output"]).or_else(|| address(&job["output"])),
     };
     lineage.add(client, first, true).await?;
-    let bucket = shipped_bucket(&input).map(str::to_owned);
-    for again in re_runs(client, first, bucket, &mut lineage.notes).await? {
+    for again in re_runs(client, run, first, used, &mut lineage.notes).await? {
         lineage.add(client, &again, false).await?;
     }
     Ok(lineage)
@@ -214,16 +203,27 @@ async fn job(client: &Client, run: &Run) -> Result<Value, Error> {
     Ok(parsed(input.as_deref()))
 }
 
-/// Re-runs of `first`, oldest first: those that are named after it, and those whose chosen items
-/// are among its own in `bucket`.
+/// Re-runs of `first`, oldest first: those that are named after it, those that have left their chosen
+/// items or their mark for it, and `run` where it is one.
 async fn re_runs(
     client: &Client,
+    run: &Run,
     first: &Run,
-    bucket: Option<String>,
+    used: &Value,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Run>, Error> {
+    let bucket = match first.map_run() {
+        Some(map_run) => {
+            let input = parsed(first.detail.input.as_deref());
+            link::bucket(client, used, map_run, &input).await?
+        }
+        None => None,
+    };
     let first = first.execution();
     let mut names = named_after(client, first).await?;
+    if run.execution().arn != first.arn {
+        names.insert(run.execution().name.clone());
+    }
     if let Some(bucket) = bucket {
         match with_items(client, &bucket, &first.name).await {
             Ok(found) => names.extend(found),
@@ -238,9 +238,7 @@ async fn re_runs(
             Err(Error::Client(error)) if is_absent(&error.kind) => continue,
             Err(error) => return Err(error),
         };
-        if link::first(&name, &parsed(run.detail.input.as_deref())) == first.name
-            || is_re_run(&name, &first.name)
-        {
+        if link::first(&run.detail) == first.name || is_re_run(&name, &first.name) {
             found.insert((run.execution().started, name), run);
         }
     }
@@ -313,10 +311,13 @@ async fn numbers_of(
     again: &Run,
     input: &Value,
 ) -> Result<Option<ObjectAddress>, Error> {
-    let Some(link) = Link::of(&again.execution().name, input) else {
+    let Some(link) = Link::of_items(input) else {
         return Ok(None);
     };
-    let Some(bucket) = reader_bucket(used, again) else {
+    let Some(map_run) = again.map_run() else {
+        return Ok(None);
+    };
+    let Some(bucket) = link::bucket(client, used, map_run, input).await? else {
         return Ok(None);
     };
     let numbers = numbers_beside(&ObjectAddress::new(bucket, link.key("items")));

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::find::parsed;
 use crate::model::Status;
-use crate::operations::rerun::link::{FOLDER, Link};
+use crate::operations::rerun::Link;
 use crate::operations::runs::Run;
 
 /// The re-run that matters to a run which has left items open.
@@ -31,8 +31,9 @@ impl Healing {
 
 /// What `others` have done for `run`; `None` where nothing is open or none of them is its re-run.
 ///
-/// Two things are certain: an output that a re-run has merged and that has all lines, and a re-run
-/// of as many items as were open, all of which succeeded, where the Map Run had read all its items.
+/// Three things are certain: an output that a re-run has merged and that has all lines; a re-run of
+/// everything that has lost nothing; and a re-run of as many items as were open, all of which
+/// succeeded, where the Map Run had read all its items.
 pub fn healing<'r>(run: &Run, others: impl IntoIterator<Item = &'r Run>) -> Option<Healing> {
     let map_run = run.map_run().filter(|it| it.status.is_closed())?;
     let open = map_run.items.total - map_run.items.succeeded.min(map_run.items.total);
@@ -43,13 +44,15 @@ pub fn healing<'r>(run: &Run, others: impl IntoIterator<Item = &'r Run>) -> Opti
     let is_kin = |other: &&Run| {
         let machine = &run.execution().state_machine;
         other.execution().state_machine == *machine
-            && link_of(other).is_some_and(|link| link.first == first)
+            && Link::of(&other.detail).is_some_and(|link| link.first == first)
     };
     let mut kin: Vec<&Run> = others.into_iter().filter(is_kin).collect();
     kin.sort_by_key(|other| other.execution().started);
-    let mine = |other: &&&Run| link_of(other).is_some_and(|link| link.run == *name);
+    let mine = |other: &&&Run| Link::of(&other.detail).is_some_and(|link| link.run == *name);
     let newest = kin.iter().rev().find(mine).map(|it| &it.execution().name);
-    let whole = kin.iter().find(|other| is_merged_whole(other));
+    let whole = kin.iter().find(|other| {
+        is_merged_whole(other) || is_everything(other, name, &first, map_run.items.total)
+    });
     let whole = whole.copied().or_else(|| {
         // Who has not read all its items may have left more open than it counts.
         let is_read = map_run.status == Status::Succeeded;
@@ -69,15 +72,8 @@ pub fn healing<'r>(run: &Run, others: impl IntoIterator<Item = &'r Run>) -> Opti
 
 /// The name of the first run of those that `run` belongs to, which may be itself.
 pub fn first_of(run: &Run) -> String {
-    let linked = link_of(run).map(|link| link.first);
+    let linked = Link::of(&run.detail).map(|link| link.first);
     linked.unwrap_or_else(|| run.execution().name.clone())
-}
-
-fn link_of(run: &Run) -> Option<Link> {
-    let input = run.detail.input.as_deref();
-    // Most runs are no re-runs, and this is asked of all of them.
-    let input = input.filter(|input| input.contains(FOLDER))?;
-    Link::of(&run.execution().name, &parsed(Some(input)))
 }
 
 /// Whether its output has every line of the first run.
@@ -92,11 +88,22 @@ fn is_merged_whole(run: &Run) -> bool {
         && (count("lines"), count("succeeded")) == (lines, lines)
 }
 
+/// Whether it has run everything of the run or of the first one, at least so many items, and all of
+/// them have succeeded.
+fn is_everything(other: &Run, run: &str, first: &str, least: u64) -> bool {
+    let of = Link::of(&other.detail).filter(|link| link.everything);
+    let items = other.map_run().map(|it| it.items).unwrap_or_default();
+    other.execution().status == Status::Succeeded
+        && of.is_some_and(|link| link.run == run || link.run == first)
+        && least <= items.total
+        && items.succeeded == items.total
+}
+
 /// The last of a chain of re-runs, each of all that the one before it left open.
 fn closes<'r>(name: &str, open: u64, kin: &[&'r Run]) -> Option<&'r Run> {
     kin.iter().enumerate().find_map(|(at, other)| {
         let items = other.map_run()?.items;
-        if link_of(other)?.run != name || items.total != open {
+        if Link::of(&other.detail)?.run != name || items.total != open {
             return None;
         }
         match open - items.succeeded.min(open) {
@@ -154,6 +161,24 @@ mod tests {
         assert_eq!(healed(&lost, &chain), Some(("e".to_owned(), true)));
         // The one in between has been healed by it too.
         assert_eq!(healed(&chain[0], &chain), Some(("e".to_owned(), true)));
+    }
+
+    #[test]
+    fn a_re_run_of_everything_heals_whatever_it_is_called() {
+        let lost = first(Status::Failed, 5);
+        let total = lost.map_runs[0].items.total;
+        let everything = |failed: u64| {
+            let mut all = again("a", "once-more", 1, total, failed);
+            all.detail.input.clone_from(&lost.detail.input);
+            let mut link = Link::new(&lost.detail, "once-more");
+            link.everything = true;
+            all.detail.trace_header = link.trace_header(Timestamp::UNIX_EPOCH);
+            all
+        };
+        let found = healed(&lost, &[everything(0)]);
+        assert_eq!(found, Some(("once-more".to_owned(), true)));
+        let found = healed(&lost, &[everything(1)]);
+        assert_eq!(found, Some(("once-more".to_owned(), false)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::gather::Subset;
 use super::{Plan, Wish, plan};
 use crate::client::Client;
-use crate::model::{ExecutionArn, Prices, RunState, Timestamp};
+use crate::model::{ExecutionArn, Prices, RunState, Timestamp, figures};
 use crate::operations::Error;
 use crate::operations::runs;
 
@@ -16,6 +16,17 @@ pub struct Canary {
     pub items: Option<Subset>,
     numbers: BTreeSet<u64>,
     whole: Wish,
+}
+
+/// Whether there is more to run after a canary, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rest {
+    /// A question.
+    Some(String),
+    /// Everything that was chosen has succeeded.
+    None(String),
+    /// Not everything has, and there is nothing more to run.
+    Impossible(String),
 }
 
 /// How a canary ended, and how to go on.
@@ -92,6 +103,10 @@ impl Ended {
 
     /// `Err` says that more of it failed than is tolerated of the rest.
     pub fn tolerable(&self) -> Result<(), String> {
+        let has_ended_well = matches!(self.state, RunState::Succeeded | RunState::Part);
+        if !has_ended_well && self.failed == 0 {
+            return Err(format!("the canary itself is {}", self.state.word()));
+        }
         let tolerated = self.rest.1.limits.tolerated_percentage.unwrap_or(0.0);
         match tolerated < self.share() {
             true => Err(format!(
@@ -110,6 +125,34 @@ impl Ended {
         }
     }
 
+    /// What there is besides the canary.
+    pub fn rest_words(&self, rest: &Plan) -> Rest {
+        let all = figures::count(self.succeeded + self.failed);
+        let left = figures::count(rest.items);
+        let failed = figures::count(self.failed);
+        let has_failed_again = self.rest_is_of_canary() && 0 < self.failed;
+        match (&rest.allowed, rest.items) {
+            (Err(reason), 0) if self.state != RunState::Succeeded && rest.source.is_empty() => {
+                Rest::Impossible(format!("the rest cannot be run: {reason}"))
+            }
+            (_, 0) if self.failed == 0 => Rest::None(format!(
+                "the canary ran all {all} items that were chosen, and all of them succeeded"
+            )),
+            (_, 0) => Rest::Impossible(format!(
+                "the canary ran all {all} items that were chosen, and {failed} of them did not succeed"
+            )),
+            _ if has_failed_again => Rest::Some(format!(
+                "run the {left} items that are left? {failed} of them have just failed in the canary"
+            )),
+            _ => Rest::Some(format!("run the other {left} items?")),
+        }
+    }
+
+    /// Whether the rest is chosen from what the canary has written: then it has what failed there.
+    fn rest_is_of_canary(&self) -> bool {
+        self.rest.0.name() == self.name
+    }
+
     pub fn words(&self) -> String {
         format!(
             "canary {} is {}: {} succeeded, {} failed ({:.1} %)",
@@ -119,5 +162,57 @@ impl Ended {
             self.failed,
             self.share()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::runs::tests::{execution, run};
+
+    fn rest(items: u64, failed: u64, of: &str) -> Rest {
+        let state = match failed {
+            0 => RunState::Succeeded,
+            _ => RunState::Part,
+        };
+        let first = run(crate::model::Status::Succeeded, Vec::new());
+        let arn = execution(of, crate::model::Status::Succeeded).arn;
+        let ended = Ended {
+            name: "canary".to_owned(),
+            state,
+            succeeded: 9 - failed,
+            failed,
+            rest: (arn, Wish::default()),
+        };
+        let mut plan = Plan::empty(&first, Wish::default(), Timestamp::UNIX_EPOCH);
+        "FAILED_0.json".clone_into(&mut plan.source);
+        plan.items = items;
+        ended.rest_words(&plan)
+    }
+
+    #[test]
+    fn what_is_left_after_a_canary_is_told_as_it_is() {
+        let told = |rest: Rest| match rest {
+            Rest::Some(words) | Rest::None(words) | Rest::Impossible(words) => words,
+        };
+        for (found, words) in [
+            (rest(3, 0, "run"), "run the other 3 items?"),
+            (
+                rest(3, 2, "canary"),
+                "run the 3 items that are left? 2 of them have just failed in the canary",
+            ),
+            (
+                rest(0, 0, "canary"),
+                "the canary ran all 9 items that were chosen, and all of them succeeded",
+            ),
+            (
+                rest(0, 2, "run"),
+                "the canary ran all 9 items that were chosen, and 2 of them did not succeed",
+            ),
+        ] {
+            assert_eq!(told(found), words);
+        }
+        assert!(matches!(rest(0, 2, "run"), Rest::Impossible(_)));
+        assert!(matches!(rest(0, 0, "run"), Rest::None(_)));
     }
 }

@@ -32,6 +32,7 @@ impl Plan {
             groups: Vec::new(),
             source: String::new(),
             exact: false,
+            link: None,
             subset: ObjectAddress::new("", ""),
             bytes: 0,
             sha256: String::new(),
@@ -60,7 +61,14 @@ impl Plan {
         Ok(())
     }
 
-    pub(super) fn take_everything(&mut self, map_run: &MapRun, mut input: Value, is_shipped: bool) {
+    pub(super) fn take_everything(
+        &mut self,
+        run: &Run,
+        map_run: &MapRun,
+        input: &Value,
+        is_shipped: bool,
+    ) {
+        let mut input = input.clone();
         if let (Value::Object(members), true) = (&mut input, is_shipped) {
             set_limits(members, &self.wish.limits);
         }
@@ -72,12 +80,17 @@ impl Plan {
             Some(name) => name.clone(),
             None => derived_name(&self.execution, &self.sha256, &self.wish),
         };
+        self.link = Some(Link {
+            everything: true,
+            ..Link::new(&run.detail, &self.name)
+        });
         self.input = input;
     }
 
     /// Names the new execution and makes its input.
     pub(super) fn address_to(
         &mut self,
+        run: &Run,
         way: Option<&Way>,
         input: &Value,
         output: &Value,
@@ -87,7 +100,9 @@ impl Plan {
             None => derived_name(&self.execution, &self.sha256, &self.wish),
         };
         let suffix = way.map_or(&Format::Lines, |way| &way.format).suffix();
-        let key = Link::new(&self.execution, input, &self.name).key(&format!("only.{suffix}"));
+        let link = Link::new(&run.detail, &self.name);
+        let key = link.key(&format!("only.{suffix}"));
+        self.link = Some(link);
         if let Some(way) = way {
             self.subset = way.address(input, key)?;
             self.input = way.input(input, &self.subset, self.wish.one_by_one)?;
@@ -110,7 +125,7 @@ impl Plan {
     ) -> Result<(), Error> {
         if !self.exact {
             self.checks.push(Check::notice(format!(
-                "not all that failed could be looked at: {}",
+                "not everything that did not succeed could be looked at: read from {}",
                 self.source
             )));
         }
@@ -222,7 +237,7 @@ impl Plan {
 }
 
 /// Where a run of the shipped workflow that had this input keeps what belongs to it.
-pub(in crate::operations) fn shipped_bucket(input: &Value) -> Option<&str> {
+pub(super) fn shipped_bucket(input: &Value) -> Option<&str> {
     let bucket = [&input["output"]["bucket"], &input["source"]["bucket"]];
     bucket.into_iter().find_map(Value::as_str)
 }

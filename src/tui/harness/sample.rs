@@ -138,6 +138,7 @@ pub fn run(execution: &Execution, items: Counts) -> Run {
             cause: None,
             redrive_status: RedriveStatus::Unknown,
             redrive_status_reason: None,
+            trace_header: None,
         },
         map_runs: vec![map_run],
     }

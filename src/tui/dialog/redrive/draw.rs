@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 use super::{CANARY, Canary, Redrive, Slot, WAYS, Way};
 use crate::operations::cost::{Cost, Time};
 use crate::operations::redrive::Plan;
+use crate::operations::rerun::canary::Rest;
 use crate::operations::{Check, rerun};
 use crate::tui::app::App;
 use crate::tui::data::Remote;
@@ -27,7 +28,7 @@ pub fn view(it: &Redrive, app: &App, cells: usize, theme: Theme) -> View<'static
     let mut focused_line = None;
     let slot = it.slot();
     if let Some(canary) = &it.canary {
-        lines.extend(canary_lines(canary, cells, theme));
+        lines.extend(canary_lines(canary, it.rerun.get(), cells, theme));
     } else {
         if slot == Some(Slot::Way) {
             focused_line = Some(lines.len());
@@ -133,9 +134,9 @@ pub fn view(it: &Redrive, app: &App, cells: usize, theme: Theme) -> View<'static
 
 fn label(it: &Redrive) -> String {
     match (it.way, it.plan()) {
-        _ if it.awaits_canary() => "Run the others".to_owned(),
+        _ if it.awaits_canary() => "Run the rest".to_owned(),
         (_, Some(plan)) if it.canary.is_some() => {
-            format!("Run the other {}", figures::count(plan.will_run()))
+            format!("Run {} more", figures::count(plan.will_run()))
         }
         (Way::Redrive, Some(plan)) => match it.redrive.get().is_some_and(|it| it.after_the_map) {
             true => "Redrive what comes after".to_owned(),
@@ -148,7 +149,12 @@ fn label(it: &Redrive) -> String {
 }
 
 /// How far the canary is, and what that says of the rest.
-fn canary_lines(canary: &Canary, cells: usize, theme: Theme) -> Vec<Line<'static>> {
+fn canary_lines(
+    canary: &Canary,
+    rest: Option<&rerun::Plan>,
+    cells: usize,
+    theme: Theme,
+) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let mut say = |text: &str, style: Style| {
         let wrapped = text::wrap(text, cells, 3).into_iter();
@@ -169,7 +175,12 @@ fn canary_lines(canary: &Canary, cells: usize, theme: Theme) -> Vec<Line<'static
             if let Err(reason) = ended.tolerable_rest() {
                 say(&reason, theme.bad());
             }
-            say("Run the rest as well, or stop here?", theme.bold());
+            match rest.map(|rest| ended.rest_words(rest)) {
+                None => say("What is left is looked for.", theme.bold()),
+                Some(Rest::Some(question)) => say(&question, theme.bold()),
+                Some(Rest::None(words)) => say(&words, theme.good()),
+                Some(Rest::Impossible(words)) => say(&words, theme.bad()),
+            }
         }
     }
     lines.push(Line::default());

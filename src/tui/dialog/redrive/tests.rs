@@ -89,6 +89,7 @@ fn rerun_plan(run: &str, wish: Wish) -> Box<rerun::Plan> {
         }],
         source: "ledger.csv.failed.jsonl".to_owned(),
         exact: true,
+        link: None,
         subset: ObjectAddress::new("prod-in", "fanout/reruns/x/only.jsonl"),
         bytes: 9_000,
         sha256: "aa".to_owned(),
