@@ -577,8 +577,8 @@ async fn a_re_run_of_everything_under_any_name_is_linked_to_its_run() {
             assert_eq!(found.sources.len(), 2, "{found:?}");
         }
         let client = house.client().await;
-        let first = runs::describe(&client, &ExecutionArn::new(&run.arn));
-        let first = first.await.unwrap();
+        let arn = ExecutionArn::new(&run.arn);
+        let first = runs::describe(&client, &arn).await.unwrap();
         let family = lineage::family(&client, &first).await.unwrap();
         let healing = lineage::healing(&first, &family).unwrap();
         assert_eq!((&*healing.by, healing.is_whole), ("all-of-it", true));
