@@ -146,6 +146,11 @@ async fn aws(
         loader = loader.region(Region::new(region));
     }
     if let Some(url) = endpoint_url {
+        let has_scheme = ["http://", "https://"].iter().any(|it| url.starts_with(it));
+        if !has_scheme || url.ends_with("//") {
+            let problem = format!("the endpoint is no URL: give https://HOST, not {url:?}");
+            return Err(Error::new(ACTION, &url, ErrorKind::Configuration(problem)));
+        }
         loader = loader.endpoint_url(url);
     }
     if let Some(name) = app_name() {

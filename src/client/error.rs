@@ -166,14 +166,21 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match &self.kind {
             ErrorKind::Configuration(_) => "check --profile, --region and ~/.aws/config",
-            ErrorKind::SignIn(_) => {
+            ErrorKind::SignIn(text) if is_clock(text) => {
+                "this machine's clock is not that of AWS: set it, then do the same again"
+            }
+            ErrorKind::SignIn(text) => {
                 let place = self.place.as_deref().filter(|it| it.profile != "default");
                 let of =
                     place.map(|it| format!(" --profile {}", visible(&shell_word(&it.profile))));
                 let of = of.unwrap_or_default();
+                let keys = match is_about_keys(text) {
+                    true => "; keys of the environment or ~/.aws/credentials have to be replaced",
+                    false => "",
+                };
                 return Some(format!(
                     "run `aws sso login{of}` or `aws login{of}`, then go on: fanout reads the new \
-                     session by itself"
+                     session by itself{keys}"
                 ));
             }
             ErrorKind::Permission(text) => match &self.missing {
@@ -187,7 +194,12 @@ impl Error {
                 None => "ask for this action on this resource in your role's policy",
             },
             ErrorKind::Elsewhere(region) if is_region(region) => {
-                return Some(format!("ask there: --region {region}"));
+                return Some(match self.place {
+                    Some(_) => format!("ask there: --region {region}"),
+                    None => format!(
+                        "the embedded engine has no other Regions: --region {region} without --local"
+                    ),
+                });
             }
             ErrorKind::Elsewhere(_) => "give its Region with --region",
             ErrorKind::NotRedrivable(_) => "start a new run with only the failed lines",
@@ -209,6 +221,25 @@ fn partition(region: &str) -> &'static str {
         _ if region.starts_with("us-gov-") => "aws-us-gov",
         _ => "aws",
     }
+}
+
+/// Whether a request was refused for the time that was in its signature.
+fn is_clock(text: &str) -> bool {
+    [
+        "RequestTimeTooSkewed",
+        "Signature expired",
+        "Signature not yet current",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
+}
+
+/// Whether the service knows no such keys, or the session that came with them is over.
+fn is_about_keys(text: &str) -> bool {
+    let text = text.to_lowercase();
+    ["security token", "access key", "signature"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 /// `eu-west-1`, not a sentence.
@@ -298,6 +329,8 @@ pub(super) fn of_answer(code: Option<&str>, message: Option<&str>, status: u16) 
         ErrorKind::NotRedrivable(text)
     } else if is_throttling(code) || status == 429 {
         ErrorKind::Throttled(text)
+    } else if code == "RequestTimeTooSkewed" {
+        ErrorKind::SignIn(format!("{code}: {text}"))
     } else if is_sign_in(code) {
         ErrorKind::SignIn(text)
     } else if is_denial(code) {
@@ -515,6 +548,42 @@ mod tests {
             "ExecutionLimitExceeded: m"
         );
         assert_eq!(text(of("InternalFailure", 500)), "InternalFailure: m");
+    }
+
+    #[test]
+    fn a_sign_in_that_would_not_help_is_not_advised() {
+        let hint = |code: &str, message: &str| {
+            let kind = of_answer(Some(code), Some(message), 403);
+            Error::new("ListExecutions", "m", kind)
+                .hint()
+                .expect("a hint")
+        };
+        let skewed = "The difference between the request time and the current time is too large.";
+        for (code, message) in [
+            ("RequestTimeTooSkewed", skewed),
+            (
+                "InvalidSignatureException",
+                "Signature expired: 20261124T010000Z is now earlier than 20261124T015500Z",
+            ),
+            (
+                "InvalidSignatureException",
+                "Signature not yet current: 20261124T030000Z",
+            ),
+        ] {
+            let hint = hint(code, message);
+            assert!(hint.contains("clock") && !hint.contains("login"), "{hint}");
+        }
+        let message = "The security token included in the request is invalid.";
+        let keys = hint("UnrecognizedClientException", message);
+        assert!(
+            keys.contains("aws sso login") && keys.contains("keys of the environment"),
+            "{keys}"
+        );
+        let session = hint(
+            "UnauthorizedException",
+            "Session token not found or invalid",
+        );
+        assert!(session.ends_with("by itself"), "{session}");
     }
 
     #[test]
