@@ -14,6 +14,7 @@ use crate::operations::{Check, Error, Progress, hex, refuse_bad, shell_word};
 
 mod checks;
 mod file;
+pub mod needs;
 pub mod template;
 #[cfg(test)]
 mod tests;

@@ -253,6 +253,19 @@ fn reader(place: &Place) -> Vec<Finding> {
     } else if config["InputType"] == "CSV" {
         let text = "delimited text: every value is a text, fields too many are dropped";
         findings.push(Finding::info(CHECK, &pointer, text));
+    } else if config.get("ManifestType").is_some() || config["InputType"] == "MANIFEST" {
+        let text = "the object names others that have the items";
+        findings.push(
+            Finding::info(CHECK, &pointer, text)
+                .why("an item is a row of any of them: its line in a file is not known"),
+        );
+    } else if config["InputType"] == "PARQUET" {
+        let text = "items are rows of a Parquet file, which has no lines";
+        findings.push(
+            Finding::info(CHECK, &pointer, text)
+                .why("failed items are told by their content and index only")
+                .change("for chosen ones to run again, let it read JSONL"),
+        );
     } else {
         findings.push(Finding::good(CHECK, &pointer, "items are read from S3"));
     }

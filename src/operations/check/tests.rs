@@ -331,3 +331,27 @@ mod any_definition {
         }
     }
 }
+
+#[test]
+fn what_a_reader_leaves_unknown_is_said() {
+    let reads = |config: Value| {
+        let definition = map(|it| it["ItemReader"]["ReaderConfig"] = config);
+        let report = report(&definition);
+        let found = report.checks.iter().find(|it| it.check == "reader");
+        let found = found.expect("a reader");
+        (found.level, found.why.clone().unwrap_or_default())
+    };
+    assert_eq!(reads(json!({"InputType": "JSONL"})).0, Level::Good);
+    for config in [
+        json!({"ManifestType": "S3_INVENTORY"}),
+        json!({"InputType": "MANIFEST"}),
+    ] {
+        let (level, why) = reads(config);
+        assert!(level == Level::Info && why.contains("not known"), "{why}");
+    }
+    let (level, why) = reads(json!({"InputType": "PARQUET"}));
+    assert!(
+        level == Level::Info && why.contains("content and index only"),
+        "{why}"
+    );
+}

@@ -175,9 +175,15 @@ impl Way {
     }
 }
 
+/// What to do where items cannot be written as they were read.
+const ELSEWHERE: &str = "so chosen ones need a state machine with the same ItemProcessor whose \
+                         ItemReader reads JSONL";
+
 fn format(config: &Value) -> Result<Format, String> {
     if config.get("Transformation").is_some() || config.get("ManifestType").is_some() {
-        return Err("the ItemReader reads a manifest: its items are in other objects".to_owned());
+        return Err(format!(
+            "the ItemReader reads a manifest: its items are in other objects, {ELSEWHERE}"
+        ));
     }
     match config["InputType"].as_str() {
         Some("JSONL") => Ok(Format::JsonLines),
@@ -207,7 +213,7 @@ fn format(config: &Value) -> Result<Format, String> {
             Ok(Format::Csv { delimiter, given })
         }
         other => Err(format!(
-            "the ItemReader reads {}: only JSONL, JSON and CSV can be written again",
+            "the ItemReader reads {}: only JSONL, JSON and CSV can be written again, {ELSEWHERE}",
             other.unwrap_or("no InputType")
         )),
     }
@@ -495,7 +501,13 @@ mod tests {
         let parts =
             json!({"ItemReader": reader("CSV"), "ItemSelector": {"n.$": "$$.Map.Item.Value.n"}});
         assert!(refused(parts).contains("\"item.$\""));
-        assert!(refused(json!({"ItemReader": reader("MANIFEST")})).contains("MANIFEST"));
+        for kind in ["MANIFEST", "PARQUET"] {
+            let refused = refused(json!({"ItemReader": reader(kind)}));
+            assert!(
+                refused.contains(kind) && refused.contains("reads JSONL"),
+                "{refused}"
+            );
+        }
         let mut late = machine(json!({"ItemReader": reader("JSONL")}));
         late["StartAt"] = json!("Before");
         let refused = Way::of(&late, "L").expect_err("another state makes the key");

@@ -7,11 +7,13 @@ use serde_json::Value;
 
 use crate::client::{Client, Error, Identity};
 use crate::model::{StateMachineArn, Status, figures};
-use crate::operations::Check;
-use crate::operations::start::Plan;
+use crate::operations::start::{Plan, needs};
+use crate::operations::{Check, shell_word};
 
 /// Executions that tell how long this one may take.
 const LAST: u16 = 3;
+/// Places of the input that are named.
+const NAMED: usize = 5;
 /// The function by which the shipped workflow is known.
 const SHIPPED: &str = "fanout-preprocess";
 
@@ -115,6 +117,7 @@ pub async fn of_machine(client: &Client, plan: &Plan) -> Vec<Check> {
                 ));
             }
             checks.extend(request_url(&machine.definition, &plan.input));
+            checks.extend(unmet(&machine.definition, &plan.input, plan.machine.name()));
         }
         Err(error) => checks.push(Check::notice(format!("not checked: {error}"))),
     }
@@ -146,6 +149,30 @@ fn request_url(definition: &str, input: &Value) -> Option<Check> {
              fails in its first state. Such as {\"request\": {\"url\": \"https://…/{line}\"}}",
         )
     })
+}
+
+/// What the definition of somebody else's state machine reads and the input does not have.
+fn unmet(definition: &str, input: &Value, machine: &str) -> Option<Check> {
+    let is_shipped = definition.contains(SHIPPED);
+    let definition: Value = serde_json::from_str(definition).ok()?;
+    let missing = needs::missing(&definition, input);
+    let first = missing.first().filter(|_| !is_shipped)?;
+    let mut names: Vec<&str> = missing
+        .iter()
+        .take(NAMED)
+        .map(|it| it.path.as_str())
+        .collect();
+    if NAMED < missing.len() {
+        names.push("…");
+    }
+    Some(Check::notice(format!(
+        "the input does not have {}, which the definition reads (at {}): --template {} fills in \
+         what can be known, and `fanout check {} --input` prints it",
+        names.join(", "),
+        first.place,
+        needs::TEMPLATE,
+        shell_word(machine),
+    )))
 }
 
 fn durations(seconds: &[i64]) -> Option<Check> {
@@ -235,6 +262,24 @@ mod tests {
         let full = check(1_000, 10, 10);
         assert_eq!(full.verdict, Verdict::Notice);
         assert!(full.text.ends_with("a further one waits until others end"));
+    }
+
+    #[test]
+    fn what_another_machine_reads_is_named_with_who_reads_it() {
+        let definition = json!({"StartAt": "M", "States": {"M": {"Type": "Map", "End": true,
+            "ItemReader": {"Parameters": {"Bucket.$": "$.bucket", "Key.$": "$.key"}}}}})
+        .to_string();
+        let unmet = |input| unmet(&definition, &input, "m");
+        let check = unmet(json!({"source": {"key": "k"}, "bucket": "b"})).expect("said");
+        assert_eq!(check.verdict, Verdict::Notice);
+        for part in [
+            "not have key,",
+            "/States/M/ItemReader/Parameters/Key.$",
+            "@machine",
+        ] {
+            assert!(check.text.contains(part), "{part}: {}", check.text);
+        }
+        assert_eq!(unmet(json!({"bucket": "b", "key": "k"})), None);
     }
 
     #[test]

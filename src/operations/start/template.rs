@@ -11,8 +11,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::client::Client;
+use crate::model::StateMachineArn;
 use crate::operations::Error;
 use crate::operations::runs::is_name;
+use crate::operations::start::needs;
 
 /// Bytes of a template: what an execution's input may have.
 const LARGEST: u64 = 262_144;
@@ -52,6 +55,34 @@ pub fn names(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// The template of this name: of `folder`, from a path, or for [`needs::TEMPLATE`] what the state
+/// machine's definition reads, without what is `given` anyway.
+///
+/// # Errors
+/// As [`read`]; and when the definition cannot be read.
+pub async fn named(
+    client: &Client,
+    machine: &StateMachineArn,
+    folder: &Path,
+    name: &str,
+    given: &Value,
+) -> Result<Template, Error> {
+    if name != needs::TEMPLATE {
+        return read(folder, name);
+    }
+    let definition = client.state_machine(machine).await?.definition;
+    let definition: Value = serde_json::from_str(&definition)
+        .map_err(|error| Error::malformed(machine, format!("its definition: {error}")))?;
+    let mut input = needs::template(&definition);
+    if let (Value::Object(members), Value::Object(given)) = (&mut input, given) {
+        members.retain(|name, _| !given.contains_key(name));
+    }
+    Ok(Template {
+        name: name.to_owned(),
+        input,
+    })
 }
 
 /// Reads the template of this name from `folder`, or from a path.

@@ -188,7 +188,9 @@ pub async fn answer(
         Ask::Templates => {
             let folder = templates();
             let names = tokio::task::spawn_blocking(move || start::template::names(&folder));
-            Event::Templates(names.await.unwrap_or_default())
+            let mut names = names.await.unwrap_or_default();
+            names.push(start::needs::TEMPLATE.to_owned());
+            Event::Templates(names)
         }
         Ask::Identity => Event::Identity(client.identity().await.map_err(of_client)),
         Ask::Profiles => Event::Profiles(client::profiles().await),
@@ -270,16 +272,21 @@ async fn plan_start(client: &Client, form: &StartForm) -> Result<start::Plan, op
         start::Source::File(path) => start::Source::File(at_home(&path.to_string_lossy())),
         object @ start::Source::Object(_) => object.clone(),
     };
+    let template = match &form.template {
+        Some(name) => {
+            let (folder, given) = (templates(), &form.input);
+            let named = start::template::named(client, &machine, &folder, name, given);
+            Some(named.await?)
+        }
+        None => None,
+    };
     let request = start::Request {
         source,
         machine,
         bucket: form.bucket.clone(),
         name: form.name.clone(),
         input: form.input.clone(),
-        template: match &form.template {
-            Some(name) => Some(start::template::read(&templates(), name)?),
-            None => None,
-        },
+        template,
         today: Timestamp::now().strftime("%Y-%m-%d").to_string(),
     };
     start::plan(client, request).await
