@@ -24,6 +24,7 @@ mod engine;
 mod exit;
 mod failures;
 mod follow;
+mod interrupt;
 mod logs;
 mod output;
 mod outputs;
@@ -38,6 +39,7 @@ mod views;
 pub use args::RELEASE;
 use args::{Cli, Configuration, Engine, Global, Outputs, Verb};
 use exit::{Error, Exit};
+use interrupt::unless_stopped;
 use output::{Output, report};
 use outputs::Which;
 use session::{Session, Way};
@@ -153,10 +155,14 @@ async fn perform(cli: Cli, out: &mut Output) -> Result<Exit, Error> {
         Verb::Man { verb, .. } => return about::man(verb.as_deref(), out),
         _ => {}
     }
-    let session = Session::open(global).await?;
-    let done = ask(&session, verb, global, out).await;
+    let interrupted = || Err(Error::new(Exit::Interrupted, "interrupted"));
+    let Some(session) = unless_stopped(Box::pin(Session::open(global))).await else {
+        return interrupted();
+    };
+    let session = session?;
+    let done = unless_stopped(Box::pin(ask(&session, verb, global, out))).await;
     session.close().await;
-    done
+    done.unwrap_or_else(interrupted)
 }
 
 /// The verbs that ask a target something.
@@ -210,7 +216,7 @@ async fn ask(
             logs::run(session, arguments, out).await
         }
         Verb::Redrive(arguments) => repair::redrive(session, &arguments, global, out).await,
-        Verb::Rerun(arguments) => repair::rerun(session, &arguments, global, out).await,
+        Verb::Rerun(arguments) => Box::pin(repair::rerun(session, &arguments, global, out)).await,
         Verb::Resume(arguments) => repair::resume(session, &arguments, global, out).await,
         Verb::Apply(arguments) => repair::apply(session, &arguments, global, out).await,
         Verb::Stop { run, cause } => {
@@ -279,7 +285,8 @@ async fn ask(
             outputs::get(session, &wanted, to.as_deref(), global, out).await
         }
         Verb::Machines => runs::machines(session, out).await,
-        Verb::Check { name } => check::run(session, name.as_deref(), out).await,
+        Verb::Check { name, input: true } => check::input(session, name.as_deref(), out).await,
+        Verb::Check { name, .. } => check::run(session, name.as_deref(), out).await,
         Verb::Demo(_)
         | Verb::Local(_)
         | Verb::Config(_)

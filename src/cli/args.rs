@@ -175,7 +175,7 @@ pub enum Verb {
     ///
     /// With --headless nothing is drawn: the same happens from start to healed output and is
     /// checked. JSON: {version, lines, first: {run, failed, never_started, groups}, healed: {run,
-    /// output, lines}, second: {run, output, failed}}.
+    /// output, lines}, second: {run, output, lines, failed}}.
     Demo(Demo),
     /// Start one execution a file
     ///
@@ -287,9 +287,9 @@ pub enum Verb {
     },
     /// Run what failed again, in the same execution
     ///
-    /// JSON: {version, plan, will_run} with --dry-run, else {version, operation, plan, redriven}, or
-    /// with --wait {version, runs: [run]}. Of several runs {version, plans: [..]} and {version,
-    /// redriven: [..]}.
+    /// JSON: {version, plan, will_run} with --dry-run, {version, file, plan} with --plan, else
+    /// {version, operation, plan, redriven}, or with --wait {version, runs: [run]}. Of several runs
+    /// {version, plans: [..]} and {version, operation, redriven: [..]}.
     Redrive(repair::Redrive),
     /// Run chosen lines that did not succeed again, in a new execution
     ///
@@ -297,8 +297,8 @@ pub enum Verb {
     /// output. For other state machines wherever their items can be made again exactly; where not,
     /// the answer says what in the definition would make it possible.
     ///
-    /// JSON: {version, plan, will_run} with --dry-run, else {version, operation, plan, started}, or
-    /// with --wait {version, runs: [run]}. Of several runs {version, plans: [..]} and {version,
+    /// JSON: {version, plan, will_run} with --dry-run, {version, file, plan} with --plan, else
+    /// {version, operation, plan, started}, or with --wait {version, runs: [run]}. Of several runs {version, plans: [..]} and {version,
     /// operation, started: [..]}.
     Rerun(Box<repair::Rerun>),
     /// List operations that were interrupted, or go on with one; nothing is done twice
@@ -309,7 +309,10 @@ pub enum Verb {
     /// Carry out a plan that --plan has written
     ///
     /// The plan is made anew first; when what matters has changed since, nothing is done and what
-    /// has changed is told. JSON: as the verb that made the plan.
+    /// has changed is told.
+    ///
+    /// JSON: {version, plan, will_run} with --dry-run, else {version, operation, plan, redriven?,
+    /// started?, merged?}, of which one is there, or with --wait {version, runs: [run]}.
     Apply(repair::Apply),
     /// Show every change made from this machine: who, when, where, as a command, how it went
     ///
@@ -363,11 +366,14 @@ pub enum Verb {
     ///
     /// JSON: {version, report: {machine, kind, revision, role, checks: [{level, check, place, text,
     /// why, change}], statements: [{Effect, Action, Resource}]}}, level being bad, warning, info or
-    /// good.
+    /// good. With --input {version, input, reads: [{path, place}]}.
     Check {
         /// Name or ARN [default: that of --machine]
         #[arg(value_name = "MACHINE")]
         name: Option<String>,
+        /// Print an input that has all the definition reads, for `start --template` or to fill in
+        #[arg(long)]
+        input: bool,
     },
     /// The embedded engine
     #[command(subcommand)]
@@ -413,7 +419,8 @@ pub struct Start {
     /// What differs from the workflow's defaults: a JSON object, or @FILE that holds it
     #[arg(long, value_name = "JSON")]
     pub input: Option<String>,
-    /// Template of the input: NAME.json of the folder templates beside config.toml, or a path
+    /// Template of the input: NAME.json of the folder templates beside config.toml, a path, or
+    /// @machine for what the state machine's definition reads
     #[arg(long, value_name = "NAME")]
     pub template: Option<String>,
     /// Name of the execution [default: derived from file, machine and input]
@@ -526,8 +533,8 @@ pub enum Outputs {
     /// Over the run, its redrives and its re-runs, also where the run has failed and has no output.
     /// What is still open goes into a .failed.jsonl beside it. Nothing is ever overwritten; run
     /// again after a kill it writes the same file. The exit code is 3 when lines are open. JSON:
-    /// {version, plan} with --dry-run, else {version, merged: {output, failed, lines, succeeded,
-    /// existed}}, places being {object: {bucket, key}} or {file}.
+    /// {version, plan} with --dry-run, {version, file, plan} with --plan, else {version, merged:
+    /// {output, failed, lines, succeeded, existed}}, places being {object: {bucket, key}} or {file}.
     Merge {
         run: String,
         /// Object as s3://BUCKET/KEY, or a file [default: an object beside the run's output]

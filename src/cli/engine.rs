@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::args::{Global, SwitchArgs};
 use crate::cli::exit::{Error, Exit};
-use crate::cli::follow::stopped;
+use crate::cli::interrupt::stopped;
 use crate::cli::output::{Output, VERSION, confirm, note};
 use crate::cli::session::settings;
 use crate::client::Target;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use crate::cli::exit::{Error, Exit};
+use crate::cli::interrupt::stopped;
 use crate::cli::output::note;
 use crate::cli::session::Session;
 use crate::client::{self, Client, ErrorKind, Snapshots};
@@ -115,10 +116,12 @@ impl Trouble {
     }
 }
 
-/// Does `work` until it is done, the time is over, or the user has enough.
+/// Does `work` until it is done, the time is over, or the user has enough; then it goes on without
+/// us, and `again` is the command that comes back to it.
 pub async fn wait_for<T>(
     session: &Session,
     timeout: Option<Duration>,
+    again: String,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let time_over = async {
@@ -128,31 +131,12 @@ pub async fn wait_for<T>(
         }
     };
     let ended = |exit, why: &str| {
-        Err(Error::new(
-            exit,
-            format!("{why}: {}", session.what_goes_on()),
-        ))
+        let error = Error::new(exit, format!("{why}: {}", session.what_goes_on()));
+        Err(error.hint(format!("go on with `{again}`")))
     };
     tokio::select! {
         done = work => done,
         () = time_over => ended(Exit::TimedOut, "the time given is over"),
         () = stopped() => ended(Exit::Interrupted, "interrupted"),
     }
-}
-
-/// Returns on Ctrl-C or SIGTERM, by which a service manager or a CI job ends a command.
-pub async fn stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-    }
-    // Without a handler the process just ends, which the store survives.
-    let _ = tokio::signal::ctrl_c().await;
 }

@@ -39,7 +39,13 @@ pub async fn run(session: &Session, arguments: Logs<'_>, out: &mut Output) -> Re
         let ((), printed) = tokio::join!(following, printing);
         printed
     };
-    wait_for(session, None, printed).await?;
+    let verb = if arguments.follow {
+        "logs --follow"
+    } else {
+        "logs"
+    };
+    let again = session.command(verb, std::slice::from_ref(&arn));
+    wait_for(session, None, again, printed).await?;
     Ok(Exit::Done)
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::args::{Color, Global};
 use crate::cli::exit::Error;
+use crate::cli::interrupt::while_asking;
 use crate::operations::Progress;
 
 /// Version of the JSON documents. Members may be added under the same one.
@@ -238,7 +239,7 @@ pub fn confirm(global: &Global, question: &str) -> Result<(), Error> {
     let _ = write!(io::stderr(), "{} [y/N] ", visible(question));
     let _ = io::stderr().flush();
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
+    while_asking(|| io::stdin().read_line(&mut answer))?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Error::refused("nothing was done")),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::args::repair::{Apply, How, Redrive, Repeat};
 use crate::cli::args::{Global, TimeLimit};
 use crate::cli::exit::{Error, Exit};
+use crate::cli::interrupt::unless_stopped;
 use crate::cli::output::{Format, Meter, Output, VERSION, confirm, note};
 use crate::cli::runs;
 use crate::cli::session::Session;
@@ -237,22 +238,21 @@ async fn perform(
     let name = operation.name.clone();
     let mut refused = None;
     let state = state();
-    let done = operation
-        .carry_out(
-            &session.client,
-            state.as_deref(),
-            prices,
-            move |progress| meter.show(progress),
-            |item| {
-                if let Stage::Refused(problem) = &item.stage {
-                    refused.get_or_insert_with(|| problem.clone());
-                }
-                // An answer that cannot be written is no reason to leave the rest undone.
-                let _ = say_done(item, waits, out);
-                Ok(())
-            },
-        )
-        .await;
+    let carried_out = operation.carry_out(
+        &session.client,
+        state.as_deref(),
+        prices,
+        move |progress| meter.show(progress),
+        |item| {
+            if let Stage::Refused(problem) = &item.stage {
+                refused.get_or_insert_with(|| problem.clone());
+            }
+            // An answer that cannot be written is no reason to leave the rest undone.
+            let _ = say_done(item, waits, out);
+            Ok(())
+        },
+    );
+    let done = unless_stopped(carried_out).await;
     for merged in &operation.merged {
         // What it has come to is known only now.
         match (waits, out.format) {
@@ -260,8 +260,11 @@ async fn perform(
             _ => note(merged.words()),
         }
     }
-    if let Err(error) = done {
-        let error = Error::from(error);
+    let error = match done {
+        Some(done) => done.err().map(Error::from),
+        None => Some(Error::new(Exit::Interrupted, "interrupted")),
+    };
+    if let Some(error) = error {
         let left = operation.left();
         return Err(error.hint(format!("{left} left: go on with `fanout resume {name}`")));
     }

@@ -132,7 +132,8 @@ pub fn exit_of(runs: &[Run]) -> Exit {
 
 pub async fn watch(session: &Session, run: &str, out: &mut Output) -> Result<Exit, Error> {
     let execution = session.find(run).await?;
-    let ended = wait_for(session, None, async {
+    let again = session.command("watch", std::slice::from_ref(&execution));
+    let ended = wait_for(session, None, again, async {
         follow(&session.client, &execution, |snapshot| show(snapshot, out)).await
     })
     .await?;
@@ -208,7 +209,9 @@ pub async fn until_closed(
             Ok(())
         })
     });
-    wait_for(session, limit.timeout, futures::future::try_join_all(each)).await
+    let again = session.command("wait", executions);
+    let all = futures::future::try_join_all(each);
+    wait_for(session, limit.timeout, again, all).await
 }
 
 pub async fn machines(session: &Session, out: &mut Output) -> Result<Exit, Error> {

@@ -249,6 +249,32 @@ impl Session {
         }
     }
 
+    /// A command that asks the same target about these.
+    pub fn command(&self, verb: &str, executions: &[ExecutionArn]) -> String {
+        let mut command = format!("fanout {verb}");
+        for arn in executions {
+            command += " ";
+            command += &client::shell_word(arn.as_str());
+        }
+        let config = &self.config;
+        if config.local {
+            command += " --local";
+        }
+        let folder = config.data_dir.as_ref().map(|it| it.display().to_string());
+        for (flag, value) in [
+            (" --profile ", config.profile.as_ref()),
+            (" --region ", config.region.as_ref()),
+            (" --endpoint-url ", config.endpoint_url.as_ref()),
+            (" --data-dir ", folder.as_ref()),
+        ] {
+            if let Some(value) = value {
+                command += flag;
+                command += &client::shell_word(value);
+            }
+        }
+        command
+    }
+
     pub async fn machine(&self) -> Result<StateMachineArn, Error> {
         Ok(runs::machine(&self.client, &self.config.machine).await?)
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::args::{Global, Start};
 use crate::cli::exit::{Error, Exit};
+use crate::cli::interrupt::unless_stopped;
 use crate::cli::output::{Format, Meter, Output, VERSION, confirm, note};
 use crate::cli::runs;
 use crate::cli::session::Session;
@@ -42,19 +43,18 @@ pub async fn run(
         say_checks(&plan.checks, false);
     }
     confirm(global, &question(&plans))?;
-    let state = config::state_dir().ok();
     let mut executions = Vec::new();
-    for plan in &plans {
-        let meter = Meter::new(global, format!("upload {}", file_name(&plan.source)));
-        let report = |progress| meter.show(progress);
-        let run = start::run(&session.client, plan, state.as_deref(), report).await?;
-        if 0 < run.resumed {
-            let there = figures::bytes(run.resumed);
-            note(format!("the upload went on: {there} had been sent before"));
-        }
-        let arn = run.execution;
-        started(plan, &arn, arguments.wait, out)?;
-        executions.push(arn);
+    let started = unless_stopped(send(
+        session,
+        &plans,
+        arguments,
+        global,
+        &mut executions,
+        out,
+    ));
+    match started.await {
+        Some(done) => done?,
+        None => return Err(broken_off(session, &plans, &executions)),
     }
     if !arguments.wait {
         if out.format == Format::Json {
@@ -73,11 +73,57 @@ pub async fn run(
     Ok(runs::exit_of(&ended))
 }
 
+/// Uploads and starts one after the other; `executions` has those that have begun.
+async fn send(
+    session: &Session,
+    plans: &[Plan],
+    arguments: &Start,
+    global: &Global,
+    executions: &mut Vec<ExecutionArn>,
+    out: &mut Output,
+) -> Result<(), Error> {
+    let state = config::state_dir().ok();
+    for plan in plans {
+        let meter = Meter::new(global, format!("upload {}", file_name(&plan.source)));
+        let report = |progress| meter.show(progress);
+        let run = start::run(&session.client, plan, state.as_deref(), report).await?;
+        if 0 < run.resumed {
+            let there = figures::bytes(run.resumed);
+            note(format!("the upload went on: {there} had been sent before"));
+        }
+        let arn = run.execution;
+        started(plan, &arn, arguments.wait, out)?;
+        executions.push(arn);
+    }
+    Ok(())
+}
+
+/// What an interruption leaves behind. A start that was under way may have been taken in.
+fn broken_off(session: &Session, plans: &[Plan], executions: &[ExecutionArn]) -> Error {
+    let (begun, all) = (executions.len(), plans.len());
+    let error = match begun {
+        0 => "interrupted before it was started".to_owned(),
+        _ if begun == all => format!("interrupted: {}", session.what_goes_on()),
+        _ => format!("interrupted: {begun} of {all} have been started"),
+    };
+    let hint = match begun == all {
+        true => format!("go on with `{}`", session.command("wait", executions)),
+        false => "do the same again: what was uploaded is not sent again, and what has begun does \
+                  not begin twice"
+            .to_owned(),
+    };
+    Error::new(Exit::Interrupted, error).hint(hint)
+}
+
 async fn plans(session: &Session, arguments: &Start) -> Result<Vec<Plan>, Error> {
     let input = input(arguments.input.as_deref())?;
     let machine = session.machine().await?;
     let template = match &arguments.template {
-        Some(name) => Some(start::template::read(&templates(), name)?),
+        Some(name) => {
+            let (client, folder) = (&session.client, templates());
+            let named = start::template::named(client, &machine, &folder, name, &input);
+            Some(named.await?)
+        }
         None => None,
     };
     let mut plans = Vec::new();

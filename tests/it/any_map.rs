@@ -135,6 +135,22 @@ fn of_objects() -> Vec<Kind> {
             rerun: Err(NO_READER),
         },
         Kind {
+            name: "inventory",
+            definition: alone(map(json!({
+                "ItemReader": {"Resource": "arn:aws:states:::s3:getObject",
+                    "ReaderConfig": {"ManifestType": "S3_INVENTORY"},
+                    "Parameters": {"Bucket": "data", "Key.$": "$$.Execution.Input.key"}},
+                "ItemProcessor": processor("STANDARD", "$.Key", ("StringMatches", json!("*bad*"))),
+                "ResultWriter": writer()}))),
+            input: json!({"key": "manifest.json"}),
+            listed: 2,
+            failed: 2,
+            items: 6,
+            has_files: true,
+            is_numbered: false,
+            rerun: Err("the ItemReader reads a manifest"),
+        },
+        Kind {
             name: "flattened",
             definition: alone(map(json!({
                 "ItemReader": listing(json!({"InputType": "JSONL",
@@ -280,6 +296,15 @@ async fn engine() -> Serving {
         let word = if item["bad"] == true { "bad" } else { "fine" };
         s3.put(&format!("list/{word}-{at}.txt"), "x").await;
     }
+    let manifest = json!({"sourceBucket": "data", "destinationBucket": "arn:aws:s3:::data",
+        "version": "2016-11-30", "fileFormat": "CSV", "fileSchema": "Bucket, Key, Size",
+        "files": [{"key": "rows.csv", "size": 9, "MD5checksum": "x"}]});
+    s3.put("manifest.json", &manifest.to_string()).await;
+    let word = |it: &Value| if it["bad"] == true { "bad" } else { "fine" };
+    let rows = all
+        .iter()
+        .map(|it| format!("\"data\",\"{}-{}\",\"3\"\n", word(it), it["k"]));
+    s3.put("rows.csv", &rows.collect::<String>()).await;
     for (at, part) in all.chunks(3).enumerate() {
         s3.put(&format!("flat/{at}.jsonl"), &lines(part)).await;
     }
@@ -371,7 +396,24 @@ async fn check(kind: Kind) {
             assert!(why.contains(part), "{name}: {why}");
         }
     }
-    // The same is known of the definition alone, before anything runs.
+    // The same is known of the definition alone, before anything runs: also what it takes in.
+    let reads = of(&["check", name, "--input"], 0);
+    let asked: Vec<&str> = reads["input"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mut given: Vec<&str> = kind
+        .input
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    given.push("tolerate");
+    given.sort_unstable();
+    assert_eq!(asked, given, "{name}: {reads}");
     let report = of(&["check", name], 0)["report"].clone();
     let checks = report["checks"].as_array().unwrap();
     let level = |check: &str| {

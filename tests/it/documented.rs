@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::house::{Lookup, Serving, fanout};
+use crate::house::{Given, Lookup, Serving, fanout};
 
 /// A document as `--help` writes it: `{version, runs: [run], note?}`.
 #[derive(Debug, Clone, PartialEq)]
@@ -183,41 +183,37 @@ impl Book {
     }
 }
 
-const VERBS: [&str; 28] = [
-    "demo",
-    "start",
-    "runs",
-    "watch",
-    "wait",
-    "failures",
-    "logs",
-    "redrive",
-    "rerun",
-    "resume",
-    "trail",
-    "stop",
-    "limits",
-    "machines",
-    "check",
-    "outputs ls",
-    "outputs cat",
-    "outputs search",
-    "outputs link",
-    "outputs get",
-    "outputs reconcile",
-    "outputs merge",
-    "local serve",
-    "local env",
-    "local status",
-    "local reset",
-    "local lookup",
-    "config show",
-];
+/// What prints text for another program to read, and no data.
+const TEXTS: [&str; 3] = ["completions", "man", "help"];
+
+/// The verbs that `--help` lists, those below a group as `outputs ls`.
+fn verbs_below(group: &[&str]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let help = fanout(folder.path()).args(group).arg("--help").output();
+    let help = String::from_utf8(help.unwrap().stdout).unwrap();
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    listed
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| {
+            // What is further in goes on with the line above.
+            let line = line.strip_prefix("  ").filter(|it| !it.starts_with(' '))?;
+            line.split_whitespace().next().map(str::to_owned)
+        })
+        .filter(|verb| !TEXTS.contains(&verb.as_str()))
+        .flat_map(
+            |verb| match verbs_below(&[group, &[verb.as_str()]].concat()) {
+                below if below.is_empty() => vec![verb],
+                below => below.iter().map(|it| format!("{verb} {it}")).collect(),
+            },
+        )
+        .collect()
+}
 
 fn book() -> Book {
     let mut book = Book::default();
-    for verb in VERBS {
-        book.read(verb);
+    // As they are listed: a shape that several verbs have is named by the first.
+    for verb in verbs_below(&[]) {
+        book.read(&verb);
     }
     book
 }
@@ -225,21 +221,41 @@ fn book() -> Book {
 #[test]
 fn every_verb_with_json_documents_its_fields() {
     let book = book();
-    for verb in VERBS {
-        let documents = &book.documents[verb];
+    assert!(28 < book.documents.len(), "{:?}", book.documents.keys());
+    for (verb, documents) in &book.documents {
         assert!(!documents.is_empty(), "{verb} --help lists no fields");
     }
     assert!(book.named.contains_key("run"), "{:?}", book.named.keys());
 }
 
+/// Waits until the run's Map Run is known to be going.
+fn until_mapping(engine: &Serving, run: &str) {
+    let mut command = fanout(engine.folder());
+    command.arg("--data-dir").arg(engine.data());
+    command.args(["--local", "watch", run, "--ndjson"]);
+    let mut watching = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut snapshots = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    assert!(
+        snapshots.any(|it| it["items"].is_object()),
+        "{run} has ended"
+    );
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+}
+
 #[test]
 fn what_is_printed_has_exactly_the_documented_fields() {
     let book = book();
-    let engine = Serving::start();
+    let mut engine = Serving::start();
     let lookup = Lookup::start();
     let words = engine.folder().join("words.txt");
     std::fs::write(&words, "alpha\nbad beta\ngamma\nbad delta\n").unwrap();
-    let words = words.to_str().unwrap();
+    let words = words.to_str().unwrap().to_owned();
+    let words = words.as_str();
+    let path = |name: &str| engine.folder().join(name).to_str().unwrap().to_owned();
+    let (plan, merge, template) = (path("plan.json"), path("merge.json"), path("template"));
+    let (file, here) = (path("f.jsonl"), path("got"));
     let input = serde_json::json!({"request": {"url": format!("{}/{{line}}", lookup.url())},
         "tolerate": 100})
     .to_string();
@@ -261,15 +277,23 @@ fn what_is_printed_has_exactly_the_documented_fields() {
     json("failures", &["first", "--group"], 0);
     json("failures", &["first", "--line", "2"], 0);
     json("failures", &["first", "--attempts"], 0);
-    let file = engine.folder().join("f.jsonl");
-    json(
-        "failures",
-        &["first", "--export", file.to_str().unwrap()],
-        0,
-    );
+    json("failures", &["first", "--export", &file], 0);
     json("logs", &["first"], 0);
     json("redrive", &["first", "--dry-run"], 4);
     json("rerun", &["first", "--dry-run"], 0);
+    // One that cannot end by itself can be changed and stopped.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/{{line}}", silent.local_addr().unwrap());
+    let hanging = serde_json::json!({"request": {"url": url}}).to_string();
+    json("start", &[words, "--input", &hanging, "--name", "third"], 0);
+    until_mapping(&engine, "third");
+    json("limits", &["third", "--concurrency", "2"], 0);
+    json("stop", &["third"], 0);
+    json("wait", &["third"], 1);
+    json("redrive", &["third", "--plan", &plan], 0);
+    json("apply", &[&plan, "--dry-run"], 0);
+    json("apply", &[&plan], 0);
+    json("stop", &["third"], 0);
     lookup.repair();
     json("rerun", &["first"], 0);
     json("rerun", &["second", "--wait"], 0);
@@ -277,18 +301,29 @@ fn what_is_printed_has_exactly_the_documented_fields() {
     json("trail", &[], 0);
     json("machines", &[], 0);
     json("check", &["fanout"], 0);
+    json("check", &["fanout", "--input"], 0);
     json("outputs ls", &["first"], 0);
     json("outputs cat", &["first", "--lines", "1-2"], 0);
     json("outputs search", &["first", "ok"], 0);
     json("outputs link", &["first"], 0);
-    let here = engine.folder().join("got");
-    json("outputs get", &["first", "--to", here.to_str().unwrap()], 0);
+    json("outputs get", &["first", "--to", &here], 0);
     json("outputs reconcile", &["second"], 0);
     json("outputs merge", &["second", "--dry-run"], 0);
+    json("outputs merge", &["second", "--plan", &merge], 0);
+    json("apply", &[&merge], 0);
     json("local env", &[], 0);
     json("local status", &[], 0);
     json("config show", &[], 0);
-    assert!(odd.is_empty(), "{}", odd.join("\n\n"));
+    // These two have a place of their own.
+    for (verb, more) in [
+        ("demo", ["--headless", "--lines", "20"]),
+        ("deploy", ["--print", "--out", &template]),
+    ] {
+        let mut command = fanout(engine.folder());
+        let command = command.env("AWS_REGION", "eu-west-1").arg("--json");
+        let given = Given(command.arg(verb).args(more).output().unwrap());
+        odd.extend(book.none_of(verb, &given.success().json()));
+    }
     // Of a list each member is a line.
     let rows: [(&str, &[&str]); 5] = [
         ("machines", &["machines"]),
@@ -306,6 +341,12 @@ fn what_is_printed_has_exactly_the_documented_fields() {
             assert_eq!(row["version"], 1, "{list}: {row}");
         }
     }
+    engine.kill();
+    let reset = engine
+        .fanout(&["local", "reset", "--json", "--yes"])
+        .exit(0);
+    odd.extend(book.none_of("local reset", &reset.json()));
+    assert!(odd.is_empty(), "{}", odd.join("\n\n"));
 }
 
 fn signal(child: &Child, name: &str) {
@@ -343,9 +384,9 @@ fn a_pipeline_that_is_ended_or_out_of_time_leaves_the_run_going() {
             .spawn()
             .unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-        // The first that is said while waiting: from then on it listens.
-        let waits = format!("{name} ");
-        said.find(|line| line.as_ref().is_ok_and(|it| it.starts_with(&waits)))
+        // From the moment it is said to have begun, nothing is lost.
+        let begun = format!("started {name}");
+        said.find(|line| line.as_ref().is_ok_and(|it| *it == begun))
             .unwrap()
             .unwrap();
         signal(&child, ending);
@@ -355,6 +396,13 @@ fn a_pipeline_that_is_ended_or_out_of_time_leaves_the_run_going() {
             rest.iter().any(|it| it.contains("the run goes on")),
             "{rest:?}"
         );
+        // And how to come back to it.
+        let again = rest.iter().any(|it| {
+            it.contains("`fanout wait ")
+                && it.contains(&format!(":{name} "))
+                && it.contains("--local")
+        });
+        assert!(again, "{rest:?}");
     }
     let late = engine
         .fanout(&["wait", "term", "--timeout", "1s", "--json"])

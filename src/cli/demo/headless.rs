@@ -72,6 +72,9 @@ async fn ended(stage: &Stage, execution: &ExecutionArn) -> Result<Run, Error> {
     wait_for(
         &stage.session,
         Some(STEP),
+        stage
+            .session
+            .command("wait", std::slice::from_ref(execution)),
         follow(client, execution, |_| Ok(())),
     )
     .await
