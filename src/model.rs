@@ -484,6 +484,12 @@ pub const REDRIVE_PERIOD: jiff::SignedDuration = jiff::SignedDuration::from_hour
 const BACKLOGGED: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
 impl MapRun {
+    /// Whether its children take several items each, as the counts of those that have ended tell.
+    pub fn is_batched(&self) -> bool {
+        let ended = |counts: &Counts| counts.succeeded + counts.failures();
+        ended(&self.executions) < ended(&self.items)
+    }
+
     /// Whether it seems to wait because too many Map Runs are open (developer guide, "Quotas": all
     /// its counts are zero then, and no operation says so).
     pub fn is_backlogged(&self, now: Timestamp) -> bool {

@@ -232,7 +232,7 @@ pub enum Verb {
     /// JSON: {version, map_run, other_map_runs, exact, source, failures: [{line, line_method, error,
     /// cause, status, child, stopped, input}]}, with --group {version, map_run, other_map_runs,
     /// exact, source, read, counted, margin, aborted, never_started, not_redrivable, groups:
-    /// [{error, message, count, first_line, last_line, first, last, trend, spread, state,
+    /// [{error, message, count, items, first_line, last_line, first, last, trend, spread, state,
     /// seen_before, example}]}, with --line {version, failures}, with --export {version, file, rows,
     /// exact, source}. NDJSON: one failure or group a line.
     Failures {

@@ -263,13 +263,18 @@ async fn groups(session: &Session, maps: &Maps<'_>, out: &mut Output) -> Result<
 
 fn what_was_read(found: &Survey) -> String {
     let read = figures::count(found.read);
+    let items: Option<u64> = found.groups.iter().map(|group| group.items).sum();
+    let of_items = match items {
+        Some(items) if items != found.read => format!(" of {} items", figures::count(items)),
+        _ => String::new(),
+    };
     let aborted = match found.aborted {
         0 => String::new(),
         count => format!("; {} more were stopped with the run", figures::count(count)),
     };
     if found.exact {
         return format!(
-            "{read} failures, all there are, from {}{aborted}",
+            "{read} failures{of_items}, all there are, from {}{aborted}",
             found.source
         );
     }
@@ -277,12 +282,12 @@ fn what_was_read(found: &Survey) -> String {
     let margin = margin.map_or_else(String::new, |it| format!(", ±{it:.0} %"));
     let counted = figures::count(found.counted);
     format!(
-        "{read} of {counted} failures read{margin}, from {}{aborted}",
+        "{read} of {counted} failures read{of_items}{margin}, from {}{aborted}",
         found.source
     )
 }
 
-/// Groups as a table: how many, which lines, when, how it goes on, where, error, cause.
+/// Groups as a table: how many items, which lines, when, how it goes on, where, error, cause.
 pub fn group_lines(groups: &[Group]) -> Vec<String> {
     let clock = |at: Option<Timestamp>| {
         at.map_or_else(String::new, |at| at.strftime("%H:%M:%S").to_string())
@@ -296,7 +301,10 @@ pub fn group_lines(groups: &[Group]) -> Vec<String> {
                 _ => "?".to_owned(),
             };
             [
-                figures::count(group.count),
+                match group.items {
+                    Some(items) if items == group.count => figures::count(items),
+                    _ => group.size(""),
+                },
                 lines,
                 clock(group.first),
                 clock(group.last),
@@ -309,7 +317,7 @@ pub fn group_lines(groups: &[Group]) -> Vec<String> {
         .collect();
     views::table(
         [
-            "COUNT", "LINES", "FIRST", "LAST", "TREND", "STATE", "ERROR", "CAUSE",
+            "ITEMS", "LINES", "FIRST", "LAST", "TREND", "STATE", "ERROR", "CAUSE",
         ],
         &cells,
     )

@@ -104,7 +104,7 @@ async fn a_version_is_read_and_asked_about_as_that_version() {
     for asked in &service.requests()[1..] {
         assert!(asked.line.contains("versionId=v2"), "{}", asked.line);
     }
-    let link = client.link(&object.address, Duration::from_secs(60)).await;
+    let link = client.link(&object.address, Duration::from_mins(1)).await;
     assert!(link.unwrap().contains("versionId=v2"));
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ExecutionArn, Timestamp};
+use crate::model::{ExecutionArn, Timestamp, figures};
 use crate::operations::ledger::SeenBefore;
 
 /// What makes failures one group: the error and the masked message of the cause.
@@ -28,7 +28,10 @@ impl GroupKey {
 pub struct Group {
     pub error: String,
     pub message: String,
+    /// Failures: children, each of which may have had a batch of items.
     pub count: u64,
+    /// Items of those children; `None` where what a child received does not tell.
+    pub items: Option<u64>,
     pub first_line: Option<u64>,
     pub last_line: Option<u64>,
     /// When the first and the last of them ended.
@@ -52,6 +55,19 @@ pub struct Group {
 }
 
 impl Group {
+    /// `12 items in 3 children`, or what says it all alone; `about` stands before each count.
+    pub fn size(&self, about: &str) -> String {
+        let count = figures::count(self.count);
+        match self.items {
+            Some(items) if items == self.count => format!("{about}{count} items"),
+            Some(items) => {
+                let items = figures::count(items);
+                format!("{about}{items} items in {about}{count} children")
+            }
+            None => format!("{about}{count} children"),
+        }
+    }
+
     pub fn key(&self) -> GroupKey {
         GroupKey {
             error: self.error.clone(),

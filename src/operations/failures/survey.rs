@@ -403,6 +403,7 @@ pub async fn survey(
 ) -> Result<Survey, Error> {
     let counted = map_run.executions.failures();
     let mut gathered = Gathered::new(map_run.started, counted).map_err(of_index)?;
+    gathered.is_batched = map_run.is_batched();
     let mut trouble = None;
     let mut reported: Option<Instant> = None;
     let visit = |found: Found<'_>| {
@@ -489,6 +490,8 @@ impl Grouping {
 struct Gathered {
     epoch: Timestamp,
     counted: u64,
+    /// Whether children had several items each.
+    is_batched: bool,
     tally: Tally,
     index: Index,
     /// The first members of each group, by its number.
@@ -502,6 +505,7 @@ impl Gathered {
         Ok(Self {
             epoch,
             counted,
+            is_batched: false,
             tally: Tally::default(),
             index: Index::create()?,
             heads: Vec::new(),
@@ -522,11 +526,18 @@ impl Gathered {
             self.aborted += 1;
             return Ok(());
         }
+        let items = match self.is_batched {
+            true => record
+                .input()
+                .and_then(|input| tally::items_of_batch(&input)),
+            false => Some(1),
+        };
         let seen = Seen {
             error: record.error(),
             said: record.said(),
             child: record.child(),
             line: record.line(),
+            items,
             stopped: record.stopped(),
         };
         let group = self.tally.add(&seen, self.epoch);
@@ -622,10 +633,25 @@ pub async fn sample(
     known: Vec<Failure>,
 ) -> Result<Survey, Error> {
     let found = children::more(client, map_run, limit, known).await?;
-    Ok(Survey::of(found, map_run.executions.failures()))
+    let mut survey = Survey::of(found, map_run.executions.failures());
+    if map_run.is_batched() {
+        survey.count_batches();
+    }
+    Ok(survey)
 }
 
 impl Survey {
+    /// Counts items where all members are kept.
+    fn count_batches(&mut self) {
+        for (group, members) in self.groups.iter_mut().zip(&self.heads) {
+            let items = members.iter().map(|it| {
+                let input = it.input.as_deref()?;
+                tally::items_of_batch(input)
+            });
+            group.items = items.sum();
+        }
+    }
+
     /// Where each child that is kept stands: its group, and its number there.
     pub fn places(&self) -> HashMap<ExecutionArn, (u32, u32)> {
         let places = self

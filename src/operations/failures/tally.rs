@@ -4,6 +4,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 use crate::model::{ExecutionArn, Failure, Status, Timestamp};
 use crate::operations::failures::histogram::Histogram;
 use crate::operations::failures::record::named;
@@ -26,8 +29,21 @@ pub struct Seen<'f> {
     pub said: Cow<'f, str>,
     pub child: &'f str,
     pub line: Option<u64>,
+    /// How many its child had; `None` where nothing tells.
+    pub items: Option<u64>,
     /// Milliseconds since 1970.
     pub stopped: Option<i64>,
+}
+
+/// Items of a batch, as a child receives it.
+pub fn items_of_batch(input: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Batch {
+        items: Vec<IgnoredAny>,
+    }
+    let batch: Batch = serde_json::from_str(input).ok()?;
+    Some(batch.items.len() as u64)
 }
 
 impl<'f> Seen<'f> {
@@ -37,6 +53,7 @@ impl<'f> Seen<'f> {
             said: cause::said(failure.cause.as_deref().unwrap_or_default()),
             child: failure.child.as_str(),
             line: failure.line,
+            items: Some(1),
             stopped: failure.stopped.map(Timestamp::as_millisecond),
         }
     }
@@ -79,6 +96,7 @@ struct Counted {
     message: String,
     child: ExecutionArn,
     count: u64,
+    items: Option<u64>,
     /// The lowest line and the number of the member that has it.
     first_line: Option<(u64, u64)>,
     last_line: Option<u64>,
@@ -123,6 +141,7 @@ impl Tally {
                     message: said[..end.map_or(said.len(), |(at, _)| at)].to_owned(),
                     child: ExecutionArn::new(seen.child),
                     count: 0,
+                    items: Some(0),
                     first_line: None,
                     last_line: None,
                     ends: None,
@@ -160,6 +179,7 @@ impl Tally {
         }
         group.order.add(self.read);
         group.count += 1;
+        group.items = group.items.zip(seen.items).map(|(all, more)| all + more);
         self.read += 1;
     }
 
@@ -196,6 +216,7 @@ impl Tally {
                     error: it.key.error.clone(),
                     message: it.key.message.clone(),
                     count: it.count,
+                    items: it.items,
                     first_line: it.first_line.map(|(line, _)| line),
                     last_line: it.last_line,
                     first: it.ends.and_then(|(first, _)| moment(first)),
@@ -282,6 +303,14 @@ mod tests {
         assert_eq!(groups[0].spread.buckets, [0, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
         assert_eq!(groups[1].message, "no such place <v>");
         assert_eq!(groups[1].first_line, None);
+    }
+
+    #[test]
+    fn a_batch_tells_how_many_items_it_has() {
+        let batch = r#"{"BatchInput":{"x":1},"Items":[{"n":1},[2],"three"]}"#;
+        assert_eq!(items_of_batch(batch), Some(3));
+        assert_eq!(items_of_batch(r#"{"n":1}"#), None);
+        assert_eq!(items_of_batch("cut off"), None);
     }
 
     #[test]

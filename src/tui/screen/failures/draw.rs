@@ -269,9 +269,8 @@ impl Failures {
         let group = shown.get(row).and_then(|index| set.groups().get(*index));
         group.map_or_else(String::new, |group| {
             let name = text::middle(&group.error, 30);
-            let count = figures::count(group.count);
             let list = self.list(app).filter(|_| !self.filter.is_empty());
-            let items = format!("{about}{count} items");
+            let items = group.size(about);
             let told = list.map(|list| match (list.total(), list.looking()) {
                 (Some(total), None) => format!("{items}, {} fit", figures::count(total)),
                 (Some(total), Some(looking)) => {

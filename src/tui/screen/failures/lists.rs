@@ -7,6 +7,7 @@ use ratatui::text::Line;
 
 use super::{Failures, List, Pane, item, note};
 use crate::model::Failure;
+use crate::operations::failures::Group;
 use crate::tui::app::App;
 use crate::tui::data::FailureSet;
 use crate::tui::screen::list::{self, Shown};
@@ -24,8 +25,14 @@ impl Failures {
         let has_ends = 52 <= area.width;
         let ends = if has_ends { 10 + 10 } else { 10 };
         let name = (area.width as usize).saturating_sub(2 + 9 + 5 + ends + 1);
+        let tells_items = set.groups().iter().all(|group| group.items.is_some());
+        let counts = if tells_items { "ITEMS" } else { "CHILDREN" };
+        let size = |group: &Group| match tells_items {
+            true => group.items.unwrap_or(group.count),
+            false => group.count,
+        };
         let mut columns = vec![
-            Column::new("ITEMS", 8, Align::Right),
+            Column::new(counts, 8, Align::Right),
             Column::new("%", 4, Align::Right),
             Column::new("GROUP", name, Align::Left),
             Column::new("FIRST", 9, Align::Right),
@@ -34,7 +41,7 @@ impl Failures {
             columns.push(Column::new("LAST", 9, Align::Right));
         }
         let about = if set.is_exact() { "" } else { "~" };
-        let all: u64 = set.groups().iter().map(|group| group.count).sum();
+        let all: u64 = set.groups().iter().map(&size).sum();
         pane::line(buffer, area, 0, table::header(&columns, theme.dim()));
         let has_keys = self.pane == Pane::Groups;
         let style = if has_keys {
@@ -64,8 +71,8 @@ impl Failures {
             let moment =
                 |at: Option<_>| at.map_or_else(String::new, |at| figures::moment(at, app.now));
             let cells = [
-                format!("{about}{}", figures::count(group.count)),
-                figures::whole_percent(group.count, all),
+                format!("{about}{}", figures::count(size(group))),
+                figures::whole_percent(size(group), all),
                 group.error.clone(),
                 moment(group.first),
                 moment(group.last),

@@ -471,7 +471,13 @@ impl<'a> View<'a> {
         let wide = room > ERROR + 20;
         let lines = set.groups().iter().zip(1..).flat_map(|(group, number)| {
             let number = text::right(&format!("{number}"), 2);
-            let count = text::right(&format!("{about}{}", figures::count(group.count)), 9);
+            let count = text::right(
+                &format!(
+                    "{about}{}",
+                    figures::count(group.items.unwrap_or(group.count))
+                ),
+                9,
+            );
             let message = |cells: usize| text::left(&text::fit(&group.message, cells), cells);
             let name = |cells: usize| text::left(&text::fit(&group.error, cells), cells);
             if wide {
@@ -516,7 +522,9 @@ fn throttled_by_lambda(app: &App, map_run: &MapRun) -> Option<u64> {
     let throttled = groups
         .iter()
         .filter(|group| group.error.starts_with("Lambda.TooManyRequests"));
-    let items = throttled.map(|group| group.count).sum();
+    let items = throttled
+        .map(|group| group.items.unwrap_or(group.count))
+        .sum();
     (items > 0 && !map_run.status.is_closed()).then_some(items)
 }
 
