@@ -21,7 +21,7 @@ pub use lines::lines;
 pub use listing::{Listing, list};
 pub use names::safe_name;
 pub use packing::Packing;
-pub use reading::{PAGE, Page, page};
+pub use reading::{DOCUMENT, PAGE, Page, beginning, page};
 pub use search::{Hit, search};
 
 /// Objects listed at first, about; more are listed when they are asked for.

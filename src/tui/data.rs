@@ -31,7 +31,7 @@ use crate::operations::runs::Run;
 use crate::tui::event::{Cause, Reply, Trouble};
 use crate::tui::history::History;
 use crate::tui::pace::Pace;
-use crate::tui::preview::Preview;
+use crate::tui::preview::{Beginning, Preview};
 
 /// What we know of something remote.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -76,6 +76,14 @@ impl<T> Remote<T> {
         match self {
             Self::Known { value, .. } => Some(value),
             Self::Failed { last, .. } => last.as_ref().map(|(value, _)| value),
+            Self::Waiting => None,
+        }
+    }
+
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Self::Known { value, .. } => Some(value),
+            Self::Failed { last, .. } => last.as_mut().map(|(value, _)| value),
             Self::Waiting => None,
         }
     }
@@ -511,6 +519,20 @@ impl Data {
                 known
             }
         };
+    }
+
+    /// Takes in the document of an object. One at a time is kept: they may be large.
+    pub fn put_document(&mut self, object: &Object, read: Beginning) {
+        for (address, preview) in &mut self.previews {
+            if let (true, Some(preview)) = (*address != object.address, preview.get_mut()) {
+                preview.drop_document();
+            }
+        }
+        let known = self.previews.get_mut(&object.address);
+        let known = known.and_then(Remote::get_mut);
+        if let Some(preview) = known.filter(|it| it.object.etag == object.etag) {
+            preview.put_document(read);
+        }
     }
 
     pub fn put_versions(

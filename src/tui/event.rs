@@ -29,6 +29,7 @@ use crate::tui::data::{
     Definition, FailureSet, Looking, MachineView, MemberPage, MemberQuery, News,
 };
 use crate::tui::history::Part;
+use crate::tui::preview::Beginning;
 use crate::tui::runtime::ExportOf;
 use crate::tui::selection::Selection;
 use crate::tui::session::Session;
@@ -152,6 +153,7 @@ pub enum Event {
     Outputs(ExecutionArn, Reply<Listing>),
     /// A page of an object.
     Preview(Box<Object>, Reply<outputs::Page>),
+    Document(Box<Object>, Reply<Beginning>),
     /// Versions of an object; `None` where the bucket keeps none.
     Versions(ObjectAddress, Reply<Option<Vec<ObjectVersion>>>),
     /// Where each line of a run ended.
@@ -273,6 +275,8 @@ pub enum Ask {
     MoreOutputs(ExecutionArn, Arc<Listing>),
     /// The page that begins at this byte.
     Preview(Box<Object>, u64),
+    /// The beginning of a JSON object, as a tree.
+    Document(Box<Object>),
     Versions(ObjectAddress),
     /// Reads all results of a run.
     Reconcile(Box<Run>),
@@ -313,6 +317,7 @@ pub enum Subject {
     SourceLine(ExecutionArn),
     Outputs(ExecutionArn),
     Preview(ObjectAddress),
+    Document(ObjectAddress),
     Versions(ObjectAddress),
     Reconcile(ExecutionArn),
     History(ExecutionArn),
@@ -351,6 +356,7 @@ impl Ask {
             Self::Outputs(run, _) => Subject::Outputs(run.execution().arn.clone()),
             Self::MoreOutputs(arn, _) => Subject::Outputs(arn.clone()),
             Self::Preview(object, _) => Subject::Preview(object.address.clone()),
+            Self::Document(object) => Subject::Document(object.address.clone()),
             Self::Versions(address) => Subject::Versions(address.clone()),
             Self::Reconcile(run) => Subject::Reconcile(run.execution().arn.clone()),
             Self::History(arn, _) => Subject::History(arn.clone()),
@@ -387,6 +393,7 @@ impl Event {
             Self::Children(..) => Subject::Children,
             Self::SourceLine(child, _) => Subject::SourceLine(child.clone()),
             Self::Outputs(arn, _) => Subject::Outputs(arn.clone()),
+            Self::Document(object, _) => Subject::Document(object.address.clone()),
             Self::Preview(object, _) => Subject::Preview(object.address.clone()),
             Self::Versions(address, _) => Subject::Versions(address.clone()),
             Self::Reconciled(arn, _) => Subject::Reconcile(arn.clone()),

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::model::Object;
-use crate::operations::outputs::{Hit, PAGE, Packing, Page};
+use crate::operations::outputs::{DOCUMENT, Hit, PAGE, Packing, Page};
 use crate::tui::widget::text;
 use crate::tui::widget::tree::Document;
 
@@ -57,8 +57,10 @@ pub struct Preview {
     /// Number of the line that the window begins with or in.
     line: Option<NonZeroU64>,
     rows: Vec<Row>,
-    /// Of JSON that is whole.
+    /// Of JSON.
     pub document: Option<Arc<Document>>,
+    /// Bytes from which the document was made, where they are not all.
+    pub begun: Option<u64>,
     /// Fields of the first line of a table, and how wide its columns are.
     pub header: Vec<String>,
     pub widths: Vec<usize>,
@@ -78,19 +80,40 @@ impl Preview {
             line: (page.range.start == 0).then_some(NonZeroU64::MIN),
             rows: Vec::new(),
             document: None,
+            begun: None,
             header: Vec::new(),
             widths: Vec::new(),
         };
         if preview.packing.is_some() {
             preview.end = preview.bytes.len() as u64;
         }
-        if preview.form == Form::Json {
+        if preview.form == Form::Json && preview.packing.is_none() && preview.is_complete() {
             let text = String::from_utf8_lossy(&preview.bytes);
             preview.document = Some(Arc::new(Document::read(&text)));
         }
         preview.cut();
         preview.measure();
         preview
+    }
+
+    /// Whether more of the object is to be read, to show it as a document.
+    pub fn wants_document(&self) -> bool {
+        self.form == Form::Json && self.document.is_none()
+    }
+
+    /// Takes in the document; without one, what looked like JSON is text.
+    pub fn put_document(&mut self, read: Beginning) {
+        if read.document.is_none() {
+            self.form = Form::Text;
+        }
+        (self.document, self.begun) = (read.document, read.begun);
+    }
+
+    /// Lets go of a document that can be read again.
+    pub fn drop_document(&mut self) {
+        if !self.is_complete() || self.packing.is_some() {
+            self.document = None;
+        }
     }
 
     /// Takes in another page: one beside the window moves it, any other one takes its place. `hits`
@@ -291,6 +314,30 @@ impl Preview {
     }
 }
 
+/// What the beginning of an object is as a document.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beginning {
+    document: Option<Arc<Document>>,
+    begun: Option<u64>,
+}
+
+impl Beginning {
+    /// Parses: not to be done where one draws.
+    pub fn of(object: &Object, page: &Page) -> Self {
+        let text = String::from_utf8_lossy(&page.bytes);
+        let held = page.bytes.len() as u64;
+        let is_whole = page.range.end == object.size && page.trouble.is_none() && held < DOCUMENT;
+        let document = match is_whole {
+            true => Some(Document::read(&text)).filter(Document::is_json),
+            false => Document::begun(&text),
+        };
+        Self {
+            document: document.map(Arc::new),
+            begun: (!is_whole).then_some(held),
+        }
+    }
+}
+
 fn newlines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
@@ -413,6 +460,28 @@ mod tests {
                 .iter()
                 .all(|(line, _)| line.is_none())
         );
+    }
+
+    #[test]
+    fn json_of_any_size_becomes_a_tree_of_its_beginning() {
+        let rows: Vec<String> = (0..60_000)
+            .map(|n| format!(r#"{{"n":{n},"s":"x"}}"#))
+            .collect();
+        let bytes = format!("[{}]", rows.join(",")).into_bytes();
+        let object = object("FAILED_0.json", bytes.len());
+        let mut preview = Preview::new(object.clone(), page(&bytes, 0));
+        assert!(preview.form == Form::Json && preview.wants_document());
+        let mut read = page(&bytes, 0);
+        read.range = 0..DOCUMENT;
+        read.bytes = bytes[..DOCUMENT as usize].to_vec();
+        preview.put_document(Beginning::of(&object, &read));
+        assert_eq!(preview.begun, Some(DOCUMENT));
+        assert!(preview.document.is_some() && !preview.wants_document());
+        preview.drop_document();
+        assert!(preview.wants_document(), "it can be read again");
+        read.bytes = b"[1,2,}".to_vec();
+        preview.put_document(Beginning::of(&object, &read));
+        assert!(preview.form == Form::Text && !preview.wants_document());
     }
 
     #[test]

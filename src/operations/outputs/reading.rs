@@ -13,6 +13,8 @@ use crate::operations::Error;
 
 /// Bytes of a page.
 pub const PAGE: u64 = 64 << 10;
+/// Bytes of a document that are read to show it as one, unpacked too.
+pub const DOCUMENT: u64 = 1 << 20;
 /// Bytes that the beginning of a compressed object may become.
 const UNPACKED: usize = 256 << 10;
 /// Compressed bytes unpacked at once.
@@ -44,6 +46,26 @@ pub async fn page(client: &Client, object: &Object, at: u64) -> Result<Page, Err
     let (bytes, trouble) = match packing {
         None => (bytes, None),
         Some(_) => unpacked(packing, &bytes, UNPACKED, range.end == object.size),
+    };
+    Ok(Page {
+        range,
+        bytes,
+        packing,
+        trouble,
+    })
+}
+
+/// The beginning of an object, as much of it as is shown as one document.
+///
+/// # Errors
+/// As of [`page`].
+pub async fn beginning(client: &Client, object: &Object) -> Result<Page, Error> {
+    let range = 0..object.size.min(DOCUMENT);
+    let bytes = read(client, &object.address, range.clone(), &object.etag).await?;
+    let packing = Packing::of(&bytes);
+    let (bytes, trouble) = match packing {
+        None => (bytes, None),
+        Some(_) => unpacked(packing, &bytes, DOCUMENT as usize, range.end == object.size),
     };
     Ok(Page {
         range,

@@ -197,6 +197,7 @@ impl App {
         match self.screen_mut() {
             Screen::Execution(it) => it.turn(by),
             Screen::Machine(it) => it.turn(by),
+            Screen::Outputs(it) => it.as_text = !it.as_text,
             Screen::Failures(it) => {
                 it.tab = it.tab.turned(by);
                 it.scroll = Scroll::default();

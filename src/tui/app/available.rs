@@ -152,6 +152,10 @@ impl App {
         match self.screen() {
             Screen::Execution(_) | Screen::Machine(_) => Ok(()),
             Screen::Failures(it) => self.has_items(it),
+            Screen::Outputs(it) => {
+                let document = it.preview(self).and_then(|it| it.document.as_ref());
+                known(document, "it is shown as text: only JSON is a tree, too")
+            }
             _ => Err("there are no tabs here"),
         }
     }

@@ -15,6 +15,7 @@ use crate::tui::dialog::merge::Merge;
 use crate::tui::event::{Ask, Deed, Effect, Reply, Subject};
 use crate::tui::keys::{Action, Availability};
 use crate::tui::pace::Tone;
+use crate::tui::preview::Preview;
 use crate::tui::screen::Screen;
 use crate::tui::screen::outputs::{Outputs, Pane, Rest, Row};
 use crate::tui::widget::figures;
@@ -77,6 +78,9 @@ impl App {
         if let (Some(page), true, 1..) = (page, may_ask, object.size) {
             asks.push(Ask::Preview(Box::new(object.clone()), page));
         }
+        if current.is_some_and(Preview::wants_document) {
+            asks.push(Ask::Document(Box::new(object.clone())));
+        }
         let whole = object.address.current();
         let versions = self.live.versions.get(&whole);
         if self.is_due(versions.unwrap_or(&Remote::Waiting), |_, _| false) {
@@ -93,7 +97,8 @@ impl App {
         let Screen::Outputs(it) = self.screen() else {
             return;
         };
-        let document = it.preview(self).and_then(|it| it.document.clone());
+        let preview = it.preview(self).filter(|_| !it.as_text);
+        let document = preview.and_then(|it| it.document.clone());
         if let Screen::Outputs(it) = self.screen_mut() {
             it.show_document(document);
         }

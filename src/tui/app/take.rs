@@ -143,6 +143,10 @@ impl App {
                 self.complain(&reply);
                 self.live.put_machine_view(arn, reply, now);
             }
+            Event::Document(object, reply) => {
+                self.complain(&reply);
+                self.live.put_document(&object, reply.unwrap_or_default());
+            }
             Event::Preview(object, reply) => self.live.put_preview(*object, reply, now),
             Event::Versions(address, reply) => self.live.put_versions(address, reply, now),
             Event::Reconciled(arn, reply) => {

@@ -47,8 +47,14 @@ pub(super) fn of(object: &Object, page: &Page) -> Form {
         "tsv" => Form::Table(b'\t'),
         "jsonl" | "ndjson" => Form::JsonLines,
         "json" if is_whole && is_document() => Form::Json,
+        "json" if !is_whole && begins_document(&page.bytes) => Form::Json,
         _ => Form::Text,
     }
+}
+
+fn begins_document(bytes: &[u8]) -> bool {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    matches!(first, Some(b'{' | b'['))
 }
 
 /// Text has no zeros, and little that is no UTF-8.

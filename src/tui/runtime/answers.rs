@@ -19,6 +19,7 @@ use crate::operations::{
 use crate::tui::data::{Definition, MachineView};
 use crate::tui::event::{Ask, Cause, Event, Reply, StartForm, Trouble};
 use crate::tui::history::Part;
+use crate::tui::preview::Beginning;
 use crate::tui::runtime::connect::Records;
 use crate::tui::runtime::failures::Readings;
 use crate::tui::runtime::{of_client, of_operation, tell};
@@ -94,6 +95,12 @@ pub async fn answer(
         Ask::Versions(address) => {
             let versions = client.polling().object_versions(&address).await;
             Event::Versions(address, versions.map_err(of_client))
+        }
+        Ask::Document(object) => {
+            let read = outputs::beginning(&client, &object).await;
+            let of = object.clone();
+            let made = apart(read, move |page| Beginning::of(&of, &page)).await;
+            Event::Document(object, made)
         }
         Ask::Preview(object, at) => {
             let page = outputs::page(&client, &object, at).await;

@@ -42,6 +42,8 @@ pub struct Outputs {
     /// Rows of the preview; drawing sets it.
     pub height: Cell<usize>,
     pub rest: Rest,
+    /// Whether JSON is shown as it is written, and not as a tree.
+    pub as_text: bool,
     /// The document under the cursor, to move in.
     tree: Option<(Arc<Document>, Tree)>,
     /// Which objects fit, and their rows: kept until something changes that they follow from.
@@ -145,6 +147,7 @@ impl Outputs {
             shift: 0,
             height: Cell::new(0),
             rest: Rest::default(),
+            as_text: false,
             tree: None,
             shown: RefCell::default(),
         }

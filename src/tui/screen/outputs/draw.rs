@@ -273,6 +273,20 @@ impl Outputs {
         };
         if let (Form::Json, Some(tree)) = (preview.form, self.document()) {
             let has_keys = self.pane == Pane::Preview;
+            let mut area = area;
+            if let Some(begun) = preview.begun {
+                let key = app.keymap.key_of(Action::NextTab);
+                let begun = figures::bytes(begun);
+                let said = format!("a tree of the first {begun}; {key} shows all as text");
+                let said = text::fit(&said, area.width as usize);
+                pane::line(buffer, area, 0, Line::styled(said, theme.dim()));
+                area = Rect::new(
+                    area.x,
+                    area.y + 1,
+                    area.width,
+                    area.height.saturating_sub(1),
+                );
+            }
             return tree.draw((buffer, area), has_keys, theme, &app.places);
         }
         let search = self.draw_search(app, buffer, area);

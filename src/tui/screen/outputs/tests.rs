@@ -9,6 +9,7 @@ use crate::operations::reconcile::{Lines, Reconciliation};
 use crate::operations::{Progress, merge};
 use crate::tui::event::{Ask, Cause, Deed, Effect, Event, Trouble};
 use crate::tui::harness::{Harness, PART, ago, arn, output, trouble};
+use crate::tui::preview::Beginning;
 use crate::tui::screen::Screen;
 
 const MAP: &str = "results/6dbfe4c1-7a0e-4d5e-9b1e-1c7eddb0aaaa";
@@ -245,6 +246,36 @@ fn a_packed_object_shows_the_beginning_of_what_is_in_it() {
     assert!(harness.frame(120, 36).contains("it is cut off here"));
     harness.taken();
     assert!(pages(&harness.keys("<enter>G").taken()).is_empty());
+}
+
+#[test]
+fn json_longer_than_a_page_is_a_tree_of_its_beginning_and_text_as_a_whole() {
+    let mut harness = listed().keys("jjjj");
+    let object = outputs().remove(3).object;
+    let rows: Vec<String> = (0..9_000).map(|n| format!(r#"{{"item":{n}}},"#)).collect();
+    let rows = rows.concat();
+    let bytes = format!("[{rows}").into_bytes();
+    harness.send(Event::Rested);
+    harness.send(page(&object, 0, &bytes[..PAGE as usize]));
+    let ask = Effect::Ask(Ask::Document(Box::new(object.clone())));
+    assert!(harness.taken().contains(&ask));
+    let read = Page {
+        range: 0..bytes.len() as u64,
+        bytes,
+        packing: None,
+        trouble: None,
+    };
+    let read = Ok(Beginning::of(&object, &read));
+    harness.send(Event::Document(Box::new(object), read));
+    harness.check("outputs_json");
+    let mut harness = harness.keys("]");
+    let frame = harness.frame(120, 36);
+    assert!(
+        !frame.contains("a tree of") && frame.contains("[{\"item\":0}"),
+        "{frame}"
+    );
+    assert!(!harness.taken().contains(&ask), "it is known");
+    assert!(harness.keys("]").frame(120, 36).contains("a tree of"));
 }
 
 #[test]

@@ -76,6 +76,16 @@ impl Document {
         }
     }
 
+    /// JSON that ends too early: as much of it as is whole, with what is open closed where that
+    /// ends. `None` for what is no JSON so far.
+    pub fn begun(source: &str) -> Option<Self> {
+        Some(Self::read(&closed(source)?)).filter(Self::is_json)
+    }
+
+    pub fn is_json(&self) -> bool {
+        self.nodes.first().is_some_and(|it| it.kind != Kind::Text)
+    }
+
     pub(super) fn slice(&self, span: &Range<usize>) -> &str {
         self.text.get(span.clone()).unwrap_or_default()
     }
@@ -143,6 +153,44 @@ impl Document {
             .map(|(index, _)| index)
             .collect()
     }
+}
+
+/// The text up to the last value that is whole, and the ends of what is open there.
+fn closed(source: &str) -> Option<String> {
+    let bytes = source.as_bytes();
+    let mut open: Vec<char> = Vec::new();
+    // Where the last whole value ends, and in how many containers.
+    let mut last = None;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'[' => {
+                open.push(if *byte == b'{' { '}' } else { ']' });
+                last = last.or(Some((at + 1, 1)));
+            }
+            b'}' | b']' => {
+                open.pop()?;
+                last = Some((at + 1, open.len()));
+            }
+            b',' => last = Some((at, open.len())),
+            b'"' => {
+                let rest = &bytes[at + 1..];
+                let mut is_escaped = false;
+                let end = rest.iter().position(|byte| {
+                    let is_end = *byte == b'"' && !is_escaped;
+                    is_escaped = *byte == b'\\' && !is_escaped;
+                    is_end
+                });
+                let Some(end) = end else { break };
+                at += end + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    let (end, depth) = last?;
+    let ends = open.iter().take(depth).rev();
+    Some(source[..end].chars().chain(ends.copied()).collect())
 }
 
 /// Walks over text that is known to be JSON.
@@ -316,5 +364,43 @@ mod tests {
         let document = Document::read(r#"{"a b": [{"it's": 1.50e3}]}"#);
         assert_eq!(document.path(3), r"$['a b'][0]['it\'s']");
         assert_eq!(document.value(3), "1.50e3");
+    }
+
+    #[test]
+    fn what_is_cut_off_ends_with_its_last_whole_value() {
+        for (cut, whole) in [
+            ("[1,2,{\"a\":3", "[1,2]"),
+            ("[1,2,{\"a\":3,\"b\":[4,", "[1,2,{\"a\":3,\"b\":[4]}]"),
+            ("{\"a\":\"]},\\\"\",\"b\":\"x", "{\"a\":\"]},\\\"\"}"),
+            ("[", "[]"),
+            ("[[[", "[]"),
+            ("{\"a\":1}", "{\"a\":1}"),
+        ] {
+            assert_eq!(closed(cut).as_deref(), Some(whole), "{cut}");
+        }
+        assert!(Document::begun("no json, at all").is_none());
+        assert!(Document::begun("\"text").is_none() && Document::begun("").is_none());
+        assert!(Document::begun("]").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_json_is_cut_off_what_is_shown_is_json_that_it_begins_with(
+            value in values(), cut in 0_usize..2_000,
+        ) {
+            let text = format!("[{value},{value}]");
+            let cut = (0..=cut.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+            let text = &text[..cut.unwrap_or(0)];
+            if let Some(closed) = closed(text) {
+                prop_assert!(serde_json::from_str::<IgnoredAny>(&closed).is_ok(), "{}", closed);
+                let kept = closed.trim_end_matches([']', '}']);
+                prop_assert!(text.starts_with(kept));
+            }
+        }
+
+        #[test]
+        fn any_text_is_a_document_or_none(text in "[\\[\\]{}\",:1a\\\\ ]{0,60}") {
+            let _ = Document::begun(&text);
+        }
     }
 }
