@@ -9,7 +9,7 @@ use crate::cli::output::{self, Output, VERSION, note};
 use crate::cli::session::Session;
 use crate::cli::views;
 use crate::config;
-use crate::model::{Failure, MapRun, MapRunArn, Timestamp, figures};
+use crate::model::{Failure, MapRun, MapRunArn, Status, Timestamp, figures};
 use crate::operations::export::Format;
 use crate::operations::failures::{self, Failures, Group, Method, Survey, Trend};
 use crate::operations::ledger::Ledger;
@@ -39,13 +39,19 @@ pub async fn run(
     let execution = session.find(given).await?;
     let run = runs::describe(&session.client, &execution).await?;
     let Some(maps) = Maps::of(&run, given) else {
-        return Err(Error::refused(format!(
-            "{} has no Map Run: nothing has run line by line yet",
-            run.execution().name
-        )));
+        let name = &run.execution().name;
+        return Err(Error::refused(match end_outside(&run) {
+            Some(end) => format!("{name} has no Map Run: {end}"),
+            None => format!("{name} has no Map Run: nothing has run line by line yet"),
+        }));
     };
     let map_run = maps.chosen;
     maps.say();
+    if map_run.status == Status::Succeeded
+        && let Some(end) = end_outside(&run)
+    {
+        note(format!("after its Map Run had succeeded, {end}"));
+    }
     match wanted {
         Wanted::Groups => return groups(session, &maps, out).await,
         Wanted::File(file) => return export(session, map_run, &file, out).await,
@@ -59,6 +65,23 @@ pub async fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+/// What ended the run itself, where it failed.
+fn end_outside(run: &Run) -> Option<String> {
+    let status = run.execution().status;
+    if !status.is_closed() || status == Status::Succeeded {
+        return None;
+    }
+    let error = run.detail.error.iter().cloned();
+    let cause = run.detail.cause.iter();
+    let cause = cause.map(|it| failures::message(it).chars().take(SHOWN).collect());
+    let said: Vec<String> = error.chain(cause).collect();
+    let ended = format!("the run ended {}", status.as_str());
+    Some(match said.is_empty() {
+        true => ended,
+        false => format!("{ended}: {}", said.join(": ")),
+    })
 }
 
 /// The Map Run that is looked at, and those of the same run that are not.

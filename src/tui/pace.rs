@@ -336,16 +336,18 @@ impl Verdict {
         let limit = failures_allowed(map_run);
         let failures = map_run.items.failures();
         let near = limit > 0 && failures.saturating_mul(5) >= limit.saturating_mul(4);
-        near.then(|| {
-            Self::new(
+        let (failed, tolerated) = (figures::count(failures), figures::count(limit));
+        near.then(|| match failures > limit {
+            true => Self::new(
+                Tone::Bad,
+                "OVER ITS LIMIT",
+                format!("{failed} failures, {tolerated} tolerated: the run is about to fail"),
+            ),
+            false => Self::new(
                 Tone::Warn,
                 "NEAR ITS LIMIT",
-                format!(
-                    "{} of {} tolerated failures: one more wave fails the run",
-                    figures::count(failures),
-                    figures::count(limit)
-                ),
-            )
+                format!("{failed} of {tolerated} tolerated failures: one more wave fails the run"),
+            ),
         })
     }
 

@@ -123,8 +123,8 @@ pub fn read(folder: &Path, name: &str) -> Result<Template, Error> {
 /// it. A template of that name is left alone.
 ///
 /// # Errors
-/// `Refused` when the name cannot be a file's or is taken, or there is nothing to keep; `File` when
-/// it cannot be written.
+/// `Refused` when the name cannot be a file's or is taken, the base is made of a definition, or there
+/// is nothing to keep; `File` when it cannot be written.
 pub fn save(
     folder: &Path,
     name: &str,
@@ -138,6 +138,13 @@ pub fn save(
         )));
     }
     let mut input = match base {
+        Some(needs::TEMPLATE) => {
+            return Err(Error::Refused(format!(
+                "what {} gives is made anew each time: write it down with `fanout check MACHINE --input`, \
+                 edit it, and save that",
+                needs::TEMPLATE
+            )));
+        }
         Some(base) => read(folder, base)?.input,
         None => Value::Object(Map::new()),
     };
@@ -384,6 +391,12 @@ mod tests {
         assert!(refused(".daily", json!({"a": 1})).contains("cannot name"));
         assert!(refused("none", json!({})).contains("nothing to keep"));
         assert!(save("new", Some("nightly"), json!({})).is_err());
+        let made = save("new", Some(needs::TEMPLATE), json!({"tolerate": 0}));
+        assert!(
+            made.unwrap_err()
+                .to_string()
+                .contains("check MACHINE --input")
+        );
         assert_eq!(
             read(path.parent().unwrap(), "daily").unwrap().input["tolerate"],
             5

@@ -75,6 +75,11 @@ impl App {
                 .machine_views
                 .get(&it.arn)
                 .is_some_and(|it| it.trouble().is_some()),
+            Screen::Compare(it) => it
+                .runs
+                .iter()
+                .filter_map(|arn| data.runs.get(arn))
+                .any(|it| it.trouble().is_some()),
             _ => self
                 .shown_run()
                 .and_then(|arn| data.runs.get(arn))
