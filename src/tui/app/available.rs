@@ -80,7 +80,7 @@ impl App {
         match self.screen() {
             Screen::Runs(_) | Screen::Live(_) => self.has_run(),
             Screen::Failures(it) => match it.pane {
-                Pane::Groups => self.has_failures(),
+                Pane::Groups => self.has_failures().and_then(|()| self.has_items(it)),
                 Pane::Members => known(self.shown_child(), "no item is chosen"),
             },
             Screen::Outputs(it) => self.can_open_output(it),

@@ -103,6 +103,12 @@ fn failures_before_they_are_read_and_when_they_have_grown_old() {
 }
 
 #[test]
+fn failures_by_the_ten_thousand() {
+    let harness = Harness::sample().failures(LOST, 60_000, true);
+    harness.keys("j3<tab>G").check("failures_huge");
+}
+
+#[test]
 fn machines_that_have_grown_old() {
     let mut harness = Harness::sample().keys("6");
     let named = crate::model::StateMachine {

@@ -128,6 +128,7 @@ impl Events {
             text[..end].to_owned()
         };
         self.filter.matches(&[
+            ("id", &event.id.to_string()),
             ("type", &event.kind),
             ("state", &state_of(history, event)),
             ("error", event.error.as_deref().unwrap_or_default()),

@@ -149,6 +149,16 @@ fn when_they_cannot_be_read() {
 }
 
 #[test]
+fn when_they_have_grown_old() {
+    let mut harness = opened("<enter>5", vec![entries(lines()), live()]);
+    harness.at(now() + SignedDuration::from_secs(90));
+    let lost = trouble("StartLiveTail of /aws/lambda/f failed: no connection: timed out");
+    let query = query(&harness.app);
+    harness.send(Event::Logs(Box::new(query), Err(lost)));
+    harness.check("logs_stale");
+}
+
+#[test]
 fn lines_that_are_old_stay_and_slowness_is_no_error() {
     let mut harness = opened("<enter>5", vec![entries(lines()), live()]);
     let query = query(&harness.app);

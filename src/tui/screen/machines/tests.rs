@@ -7,7 +7,7 @@ use crate::operations::check::Report;
 use crate::operations::machines::{Machine, Recent};
 use crate::tui::data::MachineView;
 use crate::tui::event::{Ask, Effect, Event};
-use crate::tui::harness::{Harness, ago, definition_of, execution, machine, trouble};
+use crate::tui::harness::{Harness, ago, definition_of, execution, machine, now, trouble};
 use crate::tui::screen::Screen;
 
 fn named(name: &str, kind: &str) -> StateMachine {
@@ -100,6 +100,15 @@ fn opened() -> Harness {
 #[test]
 fn machines_with_how_they_went() {
     listed().check("machines");
+}
+
+#[test]
+fn a_machine_that_has_grown_old() {
+    let mut harness = opened();
+    harness.at(now() + jiff::SignedDuration::from_secs(90));
+    let lost = trouble("DescribeStateMachine of invoice-lines failed: no connection: timed out");
+    harness.send(Event::MachineView(machine(), Err(lost)));
+    harness.check("machine_stale");
 }
 
 #[test]
