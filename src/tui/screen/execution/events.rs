@@ -34,6 +34,8 @@ pub struct Events {
     /// Numbers of the events that fit the filter, in the order shown, and of the first and last of
     /// those that are not here.
     shown: Vec<u64>,
+    /// How many of `shown` are here.
+    here: usize,
     /// What `shown` was made of.
     of: Option<(u64, bool, String)>,
     /// The event that the cursor was put on.
@@ -89,6 +91,7 @@ impl Events {
         if self.of.as_ref() != Some(&of) {
             let fits = |event: &&HistoryEvent| self.filter.is_empty() || self.fits(history, event);
             let mut shown: Vec<u64> = history.events().filter(fits).map(|it| it.id).collect();
+            self.here = shown.len();
             if !history.gaps().is_empty() {
                 let edges = history
                     .gaps()
@@ -154,7 +157,7 @@ impl Events {
         if !self.filter.is_empty() {
             title += &format!(
                 ", {} fit /{}",
-                figures::count(self.shown.len() as u64),
+                figures::count(self.here as u64),
                 self.filter.text()
             );
         }
@@ -226,9 +229,15 @@ impl Events {
             has_keys: !self.in_payload,
         };
         let Shown { rows, chosen } = list.begin(app, buffer, area);
+        let top = rows.start;
         for (line, row) in (1..).zip(rows) {
             let Some(event) = history.event(self.shown[row]) else {
-                let said = super::gap(history, self.shown[row]);
+                // Two rows, from each of which one goes on into the gap.
+                let is_second = top < row && history.event(self.shown[row - 1]).is_none();
+                let said = match is_second {
+                    true => "…".to_owned(),
+                    false => super::gap(history, self.shown[row]),
+                };
                 let said = format!("{} {said}", if row == chosen { "▸" } else { " " });
                 let said = text::left(&text::fit(&said, area.width as usize), area.width as usize);
                 let look = if row == chosen { style } else { theme.dim() };
