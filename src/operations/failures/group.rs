@@ -68,6 +68,11 @@ impl Group {
         }
     }
 
+    /// How many items, or children where nothing tells of items.
+    pub fn lost(&self) -> u64 {
+        self.items.unwrap_or(self.count)
+    }
+
     pub fn key(&self) -> GroupKey {
         GroupKey {
             error: self.error.clone(),

@@ -16,6 +16,7 @@ use crate::operations::runs::Run;
 use crate::tui::app::Settings;
 use crate::tui::data::{FailureSet, Stamp};
 use crate::tui::event::{Cause, Health, Trouble};
+use crate::tui::history::tests::event;
 use crate::tui::theme::Theme;
 
 pub fn now() -> Timestamp {
@@ -300,17 +301,8 @@ pub fn events() -> Vec<HistoryEvent> {
     let mut events: Vec<HistoryEvent> = (1..)
         .zip(lines)
         .map(|(id, (previous, seconds, kind, state))| HistoryEvent {
-            id,
-            previous,
             at: ago(seconds),
-            kind: kind.to_owned(),
-            state: state.map(str::to_owned),
-            error: None,
-            cause: None,
-            map_run: None,
-            iteration: None,
-            input: None,
-            output: None,
+            ..event(id, previous, 0, kind, state)
         })
         .collect();
     let input =

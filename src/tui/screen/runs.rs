@@ -472,13 +472,7 @@ fn errors(app: &App, map_run: &MapRun, cells: usize, tall: bool) -> Vec<Line<'st
             .groups()
             .iter()
             .take(3)
-            .map(|group| {
-                format!(
-                    "{} {}",
-                    group.error,
-                    count(group.items.unwrap_or(group.count))
-                )
-            })
+            .map(|group| format!("{} {}", group.error, count(group.lost())))
             .collect();
         return vec![Line::raw(text::fit(
             &format!("errors   {}", all.join("   ")),
@@ -502,7 +496,7 @@ fn errors(app: &App, map_run: &MapRun, cells: usize, tall: bool) -> Vec<Line<'st
                 text::left(&text::fit(&group.error, 30), 30)
             )),
             Span::styled(message, theme.dim()),
-            Span::raw(text::right(&count(group.items.unwrap_or(group.count)), 14)),
+            Span::raw(text::right(&count(group.lost()), 14)),
         ]));
     }
     lines

@@ -3,11 +3,20 @@
 
 use jiff::SignedDuration;
 
-use crate::model::Status;
+use crate::model::{StateMachine, Status};
 use crate::operations::trail;
 use crate::tui::event::{Event, StartForm};
 use crate::tui::harness::{GOING, Harness, LOST, ago, arn, execution, machine, now, run, trouble};
 use crate::tui::history::Part;
+
+fn named() -> StateMachine {
+    StateMachine {
+        arn: machine(),
+        name: "invoice-lines".to_owned(),
+        kind: "STANDARD".to_owned(),
+        created: ago(40 * 86_400),
+    }
+}
 
 #[test]
 fn machines_before_and_without_any() {
@@ -20,13 +29,7 @@ fn machines_before_and_without_any() {
 #[test]
 fn a_machine_before_it_is_read_and_when_it_cannot_be() {
     let mut harness = Harness::sample().keys("6");
-    let named = crate::model::StateMachine {
-        arn: machine(),
-        name: "invoice-lines".to_owned(),
-        kind: "STANDARD".to_owned(),
-        created: ago(40 * 86_400),
-    };
-    harness.send(Event::Machines(Ok(vec![named])));
+    harness.send(Event::Machines(Ok(vec![named()])));
     let mut harness = harness.keys("<enter>");
     harness.check("machine_loading");
     let denied = trouble("DescribeStateMachine of invoice-lines failed: not allowed");
@@ -111,13 +114,7 @@ fn failures_by_the_ten_thousand() {
 #[test]
 fn machines_that_have_grown_old() {
     let mut harness = Harness::sample().keys("6");
-    let named = crate::model::StateMachine {
-        arn: machine(),
-        name: "invoice-lines".to_owned(),
-        kind: "STANDARD".to_owned(),
-        created: ago(40 * 86_400),
-    };
-    harness.send(Event::Machines(Ok(vec![named])));
+    harness.send(Event::Machines(Ok(vec![named()])));
     harness.at(now() + SignedDuration::from_secs(90));
     let lost = trouble("ListStateMachines failed: no connection: timed out");
     harness.send(Event::Machines(Err(lost)));
@@ -127,11 +124,9 @@ fn machines_that_have_grown_old() {
 #[test]
 fn more_machines_than_there_is_room_for() {
     let mut harness = Harness::sample().keys("6");
-    let machines = (0..4_000).map(|number| crate::model::StateMachine {
-        arn: machine(),
+    let machines = (0..4_000).map(|number| StateMachine {
         name: format!("invoice-lines-of-the-{number:04}th-customer-in-production"),
-        kind: "STANDARD".to_owned(),
-        created: ago(40 * 86_400),
+        ..named()
     });
     harness.send(Event::Machines(Ok(machines.collect())));
     harness.keys("G").check("machines_huge");

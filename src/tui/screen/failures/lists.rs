@@ -28,7 +28,7 @@ impl Failures {
         let tells_items = set.groups().iter().all(|group| group.items.is_some());
         let counts = if tells_items { "ITEMS" } else { "CHILDREN" };
         let size = |group: &Group| match tells_items {
-            true => group.items.unwrap_or(group.count),
+            true => group.lost(),
             false => group.count,
         };
         let mut columns = vec![

@@ -8,6 +8,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::model::{Counts, MapRun, RunState};
+use crate::operations::failures::Group;
 use crate::operations::runs::Run;
 use crate::tui::app::App;
 use crate::tui::pace::{self, DISPATCH_QUOTA, Eta, MEAN, Pace, Tone, Verdict, failures_allowed};
@@ -471,13 +472,7 @@ impl<'a> View<'a> {
         let wide = room > ERROR + 20;
         let lines = set.groups().iter().zip(1..).flat_map(|(group, number)| {
             let number = text::right(&format!("{number}"), 2);
-            let count = text::right(
-                &format!(
-                    "{about}{}",
-                    figures::count(group.items.unwrap_or(group.count))
-                ),
-                9,
-            );
+            let count = text::right(&format!("{about}{}", figures::count(group.lost())), 9);
             let message = |cells: usize| text::left(&text::fit(&group.message, cells), cells);
             let name = |cells: usize| text::left(&text::fit(&group.error, cells), cells);
             if wide {
@@ -522,9 +517,7 @@ fn throttled_by_lambda(app: &App, map_run: &MapRun) -> Option<u64> {
     let throttled = groups
         .iter()
         .filter(|group| group.error.starts_with("Lambda.TooManyRequests"));
-    let items = throttled
-        .map(|group| group.items.unwrap_or(group.count))
-        .sum();
+    let items = throttled.map(Group::lost).sum();
     (items > 0 && !map_run.status.is_closed()).then_some(items)
 }
 
